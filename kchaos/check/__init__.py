@@ -1,0 +1,1 @@
+"""Properties, their monitors, verdicts and findings."""

@@ -1,0 +1,1 @@
+"""What happened: the recorded Run and views over it."""

@@ -1,0 +1,1 @@
+"""Faults as frozen data, their triggers, and the schedule that fires them."""

@@ -1,0 +1,1 @@
+"""The same Runtime on stock asyncio, sockets and files."""

@@ -1,0 +1,1 @@
+"""The Kubernetes API as data: kinds, trees, selectors, quantities, defaults, validation."""

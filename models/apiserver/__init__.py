@@ -1,0 +1,1 @@
+"""Store, watch caches and the request path of kube-apiserver."""

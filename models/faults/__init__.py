@@ -1,0 +1,1 @@
+"""Faults and user operations that speak Kubernetes."""

@@ -1,0 +1,1 @@
+"""Service proxies and the traffic that users send."""

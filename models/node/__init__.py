@@ -1,0 +1,1 @@
+"""kubelet, container runtime and volumes of a node."""

@@ -1,0 +1,1 @@
+"""kube-scheduler: filter, score, preempt; pure functions and one shell."""

@@ -1,0 +1,1 @@
+"""Identities and the seams of authentication and authorisation."""
