@@ -1,0 +1,1 @@
+"""client-go: requests, informers, work queues, leader election."""
