@@ -1,0 +1,134 @@
+"""The admission plug-ins that this version has: pure functions that change or refuse an object before it is stored.
+
+Order as in pkg/kubeapiserver/options/plugins.go. Not modelled yet: LimitRanger, PodSecurity, NodeRestriction, webhooks,
+ServiceAccount's token volume (no effect on what is simulated).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from kchaos.models.api.errors import forbidden
+from kchaos.models.api.request import Request
+from kchaos.models.api.resources import Resource
+from kchaos.models.api.tree import Obj, get, put
+from kchaos.models.apiserver.quota import check_quota
+from kchaos.models.apiserver.store import Store
+
+IMMORTAL = ("default", "kube-system", "kube-public", "kube-node-lease")
+SYSTEM_PRIORITIES = {"system-cluster-critical": 2_000_000_000, "system-node-critical": 2_000_001_000}
+
+Plugin = Callable[[Store, Request, Resource, Obj], Obj]
+
+
+def namespace_lifecycle(store: Store, request: Request, resource: Resource, obj: Obj) -> Obj:
+    """Refuse new objects in a namespace that is missing or terminating."""
+    if not resource.namespaced:
+        return obj
+    name = request.namespace
+    namespace = store.get("namespaces", name)
+    if namespace is None:
+        from kchaos.models.api.errors import not_found
+
+        raise not_found("", "namespaces", name)
+    if get(namespace, "status", "phase") == "Terminating" or namespace["metadata"].get("deletionTimestamp"):
+        why = f"unable to create new content in namespace {name} because it is being terminated"
+        cause = {"reason": "NamespaceTerminating", "message": f"namespace {name} is being terminated", "field": "metadata.namespace"}
+        raise forbidden(resource.group, resource.plural, obj["metadata"].get("name", ""), why, [cause])
+    return obj
+
+
+def service_account(store: Store, request: Request, resource: Resource, obj: Obj) -> Obj:
+    """Set the service account's name; one that does not exist is assumed (its file is often not among those given)."""
+    if resource.plural != "pods" or get(obj, "spec", "serviceAccountName"):
+        return obj
+    spec = {**obj["spec"], "serviceAccountName": "default", "serviceAccount": "default"}
+    return {**obj, "spec": spec}
+
+
+def priority(store: Store, request: Request, resource: Resource, obj: Obj) -> Obj:
+    """Resolve priorityClassName to a number (plugin/pkg/admission/priority)."""
+    if resource.plural != "pods" or "priority" in obj["spec"]:
+        return obj
+    name = get(obj, "spec", "priorityClassName", default="")
+    classes = store.table("priorityclasses")
+    policy = "PreemptLowerPriority"
+    value = 0
+    if name:
+        found = classes.get(name)
+        if found is not None:
+            value, policy = found.get("value", 0), found.get("preemptionPolicy", policy)
+        elif name in SYSTEM_PRIORITIES:
+            value = SYSTEM_PRIORITIES[name]
+        else:
+            raise forbidden("", "pods", obj["metadata"].get("name", ""), f"no PriorityClass with name {name} was found")
+    else:
+        defaults = [one for one in classes.values() if one.get("globalDefault")]
+        if defaults:
+            chosen = min(defaults, key=lambda one: (one.get("value", 0), one["metadata"]["name"]))
+            name, value = chosen["metadata"]["name"], chosen.get("value", 0)
+            policy = chosen.get("preemptionPolicy", policy)
+    spec = {**obj["spec"], "priority": value, "preemptionPolicy": policy}
+    if name:
+        spec["priorityClassName"] = name
+    return {**obj, "spec": spec}
+
+
+def _tolerates(tolerations: list[Obj], key: str) -> bool:
+    for one in tolerations:
+        if one.get("key") in (key, None, "") and one.get("effect") in ("NoExecute", None, ""):
+            if one.get("key") or one.get("operator") == "Exists":
+                return True
+    return False
+
+
+def default_tolerations(store: Store, request: Request, resource: Resource, obj: Obj) -> Obj:
+    """Tolerate not-ready and unreachable for 300 s (plugin/pkg/admission/defaulttolerationseconds)."""
+    if resource.plural != "pods":
+        return obj
+    tolerations = list(obj["spec"].get("tolerations") or ())
+    before = len(tolerations)
+    for key in ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"):
+        if not _tolerates(tolerations, key):
+            tolerations.append({"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300})
+    return put(obj, tolerations, "spec", "tolerations") if len(tolerations) > before else obj
+
+
+def default_storage_class(store: Store, request: Request, resource: Resource, obj: Obj) -> Obj:
+    """Give a claim without a class the default one (plugin/pkg/admission/storage/storageclass/setdefault)."""
+    if resource.plural != "persistentvolumeclaims" or obj["spec"].get("storageClassName") is not None:
+        return obj
+    annotations = obj["metadata"].get("annotations") or {}
+    if "volume.beta.kubernetes.io/storage-class" in annotations:
+        return obj
+    mark = "storageclass.kubernetes.io/is-default-class"
+    defaults = [
+        one for one in store.table("storageclasses").values() if get(one, "metadata", "annotations", mark) == "true"
+    ]
+    if not defaults:
+        return obj
+    newest = max(defaults, key=lambda one: (one["metadata"].get("creationTimestamp", ""), one["metadata"]["name"]))
+    return put(obj, newest["metadata"]["name"], "spec", "storageClassName")
+
+
+def protect_storage(store: Store, request: Request, resource: Resource, obj: Obj) -> Obj:
+    """Keep claims and volumes in use (plugin/pkg/admission/storage/storageobjectinuseprotection)."""
+    finalizer = {
+        "persistentvolumeclaims": "kubernetes.io/pvc-protection",
+        "persistentvolumes": "kubernetes.io/pv-protection",
+    }.get(resource.plural)
+    if finalizer is None:
+        return obj
+    finalizers = obj["metadata"].get("finalizers") or []
+    return obj if finalizer in finalizers else put(obj, [*finalizers, finalizer], "metadata", "finalizers")
+
+
+def resource_quota(store: Store, request: Request, resource: Resource, obj: Obj) -> Obj:
+    """Refuse what would exceed a quota; count it at once in the quota's status."""
+    check_quota(store, request, resource, obj)
+    return obj
+
+
+CREATE: tuple[Plugin, ...] = (
+    namespace_lifecycle, service_account, default_tolerations, priority, protect_storage, default_storage_class, resource_quota,
+)  # fmt: skip

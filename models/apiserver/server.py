@@ -1,0 +1,142 @@
+"""kube-apiserver: one process that takes requests through authentication, authorisation and admission to the store.
+
+Messages (payloads on the network, tuples):
+
+- ``("req", id, Request)`` is answered by ``("resp", id, object, None)`` or ``("resp", id, None, Status)``;
+- ``("watch", id, resource, namespace, label selector, field selector, since rv, bookmarks)`` by ``("events", id, [(type, object)…])``
+  and at its end by ``("end", id, Status | None)``; ``("unwatch", id)`` closes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from kchaos.models.api.errors import ApiError
+from kchaos.models.api.request import Identity, Request
+from kchaos.models.api.tree import Obj
+from kchaos.models.apiserver.registry import Registry
+from kchaos.models.apiserver.store import Store
+from kchaos.models.apiserver.watchcache import Change, WatchCache, Watcher
+from kchaos.models.security.seams import Security
+from kchaos.runtime import Disconnected, Refused, Runtime
+
+CACHE_LAG_S = 0.0005
+"""How far a healthy watch cache trails the store."""
+BOOKMARK_S = 60.0
+"""Interval of bookmarks (cacher.go: bookmarkFrequency is one minute)."""
+
+Interceptor = Callable[[str, Request], ApiError | None]
+"""A fault in the request path: called with ``before`` or ``after`` the commit; an error replaces the answer."""
+
+
+class ApiServer:
+    """One API server over a shared store; ``on_request`` hooks see each request before it is carried out."""
+
+    def __init__(self, rt: Runtime, store: Store, security: Security) -> None:
+        self._rt = rt
+        self._store = store
+        self._security = security
+        self.registry = Registry(store, rt)
+        self.cache = WatchCache(store)
+        self.cache_lag_s = CACHE_LAG_S
+        self.frozen = False
+        self.interceptors: list[Interceptor] = []
+        self.on_request: list[Callable[[Request], None]] = []
+        self._due = False
+        store.subscribe(self._committed)
+        rt.listen(self._receive)
+        rt.call_later(BOOKMARK_S, self._bookmarks, background=True)
+
+    # -- requests ----------------------------------------------------------------------------------------------------
+
+    def execute(self, request: Request) -> Obj:
+        """Carry out one request; return the object or list. Raises ApiError."""
+        identity: Identity = self._security.authenticate(request.identity)
+        self._security.authorise(identity, request)
+        for hook in self.on_request:
+            hook(request)
+        for interceptor in self.interceptors:
+            if (error := interceptor("before", request)) is not None:
+                raise error
+        table = None
+        if request.verb in ("get", "list") and request.options.get("resource_version") == "0":
+            table = self.cache.table(request.resource)
+        answer = self.registry.execute(request, table, self.cache.applied)
+        for interceptor in self.interceptors:
+            if (error := interceptor("after", request)) is not None:
+                raise error
+        return answer
+
+    def _receive(self, sender: str, payload: Any) -> None:
+        if isinstance(payload, Disconnected):
+            self.cache.close_all(payload.host)
+            return
+        if isinstance(payload, Refused):  # the client's process is gone
+            if payload.payload[0] in ("events", "end"):
+                self.cache.close(sender, payload.payload[1])
+            return
+        kind = payload[0]
+        if kind == "req":
+            try:
+                answer = ("resp", payload[1], self.execute(payload[2]), None)
+            except ApiError as error:
+                if error.reason == "ConnectionLost":
+                    return  # a fault: the answer never leaves the server
+                answer = ("resp", payload[1], None, error.status())
+            self._rt.send(sender, answer)
+        elif kind == "watch":
+            self._open(sender, payload)
+        elif kind == "unwatch":
+            self.cache.close(sender, payload[1])
+
+    # -- watches -----------------------------------------------------------------------------------------------------
+
+    def _open(self, sender: str, payload: tuple[Any, ...]) -> None:
+        _, key, resource, namespace, labels, fields, since, bookmarks = payload
+        watcher = Watcher(sender, key, resource, namespace, labels, fields, bookmarks)
+        try:
+            first = self.cache.open(watcher, since)
+        except LookupError:
+            error = ApiError("Expired", f"too old resource version: {since} ({self._store.log_start - 1})")
+            self._rt.send(sender, ("end", key, error.status()))
+            return
+        if first:
+            self._rt.send(sender, ("events", key, first))
+
+    def close_watches(self, resource: str = "", status: Obj | None = None) -> int:
+        """End watches from this side, as a server does at its time-out (or at random after 30 to 60 minutes); return how many."""
+        closed = 0
+        for watcher in self.cache.watchers():
+            if not resource or watcher.resource == resource:
+                self.cache.close(watcher.address, watcher.key)
+                self._rt.send(watcher.address, ("end", watcher.key, status))
+                closed += 1
+        return closed
+
+    def _committed(self, _event: object) -> None:
+        if not self._due and not self.frozen:
+            self._due = True
+            self._rt.call_later(self.cache_lag_s, self._pump, background=True)
+
+    def _pump(self) -> None:
+        self._due = False
+        if self.frozen:
+            return
+        for watcher in self.cache.apply():
+            batch: list[Change] = watcher.pending
+            watcher.pending = []
+            self._rt.send(watcher.address, ("events", watcher.key, batch))
+
+    def freeze(self, frozen: bool) -> None:
+        """Stop or resume following the store: reads at version 0 and watches go stale."""
+        self.frozen = frozen
+        if not frozen and not self._due:
+            self._committed(None)
+
+    def _bookmarks(self) -> None:
+        for watcher in self.cache.watchers():
+            if watcher.bookmarks:
+                mark = {"metadata": {"resourceVersion": str(max(self.cache.applied, watcher.sent_rv))}}
+                self._rt.send(watcher.address, ("events", watcher.key, [("BOOKMARK", mark)]))
+        self._rt.call_later(BOOKMARK_S, self._bookmarks, background=True)
