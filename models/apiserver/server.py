@@ -43,6 +43,7 @@ class ApiServer:
         self.frozen = False
         self.interceptors: list[Interceptor] = []
         self.on_request: list[Callable[[Request], None]] = []
+        self.on_answer: list[Callable[[Request, int], None]] = []
         self._due = False
         store.subscribe(self._committed)
         rt.listen(self._receive)
@@ -80,11 +81,14 @@ class ApiServer:
         if kind == "req":
             try:
                 answer = ("resp", payload[1], self.execute(payload[2]), None)
+                code = 200
             except ApiError as error:
-                if error.reason == "ConnectionLost":
-                    return  # a fault: the answer never leaves the server
+                code = error.code
                 answer = ("resp", payload[1], None, error.status())
-            self._rt.send(sender, answer)
+            for hook in self.on_answer:
+                hook(payload[2], code)
+            if code:  # 0 is a fault: the answer never leaves the server
+                self._rt.send(sender, answer)
         elif kind == "watch":
             self._open(sender, payload)
         elif kind == "unwatch":
