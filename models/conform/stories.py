@@ -16,7 +16,7 @@ from kchaos.models.api.request import USER, Request
 from kchaos.models.api.resources import by_kind
 from kchaos.models.api.times import stamp
 from kchaos.models.api.tree import Obj, get
-from kchaos.models.cluster import ControlPlane, node_object
+from kchaos.models.controlplane import ControlPlane, node_object
 from kchaos.models.conform.kubelet import Rules, StoryKubelet
 from kchaos.models.topology import NodeSpec
 from kchaos.sim.world import EPOCH_S, World
