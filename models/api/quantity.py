@@ -70,3 +70,26 @@ def canonical(amount_milli: int, binary: bool = False) -> str:
 def is_binary(quantity: Quantity) -> bool:
     """Tell whether a quantity is written with a binary suffix (and is kept so when printed)."""
     return str(quantity).endswith("i")
+
+
+@lru_cache(maxsize=65536)
+def canonical_text(quantity: Quantity) -> str:
+    """Return the form in which the API server stores a quantity: ``0.5Gi`` is ``512Mi``, ``1000m`` is ``1``, ``0.1`` is ``100m``."""
+    text = str(quantity)
+    amount = exact(quantity)
+    if is_binary(text) and amount.denominator == 1:
+        return canonical(int(amount) * 1000, binary=True)
+    found = _FORM.fullmatch(text)
+    if found is not None and found.group(3):
+        whole = milli(quantity)
+        power = -3
+        while whole and whole % 1000 == 0:
+            whole, power = whole // 1000, power + 3
+        return f"{whole}e{power}" if power else str(whole)
+    scaled, suffixes = amount, ("", "m", "u", "n")
+    for suffix in suffixes:
+        if scaled.denominator == 1:
+            return canonical(int(scaled) * 1000) if suffix == "" else f"{int(scaled)}{suffix}"
+        scaled *= 1000
+    nano = amount * 10**9
+    return f"{-((-nano.numerator) // nano.denominator)}n"
