@@ -15,6 +15,7 @@ from kchaos.models.api.quantity import canonical_text, exact
 from kchaos.models.api.tree import Obj
 
 _ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
+_HTML = ((b"<", b"\\u003c"), (b">", b"\\u003e"), (b"&", b"\\u0026"))
 _SUFFIX_POWER = {"n": -9, "u": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
 
 
@@ -50,16 +51,14 @@ def pod_template_hash(template: Obj, collision_count: int | None = None) -> str:
 
 def revision_data(obj: Obj) -> Obj:
     """Return the patch that a StatefulSet's or DaemonSet's ControllerRevision holds (getPatch in stateful_set_utils.go)."""
-    template = {**obj["spec"]["template"], "$patch": "replace"}
-    meta = dict(template.get("metadata") or {})
-    meta.setdefault("creationTimestamp", None)
-    template["metadata"] = meta
-    return {"spec": {"template": template}}
+    return {"spec": {"template": {**obj["spec"]["template"], "$patch": "replace"}}}
 
 
 def revision_hash(data: Obj, collision_count: int | None = None) -> str:
     """Return the hash in a ControllerRevision's name (pkg/controller/history, HashControllerRevision)."""
     raw = encode(data)
+    for character, escape in _HTML:  # Go's encoder escapes these
+        raw = raw.replace(character, escape)
     if collision_count is not None:
         raw += str(collision_count).encode()
     return _safe_encode(str(_fnv32(raw)))
