@@ -1,209 +1,284 @@
-"""Defaults of pods and pod templates (pkg/apis/core/v1/defaults.go); pod specs that were seen before are not looked into again."""
+"""What the API server fills into pods, pod templates and volumes.
+
+Sources: pkg/apis/core/v1/defaults.go, zz_generated.defaults.go and conversion.go of Kubernetes 1.34. Input is in written form
+(``wire.normalise``): a member that is missing is unset.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
-from kchaos.models.api.quantity import canonical_text
+from kchaos.models.api.quantity import add, compare
 from kchaos.models.api.tree import Obj
 
-
-def _fill(tree: Obj, **defaults: Any) -> Obj:
-    missing = {key: value for key, value in defaults.items() if tree.get(key) is None}
-    return {**tree, **missing} if missing else tree
-
-
-def default_template(template: Obj) -> Obj:
-    """Return a PodTemplateSpec with defaults."""
-    spec = template.get("spec")
-    if spec is None:
-        return template
-    new = default_pod_spec(spec)
-    if "metadata" not in template:
-        template = {**template, "metadata": {}}
-    return template if new is spec else {**template, "spec": new}
+_PROBES = ("livenessProbe", "readinessProbe", "startupProbe")
+_RBD = {"pool": "rbd", "user": "admin", "keyring": "/etc/ceph/keyring"}
+_AZURE = {"cachingMode": "ReadWrite", "fsType": "ext4", "readOnly": False, "kind": "Shared"}
+_SCALEIO = {"storageMode": "ThinProvisioned", "fsType": "xfs"}
+_MODE: Obj = {"defaultMode": 420}
+_PROBE: Obj = {"timeoutSeconds": 1, "periodSeconds": 10, "successThreshold": 1, "failureThreshold": 3}
+_HTTP: Obj = {"path": "/", "scheme": "HTTP"}
+_POD_SPEC: Obj = {
+    "dnsPolicy": "ClusterFirst", "restartPolicy": "Always", "securityContext": {},
+    "terminationGracePeriodSeconds": 30, "schedulerName": "default-scheduler",
+}  # fmt: skip
 
 
-def default_pod_spec(spec: Obj) -> Obj:
-    """Return a PodSpec with defaults (enableServiceLinks is a pod's own, not a template's)."""
-    out = _fill(
-        spec,
-        dnsPolicy="ClusterFirst",
-        restartPolicy="Always",
-        securityContext={},
-        terminationGracePeriodSeconds=30,
-        schedulerName="default-scheduler",
-    )
-    host = bool(spec.get("hostNetwork"))
-    for key in ("containers", "initContainers"):
-        old = spec.get(key)
-        if old:
-            new = [_container(one, host) for one in old]
-            if any(a is not b for a, b in zip(new, old, strict=True)):
-                out = {**out, key: new}
-    if spec.get("volumes"):
-        volumes = [_volume(one) for one in spec["volumes"]]
-        if any(a is not b for a, b in zip(volumes, spec["volumes"], strict=True)):
-            out = {**out, "volumes": volumes}
-    name = out.get("serviceAccountName")
-    if name and out.get("serviceAccount") != name:
-        out = {**out, "serviceAccount": name}
-    elif out.get("serviceAccount") and not name:
-        out = {**out, "serviceAccountName": out["serviceAccount"]}
-    if out.get("topologySpreadConstraints"):
-        old = out["topologySpreadConstraints"]
-        spread = [_fill(one, whenUnsatisfiable="DoNotSchedule") for one in old]
-        if any(a is not b for a, b in zip(spread, old, strict=True)):
-            out = {**out, "topologySpreadConstraints": spread}
-    return out
+def fill(part: Obj, defaults: Obj) -> Obj:
+    """Return ``part`` with the members of ``defaults`` that it lacks; ``part`` itself if it lacks none."""
+    for key in defaults:
+        if key not in part:
+            return {**defaults, **part}
+    return part
+
+
+def each(parts: list[Obj], change: Callable[[Obj], Obj]) -> list[Obj]:
+    """Return ``parts`` with ``change`` applied to each; the same list if nothing changes."""
+    out = None
+    for index, part in enumerate(parts):
+        new = change(part)
+        if new is not part:
+            if out is None:
+                out = list(parts)
+            out[index] = new
+    return parts if out is None else out
+
+
+def within(part: Obj, key: str, change: Callable[[Any], Any]) -> Obj:
+    """Return ``part`` with ``change`` applied to the member ``key``, if there is one."""
+    old = part.get(key)
+    if old is None:
+        return part
+    new = change(old)
+    return part if new is old else {**part, key: new}
+
+
+def tag_of(image: str) -> str:
+    """Return the tag of an image reference; ``latest`` without tag and digest, "" with only a digest (pkg/util/parsers)."""
+    name, _, digest = image.partition("@")
+    tail = name.rsplit("/", 1)[-1]
+    if ":" in tail:
+        return tail.rsplit(":", 1)[1]
+    return "" if digest else "latest"
 
 
 def _pull_policy(image: str) -> str:
-    tail = image.rpartition("/")[2]
-    if "@" in tail:
-        return "IfNotPresent"
-    _, colon, tag = tail.partition(":")
-    return "Always" if not colon or tag == "latest" else "IfNotPresent"
+    return "Always" if tag_of(image) == "latest" else "IfNotPresent"
 
 
-def _container(container: Obj, host_network: bool) -> Obj:
-    out = _fill(
-        container,
-        resources={},
-        terminationMessagePath="/dev/termination-log",
-        terminationMessagePolicy="File",
-        imagePullPolicy=_pull_policy(container.get("image") or ""),
-    )
-    resources = out["resources"]
-    new = _resources(resources)
-    if new is not resources:
-        out = {**out, "resources": new}
-    if container.get("ports"):
-        ports = []
-        for port in container["ports"]:
-            port = _fill(port, protocol="TCP")
-            if host_network and not port.get("hostPort"):
-                port = {**port, "hostPort": port.get("containerPort")}
-            ports.append(port)
-        if any(a is not b for a, b in zip(ports, container["ports"], strict=True)):
-            out = {**out, "ports": ports}
-    for key in ("livenessProbe", "readinessProbe", "startupProbe"):
-        probe = container.get(key)
-        if probe:
-            filled = _probe(probe)
-            if filled is not probe:
-                out = {**out, key: filled}
-    hooks = container.get("lifecycle")
-    if hooks:
-        filled = hooks
-        for key in ("postStart", "preStop"):
-            if hooks.get(key):
-                handler = _handler(hooks[key])
-                if handler is not hooks[key]:
-                    filled = {**filled, key: handler}
-        if filled is not hooks:
-            out = {**out, "lifecycle": filled}
-    if any("valueFrom" in one for one in container.get("env") or ()):
-        env = [_env(one) for one in container["env"]]
-        if any(a is not b for a, b in zip(env, container["env"], strict=True)):
-            out = {**out, "env": env}
-    return out
+def field_ref(part: Obj) -> Obj:
+    """Fill ``fieldRef.apiVersion`` of an item that may have one."""
+    return within(part, "fieldRef", lambda ref: fill(ref, {"apiVersion": "v1"}))
 
 
-def _env(one: Obj) -> Obj:
-    ref = (one.get("valueFrom") or {}).get("fieldRef")
-    if ref is None or ref.get("apiVersion"):
-        return one
-    return {**one, "valueFrom": {**one["valueFrom"], "fieldRef": {**ref, "apiVersion": "v1"}}}
+def _env(var: Obj) -> Obj:
+    source = var.get("valueFrom")
+    if not source:
+        return var
+    new = field_ref(source)
+    new = within(new, "fileKeyRef", lambda ref: fill(ref, {"optional": False}))
+    return var if new is source else {**var, "valueFrom": new}
 
 
-def _resources(resources: Obj) -> Obj:
-    """Canonical quantities; limits stand in for requests that are missing."""
-    out = resources
-    for key in ("limits", "requests"):
-        amounts = resources.get(key)
-        if amounts:
-            texts = {name: canonical_text(amount) for name, amount in amounts.items()}
-            if texts != amounts:
-                out = {**out, key: texts}
-    limits = out.get("limits")
-    if limits:
-        requests = out.get("requests") or {}
-        missing = {name: amount for name, amount in limits.items() if name not in requests}
-        if missing:
-            out = {**out, "requests": {**requests, **missing}}
-    return out
+def _http(action: Obj) -> Obj:
+    return fill(action, _HTTP)
 
 
 def _probe(probe: Obj) -> Obj:
-    out = _fill(probe, timeoutSeconds=1, periodSeconds=10, successThreshold=1, failureThreshold=3)
-    for key in ("timeoutSeconds", "periodSeconds", "successThreshold", "failureThreshold"):
-        if out[key] == 0:
-            out = {**out, key: {"timeoutSeconds": 1, "periodSeconds": 10, "successThreshold": 1, "failureThreshold": 3}[key]}
-    handler = _handler(out)
-    if handler.get("grpc") is not None and handler["grpc"].get("service") is None:
-        handler = {**handler, "grpc": {**handler["grpc"], "service": ""}}
-    return handler
-
-
-def _handler(handler: Obj) -> Obj:
-    get = handler.get("httpGet")
-    if get is None:
-        return handler
-    filled = _fill(get, path="/", scheme="HTTP")
-    if not filled["path"]:
-        filled = {**filled, "path": "/"}
-    return handler if filled is get else {**handler, "httpGet": filled}
-
-
-_MODES = {"secret": 420, "configMap": 420, "downwardAPI": 420, "projected": 420}
-
-
-def _volume(volume: Obj) -> Obj:
-    sources = [key for key in volume if key != "name" and volume[key] is not None]
-    if not sources:
-        return {"name": volume.get("name"), "emptyDir": {}}
-    out = volume
-    for key, mode in _MODES.items():
-        source = volume.get(key)
-        if source is not None and source.get("defaultMode") is None:
-            out = {**out, key: {**source, "defaultMode": mode}}
-    if volume.get("hostPath") is not None and volume["hostPath"].get("type") is None:
-        out = {**out, "hostPath": {**volume["hostPath"], "type": ""}}
-    empty = volume.get("emptyDir")
-    if empty and empty.get("sizeLimit") is not None:
-        text = canonical_text(empty["sizeLimit"])
-        if text != empty["sizeLimit"]:
-            out = {**out, "emptyDir": {**empty, "sizeLimit": text}}
-    for key in ("projected", "downwardAPI"):
-        source = out.get(key)
-        if source is not None:
-            new = _refs(source, key)
-            if new is not source:
-                out = {**out, key: new}
-    claim = (volume.get("ephemeral") or {}).get("volumeClaimTemplate")
-    if claim and claim.get("spec") and claim["spec"].get("volumeMode") is None:
-        spec = {**claim["spec"], "volumeMode": "Filesystem"}
-        out = {**out, "ephemeral": {**volume["ephemeral"], "volumeClaimTemplate": {**claim, "spec": spec}}}
+    out = fill(probe, _PROBE)
+    if "httpGet" in out:
+        out = within(out, "httpGet", _http)
+    elif "grpc" in out:
+        out = within(out, "grpc", lambda grpc: fill(grpc, {"service": ""}))
     return out
 
 
-def _refs(source: Obj, key: str) -> Obj:
-    """Downward API references name apiVersion v1; projected tokens expire after an hour."""
+def _hook(handler: Obj) -> Obj:
+    return within(handler, "httpGet", _http)
 
-    def item(one: Obj) -> Obj:
-        ref = one.get("fieldRef")
-        return {**one, "fieldRef": {**ref, "apiVersion": "v1"}} if ref and not ref.get("apiVersion") else one
 
-    if key == "downwardAPI":
-        items = [item(one) for one in source.get("items") or ()]
-        return {**source, "items": items} if items != (source.get("items") or []) else source
-    projections = []
-    for one in source.get("sources") or ():
-        token = one.get("serviceAccountToken")
-        if token is not None and token.get("expirationSeconds") is None:
-            one = {**one, "serviceAccountToken": {**token, "expirationSeconds": 3600}}
-        if one.get("downwardAPI"):
-            one = {**one, "downwardAPI": _refs(one["downwardAPI"], "downwardAPI")}
-        projections.append(one)
-    return {**source, "sources": projections} if projections != (source.get("sources") or []) else source
+def _lifecycle(lifecycle: Obj) -> Obj:
+    return within(within(lifecycle, "postStart", _hook), "preStop", _hook)
+
+
+def _port(port: Obj) -> Obj:
+    return port if "protocol" in port else {**port, "protocol": "TCP"}
+
+
+def container(one: Obj) -> Obj:
+    """Return one container with its defaults."""
+    out: Obj | None = None
+    if "imagePullPolicy" not in one:
+        out = {**one, "imagePullPolicy": _pull_policy(one.get("image", ""))}
+    if "terminationMessagePath" not in one or "terminationMessagePolicy" not in one:
+        out = dict(one) if out is None else out
+        out.setdefault("terminationMessagePath", "/dev/termination-log")
+        out.setdefault("terminationMessagePolicy", "File")
+    now = one if out is None else out
+    if "ports" in now:
+        now = within(now, "ports", lambda ports: each(ports, _port))
+    if "env" in now:
+        now = within(now, "env", lambda env: each(env, _env))
+    for key in _PROBES:
+        if key in now:
+            now = within(now, key, _probe)
+    if "lifecycle" in now:
+        now = within(now, "lifecycle", _lifecycle)
+    return now
+
+
+def claim_spec(spec: Obj) -> Obj:
+    """Fill PersistentVolumeClaimSpec."""
+    return fill(spec, {"volumeMode": "Filesystem"})
+
+
+def _projection(source: Obj) -> Obj:
+    out = within(source, "downwardAPI", lambda api: within(api, "items", lambda items: each(items, field_ref)))
+    return within(out, "serviceAccountToken", lambda token: fill(token, {"expirationSeconds": 3600}))
+
+
+def _projected(volume: Obj) -> Obj:
+    return within(fill(volume, _MODE), "sources", lambda sources: each(sources, _projection))
+
+
+def _downward(volume: Obj) -> Obj:
+    return within(fill(volume, _MODE), "items", lambda items: each(items, field_ref))
+
+
+def _ephemeral(volume: Obj) -> Obj:
+    return within(volume, "volumeClaimTemplate", lambda claim: within(claim, "spec", claim_spec))
+
+
+_SOURCES: dict[str, Callable[[Obj], Obj]] = {
+    "hostPath": lambda source: fill(source, {"type": ""}),
+    "secret": lambda source: fill(source, _MODE),
+    "configMap": lambda source: fill(source, _MODE),
+    "downwardAPI": _downward,
+    "projected": _projected,
+    "iscsi": lambda source: fill(source, {"iscsiInterface": "default"}),
+    "rbd": lambda source: fill(source, _RBD),
+    "azureDisk": lambda source: fill(source, _AZURE),
+    "scaleIO": lambda source: fill(source, _SCALEIO),
+    "ephemeral": _ephemeral,
+    "image": lambda source: fill(source, {"pullPolicy": _pull_policy(source.get("reference", ""))}),
+}
+
+
+def volume(one: Obj) -> Obj:
+    """Return one volume (or PersistentVolume spec) with the defaults of its source; without a source it is an emptyDir."""
+    if len(one) < 2:
+        return {**one, "emptyDir": {}}
+    return volume_source(one)
+
+
+def volume_source(one: Obj) -> Obj:
+    """Return ``one`` with the defaults of whichever volume source it has."""
+    out = one
+    for key in one:
+        change = _SOURCES.get(key)
+        if change is not None:
+            out = within(out, key, change)
+    return out
+
+
+def _host_ports(one: Obj) -> Obj:
+    return within(one, "ports", lambda ports: each(ports, lambda p: p if "hostPort" in p else {**p, "hostPort": p.get("containerPort", 0)}))
+
+
+def pod_spec(spec: Obj) -> Obj:
+    """Return a PodSpec with what pods and templates share."""
+    out = fill(spec, _POD_SPEC)
+    account = out.get("serviceAccountName") or out.get("serviceAccount")
+    if account and (out.get("serviceAccountName") != account or out.get("serviceAccount") != account):
+        out = {**out, "serviceAccountName": account, "serviceAccount": account}
+    for key in ("containers", "initContainers", "ephemeralContainers"):
+        if out.get(key):
+            out = within(out, key, lambda parts: each(parts, container))
+    if "volumes" in out:
+        out = within(out, "volumes", lambda parts: each(parts, volume))
+    if out.get("hostNetwork"):
+        for key in ("containers", "initContainers"):
+            out = within(out, key, lambda parts: each(parts, _host_ports))
+    return out
+
+
+def template(obj: Obj) -> Obj:
+    """Return a PodTemplateSpec with the defaults of its spec."""
+    return within(obj, "spec", pod_spec)
+
+
+def _requests(one: Obj) -> Obj:
+    resources = one.get("resources")
+    if not resources or not resources.get("limits"):
+        return one
+    requests = fill(resources.get("requests") or {}, resources["limits"])
+    if requests is resources.get("requests"):
+        return one
+    return {**one, "resources": {**resources, "requests": requests}}
+
+
+_POD_LEVEL = ("cpu", "memory")
+
+
+def _sum_of(spec: Obj, which: str) -> Obj:
+    """Return what the containers ask for together: the sum of those that run at once, or the largest init step."""
+    total: Obj = {}
+    sidecars: Obj = {}
+    largest: Obj = {}
+    for one in spec.get("initContainers") or ():
+        asked = (one.get("resources") or {}).get(which) or {}
+        if one.get("restartPolicy") == "Always":
+            for key, amount in asked.items():
+                total[key] = add(total.get(key, "0"), amount)
+                sidecars[key] = add(sidecars.get(key, "0"), amount)
+            asked = sidecars
+        else:
+            asked = {**sidecars, **{key: add(sidecars.get(key, "0"), amount) for key, amount in asked.items()}}
+        for key, amount in asked.items():
+            if key not in largest or compare(amount, largest[key]) > 0:
+                largest[key] = amount
+    for one in spec.get("containers") or ():
+        for key, amount in ((one.get("resources") or {}).get(which) or {}).items():
+            total[key] = add(total[key], amount) if key in total else amount
+    for key, amount in largest.items():
+        if key not in total or compare(amount, total[key]) > 0:
+            total[key] = amount
+    return total
+
+
+def _pod_resources(spec: Obj) -> Obj:
+    """Fill pod-level requests and limits (KEP-2837)."""
+    resources: Obj = spec["resources"]
+    limits, requests = dict(resources.get("limits") or {}), dict(resources.get("requests") or {})
+    if not limits and not requests:
+        return spec
+    for key, amount in _sum_of(spec, "limits").items():
+        if key.startswith("hugepages-") and key not in requests:
+            limits.setdefault(key, amount)
+    if limits:
+        for key, amount in _sum_of(spec, "requests").items():
+            if key in _POD_LEVEL:
+                requests.setdefault(key, amount)
+        for key, amount in limits.items():
+            if key in _POD_LEVEL or key.startswith("hugepages-"):
+                requests.setdefault(key, amount)
+    new = {**resources, **({"limits": limits} if limits else {}), **({"requests": requests} if requests else {})}
+    return spec if new == resources else {**spec, "resources": new}
+
+
+def pod(obj: Obj) -> Obj:
+    """Return a Pod with its defaults: those of its spec, requests from limits, service links."""
+    spec = obj.get("spec")
+    if not isinstance(spec, dict):
+        return obj
+    out = spec
+    for key in ("containers", "initContainers"):
+        if out.get(key):
+            out = within(out, key, lambda parts: each(parts, _requests))
+    if out.get("resources"):
+        out = _pod_resources(out)
+    if "enableServiceLinks" not in out:
+        out = {**out, "enableServiceLinks": True}
+    out = pod_spec(out)
+    return obj if out is spec else {**obj, "spec": out}
