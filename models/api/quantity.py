@@ -93,3 +93,18 @@ def canonical_text(quantity: Quantity) -> str:
         scaled *= 1000
     nano = amount * 10**9
     return f"{-((-nano.numerator) // nano.denominator)}n"
+
+
+def add(one: Quantity, other: Quantity) -> str:
+    """Return the sum in canonical form, in the first one's notation (binary if that is written so)."""
+    total = exact(one) + exact(other)
+    thousandths = total * 1000
+    whole = -((-thousandths.numerator) // thousandths.denominator)
+    binary = is_binary(one) or (exact(one) == 0 and is_binary(other))
+    return canonical(whole, binary and whole % 1000 == 0)
+
+
+def compare(one: Quantity, other: Quantity) -> int:
+    """Return -1, 0 or 1."""
+    a, b = exact(one), exact(other)
+    return (a > b) - (a < b)
