@@ -1,283 +1,384 @@
-"""API server defaulting: what a manifest leaves out, filled in as a 1.34 server does.
+"""API server defaulting: what a manifest leaves out, filled in as a 1.34 server does, and written as the server writes it.
 
-Sources: pkg/apis/{core,apps,batch,autoscaling,networking,policy,storage,discovery,rbac}/v1/defaults.go. Quantities are stored in
-their canonical form. Subtrees that need nothing are shared; an object that needs nothing is returned as it is.
+Sources: pkg/apis/{core,apps,batch,autoscaling,networking,policy,storage,discovery,rbac,admissionregistration,scheduling}/v1/defaults.go
+and the strategies' PrepareForCreate where it fills what users see (Namespace finalizer, Job selector, PVC data sources). Pure and
+idempotent; subtrees that need nothing are shared, and an object that needs nothing is returned as it is. Nothing is allocated here.
 """
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Callable
-from typing import Any
 
-from kchaos.models.api.defaults_pod import default_pod_spec, default_template
-from kchaos.models.api.quantity import canonical_text
+from kchaos.models.api.defaults_pod import claim_spec, each, fill, pod, template, volume_source, within
 from kchaos.models.api.tree import Obj
+from kchaos.models.api.wire import normalise
 
-
-def fill(tree: Obj, **defaults: Any) -> Obj:
-    """Return ``tree`` with the members it lacks (absent or null) set; ``tree`` itself if it lacks none."""
-    missing = {key: value for key, value in defaults.items() if tree.get(key) is None}
-    return {**tree, **missing} if missing else tree
-
-
-def replace(tree: Obj, key: str, change: Callable[[Any], Any]) -> Obj:
-    """Return ``tree`` with ``change`` applied to the member ``key`` if it is there."""
-    old = tree.get(key)
-    if old is None:
-        return tree
-    new = change(old)
-    return tree if new is old else {**tree, key: new}
+_RBAC = "rbac.authorization.k8s.io"
+_RETAIN: Obj = {"whenDeleted": "Retain", "whenScaled": "Retain"}
+_INT32_MAX = 2**31 - 1
 
 
 def default_object(obj: Obj) -> Obj:
-    """Return ``obj`` with defaults; kinds without any, and unknown kinds, come back as they are."""
+    """Return ``obj`` with defaults, in written form; unknown kinds come back as they are."""
     function = _BY_KIND.get(obj.get("kind", ""))
-    return function(obj) if function is not None else obj
+    out = normalise(obj)
+    return out if function is None else function(out)
 
 
 def _spec(change: Callable[[Obj], Obj]) -> Callable[[Obj], Obj]:
     def apply(obj: Obj) -> Obj:
-        old = obj.get("spec") or {}
-        new = change(old)
-        return obj if new is obj.get("spec") else {**obj, "spec": new}
+        return within(obj, "spec", change) if isinstance(obj.get("spec"), dict) else obj
 
     return apply
 
 
+# -- workloads -------------------------------------------------------------------------------------------------------------
+
+
+def _template(spec: Obj) -> Obj:
+    return within(spec, "template", template)
+
+
 def _template_labels(spec: Obj) -> dict[str, str]:
-    return ((spec.get("template") or {}).get("metadata") or {}).get("labels") or {}
+    found: dict[str, str] = ((spec.get("template") or {}).get("metadata") or {}).get("labels") or {}
+    return found
+
+
+def _rolling(spec: Obj, key: str, defaults: Obj) -> Obj:
+    """Fill a strategy: RollingUpdate, and that one's parameters with ``defaults``."""
+    strategy = fill(spec.get(key) or {}, {"type": "RollingUpdate"})
+    if strategy["type"] == "RollingUpdate":
+        rolling = strategy.get("rollingUpdate") or {}
+        filled = fill(rolling, defaults)
+        if filled is not strategy.get("rollingUpdate"):
+            strategy = {**strategy, "rollingUpdate": filled}
+    return spec if strategy is spec.get(key) else {**spec, key: strategy}
 
 
 def _deployment(spec: Obj) -> Obj:
-    spec = replace(spec, "template", default_template)
-    strategy = fill(spec.get("strategy") or {}, type="RollingUpdate")
-    if strategy["type"] == "RollingUpdate":
-        rolling = fill(strategy.get("rollingUpdate") or {}, maxUnavailable="25%", maxSurge="25%")
-        strategy = fill({**strategy, "rollingUpdate": rolling})
-    spec = {**spec, "strategy": strategy} if strategy != spec.get("strategy") else spec
-    return fill(spec, replicas=1, revisionHistoryLimit=10, progressDeadlineSeconds=600)
+    spec = _rolling(_template(spec), "strategy", {"maxUnavailable": "25%", "maxSurge": "25%"})
+    return fill(spec, {"replicas": 1, "revisionHistoryLimit": 10, "progressDeadlineSeconds": 600})
 
 
 def _replicaset(spec: Obj) -> Obj:
-    return fill(replace(spec, "template", default_template), replicas=1)
+    return fill(_template(spec), {"replicas": 1})
+
+
+def _with_labels(obj: Obj, labels: dict[str, str]) -> Obj:
+    if not labels or (obj.get("metadata") or {}).get("labels"):
+        return obj
+    return {**obj, "metadata": {**(obj.get("metadata") or {}), "labels": labels}}
 
 
 def _replicationcontroller(obj: Obj) -> Obj:
-    spec = _replicaset(obj.get("spec") or {})
-    labels = _template_labels(spec)
-    if labels and not spec.get("selector"):
-        spec = {**spec, "selector": labels}
-    out = obj if spec is obj.get("spec") else {**obj, "spec": spec}
-    if labels and not out["metadata"].get("labels"):
-        out = {**out, "metadata": {**out["metadata"], "labels": labels}}
-    return out
+    labels = _template_labels(obj.get("spec") or {})
+
+    def change(spec: Obj) -> Obj:
+        spec = _replicaset(spec)
+        return {**spec, "selector": labels} if labels and not spec.get("selector") else spec
+
+    return _with_labels(_spec(change)(obj), labels)
 
 
 def _statefulset(spec: Obj) -> Obj:
-    spec = replace(spec, "template", default_template)
-    strategy = fill(spec.get("updateStrategy") or {}, type="RollingUpdate")
-    if strategy["type"] == "RollingUpdate":
-        strategy = {**strategy, "rollingUpdate": fill(strategy.get("rollingUpdate") or {}, partition=0)}
-    if strategy != spec.get("updateStrategy"):
-        spec = {**spec, "updateStrategy": strategy}
-    if spec.get("volumeClaimTemplates"):
-        claims = [_claim_template(one) for one in spec["volumeClaimTemplates"]]
-        if claims != spec["volumeClaimTemplates"]:
-            spec = {**spec, "volumeClaimTemplates": claims}
-    retention = fill(spec.get("persistentVolumeClaimRetentionPolicy") or {}, whenDeleted="Retain", whenScaled="Retain")
-    if retention != spec.get("persistentVolumeClaimRetentionPolicy"):
-        spec = {**spec, "persistentVolumeClaimRetentionPolicy": retention}
-    return fill(spec, podManagementPolicy="OrderedReady", replicas=1, revisionHistoryLimit=10, serviceName="")
+    spec = _template(spec)
+    strategy = spec.get("updateStrategy") or {}
+    if not strategy.get("type") or (strategy["type"] == "RollingUpdate" and "rollingUpdate" in strategy):
+        spec = _rolling(spec, "updateStrategy", {"partition": 0})
+    spec = within(spec, "volumeClaimTemplates", lambda claims: each(claims, _claim_template))
+    retention = spec.get("persistentVolumeClaimRetentionPolicy") or {}
+    filled = fill(retention, _RETAIN)
+    if filled is not spec.get("persistentVolumeClaimRetentionPolicy"):
+        spec = {**spec, "persistentVolumeClaimRetentionPolicy": filled}
+    return fill(spec, {"podManagementPolicy": "OrderedReady", "replicas": 1, "revisionHistoryLimit": 10})
 
 
 def _claim_template(claim: Obj) -> Obj:
-    claim = fill(claim, apiVersion="v1", kind="PersistentVolumeClaim")
-    return fill({**claim, "spec": _claim(claim.get("spec") or {})}, status={"phase": "Pending"})
+    return _claim(fill(claim, {"apiVersion": "v1", "kind": "PersistentVolumeClaim"}))
 
 
 def _daemonset(spec: Obj) -> Obj:
-    spec = replace(spec, "template", default_template)
-    strategy = fill(spec.get("updateStrategy") or {}, type="RollingUpdate")
-    if strategy["type"] == "RollingUpdate":
-        rolling = fill(strategy.get("rollingUpdate") or {}, maxUnavailable=1, maxSurge=0)
-        strategy = {**strategy, "rollingUpdate": rolling}
-    if strategy != spec.get("updateStrategy"):
-        spec = {**spec, "updateStrategy": strategy}
-    return fill(spec, revisionHistoryLimit=10)
+    spec = _rolling(_template(spec), "updateStrategy", {"maxUnavailable": 1, "maxSurge": 0})
+    return fill(spec, {"revisionHistoryLimit": 10})
 
 
-def job_spec(spec: Obj) -> Obj:
-    """Return a JobSpec with defaults; selector and pod labels are made by the Job's strategy, which knows its uid."""
-    spec = replace(spec, "template", default_template)
-    if spec.get("completions") is None and spec.get("parallelism") is None:
-        spec = {**spec, "completions": 1, "parallelism": 1}
-    spec = fill(spec, parallelism=1, completionMode="NonIndexed", suspend=False, manualSelector=False)
-    if spec.get("backoffLimit") is None:
-        spec = {**spec, "backoffLimit": 2147483647 if spec.get("backoffLimitPerIndex") is not None else 6}
-    if spec.get("podReplacementPolicy") is None:
-        policy = "Failed" if spec.get("podFailurePolicy") else "TerminatingOrFailed"
-        spec = {**spec, "podReplacementPolicy": policy}
-    return spec
+def _failure_rule(rule: Obj) -> Obj:
+    return within(rule, "onPodConditions", lambda many: each(many, lambda one: fill(one, {"status": "True"})))
+
+
+def _failure_policy(spec: Obj) -> Obj:
+    return within(spec, "podFailurePolicy", lambda policy: within(policy, "rules", lambda rules: each(rules, _failure_rule)))
+
+
+def _job_spec(spec: Obj) -> Obj:
+    spec = _failure_policy(_template(spec))
+    if "completions" not in spec and "parallelism" not in spec:
+        spec = {**spec, "completions": 1}
+    limit = _INT32_MAX if "backoffLimitPerIndex" in spec else 6
+    replacement = "Failed" if "podFailurePolicy" in spec else "TerminatingOrFailed"
+    defaults: Obj = {
+        "parallelism": 1, "backoffLimit": limit, "completionMode": "NonIndexed", "suspend": False, "manualSelector": False,
+        "podReplacementPolicy": replacement,
+    }  # fmt: skip
+    return fill(spec, defaults)
 
 
 def _job(obj: Obj) -> Obj:
-    spec = job_spec(obj.get("spec") or {})
-    uid = obj["metadata"].get("uid")
-    if uid and not spec.get("manualSelector") and "selector" not in spec:
-        name = obj["metadata"].get("name", "")
-        template = spec.get("template") or {}
-        meta = template.get("metadata") or {}
-        labels = {
-            **(meta.get("labels") or {}), "batch.kubernetes.io/controller-uid": uid, "batch.kubernetes.io/job-name": name,
-            "controller-uid": uid, "job-name": name,
-        }  # fmt: skip
-        spec = {
-            **spec,
-            "selector": {"matchLabels": {"batch.kubernetes.io/controller-uid": uid}},
-            "template": {**template, "metadata": {**meta, "labels": labels}},
-        }
-    return obj if spec is obj.get("spec") else {**obj, "spec": spec}
+    labels = _template_labels(obj.get("spec") or {})
+    return job_selector(_with_labels(_spec(_job_spec)(obj), labels))
+
+
+def job_selector(job: Obj) -> Obj:
+    """Return a Job with its selector and pod labels made of its uid, unless it brings its own (pkg/registry/batch/job/strategy.go)."""
+    spec, meta = job.get("spec") or {}, job.get("metadata") or {}
+    uid = meta.get("uid")
+    if not uid or spec.get("manualSelector") or "selector" in spec:
+        return job
+    pods = spec.get("template") or {}
+    pods_meta = pods.get("metadata") or {}
+    name = meta.get("name", "")
+    labels = {
+        **(pods_meta.get("labels") or {}), "batch.kubernetes.io/controller-uid": uid, "batch.kubernetes.io/job-name": name,
+        "controller-uid": uid, "job-name": name,
+    }  # fmt: skip
+    made = {
+        **spec,
+        "selector": {"matchLabels": {"batch.kubernetes.io/controller-uid": uid}},
+        "template": {**pods, "metadata": {**pods_meta, "labels": labels}},
+    }
+    return {**job, "spec": made}
 
 
 def _cronjob(spec: Obj) -> Obj:
-    def template(one: Obj) -> Obj:
-        return replace(one, "spec", job_spec_template)
+    def job(spec: Obj) -> Obj:
+        return _failure_policy(_template(spec))
 
-    spec = replace(spec, "jobTemplate", template)
-    return fill(
-        spec, concurrencyPolicy="Allow", suspend=False, successfulJobsHistoryLimit=3, failedJobsHistoryLimit=1
-    )
+    spec = within(spec, "jobTemplate", lambda one: within(one, "spec", job))
+    defaults: Obj = {"concurrencyPolicy": "Allow", "suspend": False, "successfulJobsHistoryLimit": 3, "failedJobsHistoryLimit": 1}
+    return fill(spec, defaults)
 
 
-def job_spec_template(spec: Obj) -> Obj:
-    """Return the JobSpec inside a CronJob: only its pod template is defaulted there."""
-    return replace(spec, "template", default_template)
+_UP: Obj = {
+    "stabilizationWindowSeconds": 0, "selectPolicy": "Max",
+    "policies": [{"type": "Pods", "value": 4, "periodSeconds": 15}, {"type": "Percent", "value": 100, "periodSeconds": 15}],
+}  # fmt: skip
+_DOWN: Obj = {"selectPolicy": "Max", "policies": [{"type": "Percent", "value": 100, "periodSeconds": 15}]}
+_CPU: Obj = {
+    "type": "Resource", "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 80}},
+}  # fmt: skip
+
+
+def _behavior(behavior: Obj) -> Obj:
+    out = behavior
+    for key, defaults in (("scaleUp", _UP), ("scaleDown", _DOWN)):
+        old = out.get(key)
+        new = defaults if old is None else fill(old, defaults)
+        if new is not old:
+            out = {**out, key: new}
+    return out
+
+
+def _autoscaler(obj: Obj) -> Obj:
+    def change(spec: Obj) -> Obj:
+        spec = fill(spec, {"minReplicas": 1})
+        if obj.get("apiVersion") == "autoscaling/v1":
+            return fill(spec, {"targetCPUUtilizationPercentage": 80})
+        return within(fill(spec, {"metrics": [_CPU]}), "behavior", _behavior)
+
+    return _spec(change)(obj)
+
+
+# -- network ---------------------------------------------------------------------------------------------------------------
+
+
+def _service_port(port: Obj) -> Obj:
+    port = fill(port, {"protocol": "TCP"})
+    return {**port, "targetPort": port.get("port", 0)} if port.get("targetPort") in (None, "", 0) else port
 
 
 def _service(spec: Obj) -> Obj:
-    spec = fill(spec, sessionAffinity="None", type="ClusterIP")
+    spec = fill(spec, {"sessionAffinity": "None", "type": "ClusterIP"})
+    kind = spec["type"]
+    if spec["sessionAffinity"] == "None" and "sessionAffinityConfig" in spec:
+        spec = {key: value for key, value in spec.items() if key != "sessionAffinityConfig"}
     if spec["sessionAffinity"] == "ClientIP":
         client = (spec.get("sessionAffinityConfig") or {}).get("clientIP") or {}
-        spec = {**spec, "sessionAffinityConfig": {"clientIP": fill(client, timeoutSeconds=10800)}}
-    ports = []
-    for port in spec.get("ports") or ():
-        port = fill(port, protocol="TCP")
-        if port.get("targetPort") in (None, "", 0):
-            port = {**port, "targetPort": port.get("port")}
-        ports.append(port)
-    if ports != (spec.get("ports") or []):
-        spec = {**spec, "ports": ports}
-    if spec["type"] in ("NodePort", "LoadBalancer"):
-        spec = fill(spec, externalTrafficPolicy="Cluster")
-    if spec["type"] == "LoadBalancer":
-        spec = fill(spec, allocateLoadBalancerNodePorts=True)
-    if spec["type"] != "ExternalName":
-        spec = fill(spec, internalTrafficPolicy="Cluster")
+        if "timeoutSeconds" not in client:
+            spec = {**spec, "sessionAffinityConfig": {"clientIP": {"timeoutSeconds": 10800}}}
+    spec = within(spec, "ports", lambda ports: each(ports, _service_port))
+    if kind in ("NodePort", "LoadBalancer") or (kind == "ClusterIP" and spec.get("externalIPs")):
+        spec = fill(spec, {"externalTrafficPolicy": "Cluster"})
+    if kind in ("ClusterIP", "NodePort", "LoadBalancer"):
+        spec = fill(spec, {"internalTrafficPolicy": "Cluster"})
+    if kind == "LoadBalancer":
+        spec = fill(spec, {"allocateLoadBalancerNodePorts": True})
     return spec
 
 
-def _claim(spec: Obj) -> Obj:
-    requests = (spec.get("resources") or {}).get("requests")
-    if requests:
-        texts = {k: canonical_text(v) for k, v in requests.items()}
-        if texts != requests:
-            spec = {**spec, "resources": {**spec["resources"], "requests": texts}}
-    return fill(spec, volumeMode="Filesystem")
+def _service_status(obj: Obj) -> Obj:
+    def balancer(status: Obj) -> Obj:
+        def ingress(one: Obj) -> Obj:
+            return fill(one, {"ipMode": "VIP"}) if one.get("ip") else one
+
+        return within(status, "loadBalancer", lambda lb: within(lb, "ingress", lambda many: each(many, ingress)))
+
+    out = _spec(_service)(obj)
+    return within(out, "status", balancer) if (out.get("spec") or {}).get("type") == "LoadBalancer" else out
 
 
-def _volume(spec: Obj) -> Obj:
-    if spec.get("hostPath") is not None:
-        spec = replace(spec, "hostPath", lambda path: fill(path, type=""))
-    capacity = spec.get("capacity")
-    if capacity:
-        texts = {k: canonical_text(v) for k, v in capacity.items()}
-        spec = {**spec, "capacity": texts} if texts != capacity else spec
-    return fill(spec, persistentVolumeReclaimPolicy="Retain", volumeMode="Filesystem")
-
-
-def _storageclass(obj: Obj) -> Obj:
-    return fill(obj, reclaimPolicy="Delete", volumeBindingMode="Immediate")
-
-
-
-
-def _autoscaler(spec: Obj) -> Obj:
-    spec = fill(spec, minReplicas=1)
-    if "metrics" not in spec and "targetCPUUtilizationPercentage" not in spec:
-        cpu = {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 80}}
-        spec = {**spec, "metrics": [{"type": "Resource", "resource": cpu}]}
-    return spec
-
-
+def _rule_ports(rule: Obj) -> Obj:
+    return within(rule, "ports", lambda ports: each(ports, lambda one: fill(one, {"protocol": "TCP"})))
 
 
 def _networkpolicy(spec: Obj) -> Obj:
-    def rules(items: list[Obj]) -> list[Obj]:
-        out = []
-        for rule in items:
-            ports = [fill(port, protocol="TCP") for port in (rule or {}).get("ports") or ()]
-            out.append({**rule, "ports": ports} if ports else rule)
-        return out if out != items else items
+    for key in ("ingress", "egress"):
+        spec = within(spec, key, lambda rules: each(rules, _rule_ports))
+    return spec if spec.get("policyTypes") else {**spec, "policyTypes": ["Ingress", "Egress"] if spec.get("egress") else ["Ingress"]}
 
-    spec = replace(spec, "ingress", rules)
-    spec = replace(spec, "egress", rules)
-    if not spec.get("policyTypes"):
-        spec = {**spec, "policyTypes": ["Ingress", "Egress"] if spec.get("egress") else ["Ingress"]}
-    return spec
+
+def _ingressclass(spec: Obj) -> Obj:
+    return within(spec, "parameters", lambda one: fill(one, {"scope": "Cluster"}))
 
 
 def _endpointslice(obj: Obj) -> Obj:
-    ports = [fill(port, name="", protocol="TCP") for port in obj.get("ports") or ()]
-    return {**obj, "ports": ports} if ports != (obj.get("ports") or []) else obj
+    return within(obj, "ports", lambda ports: each(ports, lambda one: fill(one, {"name": "", "protocol": "TCP"})))
+
+
+def _subset(subset: Obj) -> Obj:
+    return within(subset, "ports", lambda ports: each(ports, lambda one: fill(one, {"protocol": "TCP"})))
+
+
+def _endpoints(obj: Obj) -> Obj:
+    return within(obj, "subsets", lambda subsets: each(subsets, _subset))
+
+
+# -- storage and the rest --------------------------------------------------------------------------------------------------
+
+
+def _claim(obj: Obj) -> Obj:
+    def change(spec: Obj) -> Obj:
+        spec = claim_spec(spec)
+        source, ref = spec.get("dataSource"), spec.get("dataSourceRef")
+        if source is not None and ref is None:
+            return {**spec, "dataSourceRef": source}
+        if ref is not None and source is None and not ref.get("namespace"):
+            return {**spec, "dataSource": {key: value for key, value in ref.items() if key != "namespace"}}
+        return spec
+
+    return _phase(_spec(change)(obj), "Pending")
+
+
+def _phase(obj: Obj, phase: str) -> Obj:
+    status = obj.get("status") or {}
+    return obj if "phase" in status else {**obj, "status": {**status, "phase": phase}}
+
+
+def _volume(spec: Obj) -> Obj:
+    return fill(volume_source(spec), {"persistentVolumeReclaimPolicy": "Retain", "volumeMode": "Filesystem"})
+
+
+_CSI_DRIVER: Obj = {
+    "attachRequired": True, "podInfoOnMount": False, "storageCapacity": False, "fsGroupPolicy": "ReadWriteOnceWithFSType",
+    "volumeLifecycleModes": ["Persistent"], "requiresRepublish": False, "seLinuxMount": False,
+}  # fmt: skip
+
+
+def _limit(item: Obj) -> Obj:
+    if item.get("type") != "Container":
+        return item
+    limit = fill(item.get("default") or {}, item.get("max") or {})
+    request = fill(fill(item.get("defaultRequest") or {}, limit), item.get("min") or {})
+    new = {**item, **({"default": limit} if limit else {}), **({"defaultRequest": request} if request else {})}
+    return item if new == item else new
 
 
 def _namespace(obj: Obj) -> Obj:
-    name = obj["metadata"].get("name")
-    labels = obj["metadata"].get("labels") or {}
+    meta = obj.get("metadata") or {}
+    name, labels = meta.get("name"), meta.get("labels") or {}
     if name and labels.get("kubernetes.io/metadata.name") != name:
-        labels = {**labels, "kubernetes.io/metadata.name": name}
-        obj = {**obj, "metadata": {**obj["metadata"], "labels": labels}}
-    if not (obj.get("spec") or {}).get("finalizers") and not obj["metadata"].get("deletionTimestamp"):
-        obj = {**obj, "spec": {**(obj.get("spec") or {}), "finalizers": ["kubernetes"]}}
-    return obj
+        obj = {**obj, "metadata": {**meta, "labels": {**labels, "kubernetes.io/metadata.name": name}}}
+    spec = obj.get("spec") or {}
+    if "kubernetes" not in (spec.get("finalizers") or ()) and not meta.get("resourceVersion"):
+        obj = {**obj, "spec": {**spec, "finalizers": [*(spec.get("finalizers") or ()), "kubernetes"]}}
+    return _phase(obj, "Active")
 
 
 def _secret(obj: Obj) -> Obj:
-    return fill(obj, type="Opaque")
-
-
-def _priorityclass(obj: Obj) -> Obj:
-    return fill(obj, preemptionPolicy="PreemptLowerPriority", value=0)
-
-
-def _binding(obj: Obj) -> Obj:
-    obj = replace(obj, "roleRef", lambda ref: fill(ref, apiGroup="rbac.authorization.k8s.io"))
-
-    def subject(one: Obj) -> Obj:
-        group = "rbac.authorization.k8s.io" if one.get("kind") in ("User", "Group") else None
-        return fill(one, apiGroup=group) if group else one
-
-    return replace(obj, "subjects", lambda many: [subject(one) for one in many])
-
-
-def _pod(spec: Obj) -> Obj:
-    spec = default_pod_spec(spec)
-    return fill(spec, enableServiceLinks=True)
+    if "stringData" in obj:
+        added = {key: b64encode(text.encode()).decode() for key, text in obj["stringData"].items()}
+        obj = {key: value for key, value in obj.items() if key != "stringData"}
+        obj["data"] = {**(obj.get("data") or {}), **added}
+    return fill(obj, {"type": "Opaque"})
 
 
 def _node(obj: Obj) -> Obj:
-    status = obj.get("status") or {}
-    for key in ("capacity", "allocatable"):
-        if status.get(key):
-            texts = {k: canonical_text(v) for k, v in status[key].items()}
-            if texts != status[key]:
-                status = {**status, key: texts}
-    return obj if status is obj.get("status") else {**obj, "status": status} if status else obj
+    def change(status: Obj) -> Obj:
+        return fill(status, {"allocatable": status["capacity"]}) if "capacity" in status else status
+
+    return within(obj, "status", change)
+
+
+def _subject(one: Obj) -> Obj:
+    return fill(one, {"apiGroup": _RBAC}) if one.get("kind") in ("User", "Group") else one
+
+
+def _binding(obj: Obj) -> Obj:
+    def ref(one: Obj) -> Obj:
+        return one if one.get("apiGroup") else {**one, "apiGroup": _RBAC}
+
+    obj = within(obj, "roleRef", ref)
+    return within(obj, "subjects", lambda many: each(many, _subject))
+
+
+_SELECTORS: Obj = {"matchPolicy": "Equivalent", "namespaceSelector": {}, "objectSelector": {}}
+_HOOK: Obj = {"failurePolicy": "Fail", "timeoutSeconds": 10, **_SELECTORS}
+
+
+def _rule(one: Obj) -> Obj:
+    return fill(one, {"scope": "*"})
+
+
+def _port_443(config: Obj) -> Obj:
+    return within(config, "service", lambda service: fill(service, {"port": 443}))
+
+
+def _webhooks(defaults: Obj) -> Callable[[Obj], Obj]:
+    def hook(one: Obj) -> Obj:
+        out = within(fill(one, defaults), "rules", lambda rules: each(rules, _rule))
+        return within(out, "clientConfig", _port_443)
+
+    return lambda obj: within(obj, "webhooks", lambda hooks: each(hooks, hook))
+
+
+def _match(resources: Obj) -> Obj:
+    out = fill(resources, _SELECTORS)
+    for key in ("resourceRules", "excludeResourceRules"):
+        out = within(out, key, lambda rules: each(rules, _rule))
+    return out
+
+
+def _admission_policy(spec: Obj) -> Obj:
+    return within(fill(spec, {"failurePolicy": "Fail"}), "matchConstraints", _match)
+
+
+def _crd(obj: Obj) -> Obj:
+    def names(one: Obj) -> Obj:
+        kind = one.get("kind") or ""
+        return fill(one, {"singular": kind.lower(), **({"listKind": f"{kind}List"} if kind else {})})
+
+    def conversion(one: Obj) -> Obj:
+        return within(one, "webhook", lambda hook: within(hook, "clientConfig", _port_443))
+
+    def change(spec: Obj) -> Obj:
+        return within(fill(within(spec, "names", names), {"conversion": {"strategy": "None"}}), "conversion", conversion)
+
+    return _spec(change)(obj)
 
 
 _BY_KIND: dict[str, Callable[[Obj], Obj]] = {
-    "Pod": _spec(_pod),
-    "PodTemplate": lambda obj: replace(obj, "template", default_template),
+    "Pod": pod,
+    "PodTemplate": _template,
     "Deployment": _spec(_deployment),
     "ReplicaSet": _spec(_replicaset),
     "ReplicationController": _replicationcontroller,
@@ -285,17 +386,27 @@ _BY_KIND: dict[str, Callable[[Obj], Obj]] = {
     "DaemonSet": _spec(_daemonset),
     "Job": _job,
     "CronJob": _spec(_cronjob),
-    "Service": _spec(_service),
-    "PersistentVolumeClaim": _spec(_claim),
-    "PersistentVolume": _spec(_volume),
-    "StorageClass": _storageclass,
-    "HorizontalPodAutoscaler": _spec(_autoscaler),
+    "HorizontalPodAutoscaler": _autoscaler,
+    "Service": _service_status,
     "NetworkPolicy": _spec(_networkpolicy),
+    "IngressClass": _spec(_ingressclass),
     "EndpointSlice": _endpointslice,
+    "Endpoints": _endpoints,
+    "PersistentVolumeClaim": _claim,
+    "PersistentVolume": lambda obj: _phase(_spec(_volume)(obj), "Pending"),
+    "StorageClass": lambda obj: fill(obj, {"reclaimPolicy": "Delete", "volumeBindingMode": "Immediate"}),
+    "CSIDriver": _spec(lambda spec: fill(spec, _CSI_DRIVER)),
+    "LimitRange": _spec(lambda spec: within(spec, "limits", lambda items: each(items, _limit))),
     "Namespace": _namespace,
+    "Node": _node,
     "Secret": _secret,
-    "PriorityClass": _priorityclass,
+    "PriorityClass": lambda obj: fill(obj, {"preemptionPolicy": "PreemptLowerPriority"}),
     "RoleBinding": _binding,
     "ClusterRoleBinding": _binding,
-    "Node": _node,
+    "MutatingWebhookConfiguration": _webhooks({**_HOOK, "reinvocationPolicy": "Never"}),
+    "ValidatingWebhookConfiguration": _webhooks(_HOOK),
+    "ValidatingAdmissionPolicy": _spec(_admission_policy),
+    "ValidatingAdmissionPolicyBinding": _spec(lambda spec: within(spec, "matchResources", _match)),
+    "CustomResourceDefinition": _crd,
+    "APIService": _spec(_port_443),
 }
