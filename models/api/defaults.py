@@ -17,6 +17,7 @@ from kchaos.models.api.wire import normalise
 _RBAC = "rbac.authorization.k8s.io"
 _RETAIN: Obj = {"whenDeleted": "Retain", "whenScaled": "Retain"}
 _INT32_MAX = 2**31 - 1
+_GENERATION = "deprecated.daemonset.template.generation"
 
 
 def default_object(obj: Obj) -> Obj:
@@ -103,12 +104,24 @@ def _daemonset(spec: Obj) -> Obj:
     return fill(spec, {"revisionHistoryLimit": 10})
 
 
+def _daemonset_object(obj: Obj) -> Obj:
+    """Fill the spec and the annotation that stands for the template generation (pkg/apis/apps/v1/conversion.go)."""
+    obj = _spec(_daemonset)(obj)
+    meta = obj.get("metadata") or {}
+    annotations = meta.get("annotations") or {}
+    if _GENERATION in annotations:
+        return obj
+    return {**obj, "metadata": {**meta, "annotations": {**annotations, _GENERATION: "1"}}}
+
+
 def _failure_rule(rule: Obj) -> Obj:
     return within(rule, "onPodConditions", lambda many: each(many, lambda one: fill(one, {"status": "True"})))
 
 
 def _failure_policy(spec: Obj) -> Obj:
-    return within(spec, "podFailurePolicy", lambda policy: within(policy, "rules", lambda rules: each(rules, _failure_rule)))
+    return within(
+        spec, "podFailurePolicy", lambda policy: within(policy, "rules", lambda rules: each(rules, _failure_rule))
+    )
 
 
 def _job_spec(spec: Obj) -> Obj:
@@ -125,8 +138,10 @@ def _job_spec(spec: Obj) -> Obj:
 
 
 def _job(obj: Obj) -> Obj:
-    labels = _template_labels(obj.get("spec") or {})
-    return job_selector(_with_labels(_spec(_job_spec)(obj), labels))
+    labelled = bool(_template_labels(obj.get("spec") or {}))
+    out = job_selector(_spec(_job_spec)(obj))
+    # the real server's Job shares the map with its template, so it gets the generated labels too
+    return _with_labels(out, _template_labels(out["spec"])) if labelled else out
 
 
 def job_selector(job: Obj) -> Obj:
@@ -155,7 +170,12 @@ def _cronjob(spec: Obj) -> Obj:
         return _failure_policy(_template(spec))
 
     spec = within(spec, "jobTemplate", lambda one: within(one, "spec", job))
-    defaults: Obj = {"concurrencyPolicy": "Allow", "suspend": False, "successfulJobsHistoryLimit": 3, "failedJobsHistoryLimit": 1}
+    defaults: Obj = {
+        "concurrencyPolicy": "Allow",
+        "suspend": False,
+        "successfulJobsHistoryLimit": 3,
+        "failedJobsHistoryLimit": 1,
+    }
     return fill(spec, defaults)
 
 
@@ -234,7 +254,11 @@ def _rule_ports(rule: Obj) -> Obj:
 def _networkpolicy(spec: Obj) -> Obj:
     for key in ("ingress", "egress"):
         spec = within(spec, key, lambda rules: each(rules, _rule_ports))
-    return spec if spec.get("policyTypes") else {**spec, "policyTypes": ["Ingress", "Egress"] if spec.get("egress") else ["Ingress"]}
+    return (
+        spec
+        if spec.get("policyTypes")
+        else {**spec, "policyTypes": ["Ingress", "Egress"] if spec.get("egress") else ["Ingress"]}
+    )
 
 
 def _ingressclass(spec: Obj) -> Obj:
@@ -371,7 +395,9 @@ def _crd(obj: Obj) -> Obj:
         return within(one, "webhook", lambda hook: within(hook, "clientConfig", _port_443))
 
     def change(spec: Obj) -> Obj:
-        return within(fill(within(spec, "names", names), {"conversion": {"strategy": "None"}}), "conversion", conversion)
+        return within(
+            fill(within(spec, "names", names), {"conversion": {"strategy": "None"}}), "conversion", conversion
+        )
 
     return _spec(change)(obj)
 
@@ -383,7 +409,7 @@ _BY_KIND: dict[str, Callable[[Obj], Obj]] = {
     "ReplicaSet": _spec(_replicaset),
     "ReplicationController": _replicationcontroller,
     "StatefulSet": _spec(_statefulset),
-    "DaemonSet": _spec(_daemonset),
+    "DaemonSet": _daemonset_object,
     "Job": _job,
     "CronJob": _spec(_cronjob),
     "HorizontalPodAutoscaler": _autoscaler,

@@ -183,7 +183,11 @@ def volume_source(one: Obj) -> Obj:
 
 
 def _host_ports(one: Obj) -> Obj:
-    return within(one, "ports", lambda ports: each(ports, lambda p: p if "hostPort" in p else {**p, "hostPort": p.get("containerPort", 0)}))
+    return within(
+        one,
+        "ports",
+        lambda ports: each(ports, lambda p: p if "hostPort" in p else {**p, "hostPort": p.get("containerPort", 0)}),
+    )
 
 
 def pod_spec(spec: Obj) -> Obj:
@@ -197,9 +201,6 @@ def pod_spec(spec: Obj) -> Obj:
             out = within(out, key, lambda parts: each(parts, container))
     if "volumes" in out:
         out = within(out, "volumes", lambda parts: each(parts, volume))
-    if out.get("hostNetwork"):
-        for key in ("containers", "initContainers"):
-            out = within(out, key, lambda parts: each(parts, _host_ports))
     return out
 
 
@@ -280,5 +281,8 @@ def pod(obj: Obj) -> Obj:
         out = _pod_resources(out)
     if "enableServiceLinks" not in out:
         out = {**out, "enableServiceLinks": True}
+    if out.get("hostNetwork"):
+        for key in ("containers", "initContainers"):
+            out = within(out, key, lambda parts: each(parts, _host_ports))
     out = pod_spec(out)
     return obj if out is spec else {**obj, "spec": out}

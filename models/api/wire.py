@@ -15,7 +15,16 @@ from kchaos.models.api.quantity import canonical, canonical_text, exact, milli
 from kchaos.models.api.tree import Obj
 
 Handler = Callable[[Any], Any]
-_OPAQUE = ("RawExtension{}", "FieldsV1{}", ".JSON{}", "OrBool{}", "OrArray{}", "OrStringArray{}", "Duration{}", "Verbs{}")
+_OPAQUE = (
+    "RawExtension{}",
+    "FieldsV1{}",
+    ".JSON{}",
+    "OrBool{}",
+    "OrArray{}",
+    "OrStringArray{}",
+    "Duration{}",
+    "Verbs{}",
+)
 _TIMES = ("meta/v1.Time{}", "meta/v1.MicroTime{}")
 _DROP, _KEEP, _SET = 0, 1, 2
 
@@ -158,15 +167,14 @@ def _struct(struct: str) -> Handler:
             if entry is None:
                 continue
             handler, rule = entry
-            if not member and (member is None or rule == _DROP):
-                if out is None:
-                    out = dict(value)
-                if rule == _SET:
-                    out[key] = zero(key)
-                    if out[key] is None and out == value:
-                        out = None
-                else:
+            if not member and (member is None or rule == _DROP or (member == [] and rule == _SET)):
+                if rule != _SET:
+                    out = dict(value) if out is None else out
                     del out[key]
+                elif (empty := zero(key)) is not member:
+                    # an empty list comes back from storage (protobuf) as nil
+                    out = dict(value) if out is None else out
+                    out[key] = empty
                 continue
             if handler is not None:
                 new = handler(member)
