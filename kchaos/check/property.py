@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import msgspec
 
 from kchaos.history.record import Entry, Mark, Write
+from kchaos.history.view import View
 
 
 class Severity(StrEnum):
@@ -51,12 +52,17 @@ class Violation(msgspec.Struct, frozen=True, kw_only=True):
     figures: dict[str, Any] = {}
 
 
-class Context(msgspec.Struct, frozen=True, kw_only=True):
-    """What a monitor may know beyond the entries: the scenario, the objects at the start, expectations of the user."""
+class Context:
+    """What a monitor may know beyond the entry at hand.
 
-    scenario: dict[str, Any] = {}
-    initial: Mapping[str, Mapping[str, Any]] = {}
-    settings: dict[str, Any] = {}
+    ``view`` holds all objects as of *before* the entry that a handler is given; ``settings`` are the user's expectations; ``facts``
+    are figures of the scenario (constants, topology).
+    """
+
+    def __init__(self, view: View | None = None, settings: dict[str, Any] | None = None, facts: dict[str, Any] | None = None) -> None:
+        self.view = view if view is not None else View()
+        self.settings = settings or {}
+        self.facts = facts or {}
 
 
 class Monitor(Protocol):
@@ -109,6 +115,7 @@ class Monitors:
 
     def __init__(self, properties: Iterable[Property], context: Context) -> None:
         self.violations: list[tuple[Property, Violation]] = []
+        self._view = context.view
         self._writes: dict[str, list[tuple[Property, Callable[[Write], Iterable[Violation]]]]] = {}
         self._marks: dict[str, list[tuple[Property, Callable[[Mark], Iterable[Violation]]]]] = {}
         self._all: list[tuple[Property, Monitor]] = []
@@ -130,6 +137,7 @@ class Monitors:
             for prop, on_mark in self._marks.get(entry.what, ()):
                 for violation in on_mark(entry):
                     self.violations.append((prop, violation))
+        self._view.apply(entry)
 
     def finish(self, t: float) -> list[tuple[Property, Violation]]:
         """Return all violations, those that only the end shows included, in the order found."""
