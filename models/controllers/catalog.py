@@ -3,5 +3,11 @@
 from __future__ import annotations
 
 from kchaos.models.controllers.base import Controller
+from kchaos.models.controllers.deployment import DeploymentController
+from kchaos.models.controllers.replicaset import ReplicaSetController, ReplicationControllerController
 
-CONTROLLERS: tuple[type[Controller], ...] = ()
+CONTROLLERS: tuple[type[Controller], ...] = (
+    ReplicaSetController,
+    ReplicationControllerController,
+    DeploymentController,
+)
