@@ -5,9 +5,11 @@ from __future__ import annotations
 from kchaos.models.controllers.base import Controller
 from kchaos.models.controllers.deployment import DeploymentController
 from kchaos.models.controllers.replicaset import ReplicaSetController, ReplicationControllerController
+from kchaos.models.controllers.statefulset import StatefulSetController
 
 CONTROLLERS: tuple[type[Controller], ...] = (
     ReplicaSetController,
     ReplicationControllerController,
     DeploymentController,
+    StatefulSetController,
 )
