@@ -406,8 +406,6 @@ def check_containers(errors: Errors, spec: Obj, path: str, volumes: dict[str, Ob
             errors.append(duplicate(f"{where}.name", one.get("name", "")))
         names[one.get("name", "")] = None
         _life(errors, one, where, grace, os)
-        if one.get("restartPolicy") is not None:
-            errors.append(forbidden(f"{where}.restartPolicy", "may not be set for non-init containers"))
     _host_ports(errors, containers, f"{path}.containers")
     for index, one in enumerate(spec.get("initContainers") or ()):
         where = f"{path}.initContainers[{index}]"

@@ -22,7 +22,7 @@ from kchaos.models.api.validation.names import (
 
 _NAME_CHECKS: dict[str, Check] = {
     "Namespace": dns_label, "Service": dns_1035, "StatefulSet": dns_label, "Role": path_segment, "RoleBinding": path_segment,
-    "ClusterRole": path_segment, "ClusterRoleBinding": path_segment, "APIService": path_segment,
+    "ClusterRole": path_segment, "ClusterRoleBinding": path_segment, "APIService": path_segment, "PodDisruptionBudget": path_segment,
     "CertificateSigningRequest": dns_subdomain,
 }  # fmt: skip
 _STANDARD_FINALIZERS = ("kubernetes", "orphan", "foregroundDeletion")

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from kchaos.models.api.tree import Obj
-from kchaos.models.api.validation import batch, pod, services, storage, workloads
+from kchaos.models.api.validation import batch, config, network, pod, policies, services, storage, workloads
 from kchaos.models.api.validation.field import Errors
 from kchaos.models.api.validation.metadata import check_metadata, check_metadata_update
 
@@ -69,6 +69,26 @@ _CHECKS: dict[str, Check] = {
     "PersistentVolumeClaim": storage.check_claim,
     "PersistentVolume": storage.check_volume,
     "StorageClass": storage.check_class,
+    "ConfigMap": config.check_configmap,
+    "Secret": config.check_secret,
+    "ResourceQuota": config.check_quota,
+    "LimitRange": config.check_limitrange,
+    "Node": config.check_node,
+    "Lease": config.check_lease,
+    "PriorityClass": config.check_priorityclass,
+    "ControllerRevision": config.check_revision,
+    "Ingress": network.check_ingress,
+    "IngressClass": network.check_ingressclass,
+    "NetworkPolicy": network.check_networkpolicy,
+    "EndpointSlice": network.check_endpointslice,
+    "Endpoints": network.check_endpoints,
+    "PodDisruptionBudget": policies.check_budget,
+    "HorizontalPodAutoscaler": policies.check_autoscaler,
+    "Role": policies.check_role,
+    "ClusterRole": policies.check_role,
+    "RoleBinding": policies.check_binding,
+    "ClusterRoleBinding": policies.check_binding,
+    "RuntimeClass": policies.check_runtimeclass,
 }
 _CHANGES: dict[str, Change] = {
     "Pod": pod.check_pod_update,
@@ -81,6 +101,17 @@ _CHANGES: dict[str, Change] = {
     "PersistentVolumeClaim": storage.check_claim_update,
     "PersistentVolume": storage.check_volume_update,
     "StorageClass": storage.check_class_update,
+    "ConfigMap": config.check_frozen,
+    "Secret": config.check_frozen,
+    "ResourceQuota": config.check_quota_update,
+    "Node": config.check_node_update,
+    "PriorityClass": config.check_priorityclass_update,
+    "ControllerRevision": config.check_revision_update,
+    "IngressClass": network.check_ingressclass_update,
+    "EndpointSlice": network.check_endpointslice_update,
+    "RoleBinding": policies.check_binding_update,
+    "ClusterRoleBinding": policies.check_binding_update,
+    "RuntimeClass": policies.check_runtimeclass_update,
 }
-_CHANGE_FIRST = ("Service", "DaemonSet")
-_OWN_UPDATE = ("Pod", "StorageClass")
+_CHANGE_FIRST = ("Service", "DaemonSet", "ConfigMap", "Secret", "RoleBinding", "ClusterRoleBinding", "ControllerRevision")
+_OWN_UPDATE = ("Pod", "StorageClass", "Node", "PriorityClass", "RuntimeClass")

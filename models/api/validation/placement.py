@@ -174,7 +174,7 @@ def check_spread(errors: Errors, constraints: list[Obj], path: str) -> None:
         where = f"{path}[{index}]"
         skew, key, action = one.get("maxSkew", 0), one.get("topologyKey", ""), one.get("whenUnsatisfiable", "")
         if skew <= 0:
-            errors.append(invalid(f"{where}.maxSkew", skew, "must be greater than 0"))
+            errors.append(invalid(f"{where}.maxSkew", skew, "must be greater than zero"))
         if not key:
             errors.append(required(f"{where}.topologyKey", "can not be empty"))
         if action not in actions:
@@ -186,7 +186,7 @@ def check_spread(errors: Errors, constraints: list[Obj], path: str) -> None:
         domains = one.get("minDomains")
         if domains is not None:
             if domains <= 0:
-                errors.append(invalid(f"{where}.minDomains", domains, "must be greater than 0"))
+                errors.append(invalid(f"{where}.minDomains", domains, "must be greater than zero"))
             if action != "DoNotSchedule":
                 text = f"can only use minDomains if whenUnsatisfiable=DoNotSchedule, not {action}"
                 errors.append(invalid(f"{where}.minDomains", domains, text))

@@ -23,6 +23,7 @@ from kchaos.models.api.validation.pod import legacy_ip
 _TYPES = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
 _PROTOCOLS = ("SCTP", "TCP", "UDP")
 _POLICIES = ("Cluster", "Local")
+_SPREADS = ("PreferClose", "PreferSameZone", "PreferSameNode")
 _CIDR = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)"
 
 
@@ -109,7 +110,9 @@ def _addresses(errors: Errors, spec: Obj) -> None:
             errors.append(duplicate(f"spec.ipFamilies[{index}]", family))
     address = spec.get("clusterIP", "")
     listed = spec.get("clusterIPs") or ([address] if address else [])
-    if spec.get("clusterIPs") and listed[0] != address:
+    if spec.get("clusterIPs") and not address:
+        errors.append(invalid("spec.clusterIPs", listed, "must be empty when `clusterIP` is not specified"))
+    elif spec.get("clusterIPs") and listed[0] != address:
         errors.append(invalid("spec.clusterIPs", spec["clusterIPs"], "first value must match `clusterIP`"))
     for index, one in enumerate(listed):
         if one == "None":
@@ -172,8 +175,8 @@ def _traffic(errors: Errors, spec: Obj, kind: str) -> None:
     if policy is not None and policy not in _POLICIES:
         errors.append(unsupported("spec.internalTrafficPolicy", policy, _POLICIES))
     spread = spec.get("trafficDistribution")
-    if spread not in (None, "PreferClose"):
-        errors.append(unsupported("spec.trafficDistribution", spread, ("PreferClose",)))
+    if spread is not None and spread not in _SPREADS:
+        errors.append(unsupported("spec.trafficDistribution", spread, _SPREADS))
 
 
 def check_service(errors: Errors, obj: Obj) -> None:
