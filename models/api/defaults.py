@@ -148,7 +148,10 @@ def job_selector(job: Obj) -> Obj:
     """Return a Job with its selector and pod labels made of its uid, unless it brings its own (pkg/registry/batch/job/strategy.go)."""
     spec, meta = job.get("spec") or {}, job.get("metadata") or {}
     uid = meta.get("uid")
-    if not uid or spec.get("manualSelector") or "selector" in spec:
+    if not uid or spec.get("manualSelector") or meta.get("resourceVersion"):
+        return job
+    selector = spec.get("selector") or {}
+    if (selector.get("matchLabels") or {}).get("batch.kubernetes.io/controller-uid") == uid:
         return job
     pods = spec.get("template") or {}
     pods_meta = pods.get("metadata") or {}
@@ -159,7 +162,10 @@ def job_selector(job: Obj) -> Obj:
     }  # fmt: skip
     made = {
         **spec,
-        "selector": {"matchLabels": {"batch.kubernetes.io/controller-uid": uid}},
+        "selector": {
+            **selector,
+            "matchLabels": {**(selector.get("matchLabels") or {}), "batch.kubernetes.io/controller-uid": uid},
+        },
         "template": {**pods, "metadata": {**pods_meta, "labels": labels}},
     }
     return {**job, "spec": made}
@@ -280,10 +286,18 @@ def _endpoints(obj: Obj) -> Obj:
 # -- storage and the rest --------------------------------------------------------------------------------------------------
 
 
+def _old_source(source: Obj) -> bool:
+    """Tell whether a dataSource is of a kind that the field always took; others are dropped silently (KEP-1495)."""
+    group, kind = source.get("apiGroup") or "", source.get("kind")
+    return (group, kind) in (("", "PersistentVolumeClaim"), ("snapshot.storage.k8s.io", "VolumeSnapshot"))
+
+
 def _claim(obj: Obj) -> Obj:
     def change(spec: Obj) -> Obj:
         spec = claim_spec(spec)
         source, ref = spec.get("dataSource"), spec.get("dataSourceRef")
+        if source is not None and ref is None and not _old_source(source):
+            return {key: value for key, value in spec.items() if key != "dataSource"}
         if source is not None and ref is None:
             return {**spec, "dataSourceRef": source}
         if ref is not None and source is None and not ref.get("namespace"):
@@ -340,7 +354,13 @@ def _node(obj: Obj) -> Obj:
     def change(status: Obj) -> Obj:
         return fill(status, {"allocatable": status["capacity"]}) if "capacity" in status else status
 
-    return within(obj, "status", change)
+    def blocks(spec: Obj) -> Obj:
+        first, all_of = spec.get("podCIDR"), spec.get("podCIDRs")
+        if first and (not all_of or all_of[0] != first):
+            return {**spec, "podCIDRs": [first]}
+        return {**spec, "podCIDR": all_of[0]} if all_of and not first else spec
+
+    return within(within(obj, "status", change), "spec", blocks)
 
 
 def _subject(one: Obj) -> Obj:

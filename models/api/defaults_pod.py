@@ -190,6 +190,11 @@ def _host_ports(one: Obj) -> Obj:
     )
 
 
+def _no_restart_policy(one: Obj) -> Obj:
+    """Drop what the ContainerRestartRules gate (off in 1.34) hides (pkg/api/pod/util.go: dropDisabledFields)."""
+    return {key: value for key, value in one.items() if key != "restartPolicy"} if "restartPolicy" in one else one
+
+
 def pod_spec(spec: Obj) -> Obj:
     """Return a PodSpec with what pods and templates share."""
     out = fill(spec, _POD_SPEC)
@@ -199,6 +204,8 @@ def pod_spec(spec: Obj) -> Obj:
     for key in ("containers", "initContainers", "ephemeralContainers"):
         if out.get(key):
             out = within(out, key, lambda parts: each(parts, container))
+    if any("restartPolicy" in one for one in out.get("containers") or ()):
+        out = within(out, "containers", lambda parts: each(parts, _no_restart_policy))
     if "volumes" in out:
         out = within(out, "volumes", lambda parts: each(parts, volume))
     return out

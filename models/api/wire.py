@@ -144,6 +144,8 @@ def _struct(struct: str) -> Handler:
         plain = _is_struct(field.type)
         vanishes = bool(field.omitempty) and not plain
         rule = (_KEEP if field.type.startswith("*") else _DROP) if vanishes else _SET
+        if (struct, name) == ("autoscaling/v2.HPAScalingRules", "policies"):
+            rule = _KEEP  # an empty list there is not the same as none
         if field.type in _TIMES and name == "creationTimestamp":
             vanishes, rule = True, _DROP
         table[name] = (_handler(field.type), rule)

@@ -190,6 +190,8 @@ class Story:
     def _fits(pod: Obj, want: Obj) -> bool:
         if any(labels(pod).get(k) != v for k, v in (want.get("labels") or {}).items()):
             return False
+        if "name" in want and name(pod) != want["name"]:
+            return False
         if "owner" in want:
             ref = controller_of(pod)
             owner = want["owner"].split("/")[-1].split(":")[-1]

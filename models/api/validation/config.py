@@ -97,15 +97,12 @@ def check_frozen(errors: Errors, new: Obj, old: Obj) -> None:
 
 
 _QUOTA = frozenset(
-    "cpu memory ephemeral-storage requests.cpu requests.memory requests.storage requests.ephemeral-storage limits.cpu"
-    " limits.memory limits.ephemeral-storage pods resourcequotas services replicationcontrollers secrets"
-    " persistentvolumeclaims configmaps services.nodeports services.loadbalancers".split()
+    ["cpu", "memory", "ephemeral-storage", "requests.cpu", "requests.memory", "requests.storage", "requests.ephemeral-storage", "limits.cpu", "limits.memory", "limits.ephemeral-storage", "pods", "resourcequotas", "services", "replicationcontrollers", "secrets", "persistentvolumeclaims", "configmaps", "services.nodeports", "services.loadbalancers"]
 )
 _INTEGERS = frozenset(
-    "pods services resourcequotas replicationcontrollers secrets configmaps persistentvolumeclaims services.nodeports"
-    " services.loadbalancers".split()
+    ["pods", "services", "resourcequotas", "replicationcontrollers", "secrets", "configmaps", "persistentvolumeclaims", "services.nodeports", "services.loadbalancers"]
 )
-_COMPUTE = frozenset("pods cpu memory requests.cpu requests.memory limits.cpu limits.memory".split())
+_COMPUTE = frozenset(["pods", "cpu", "memory", "requests.cpu", "requests.memory", "limits.cpu", "limits.memory"])
 _POD_OBJECTS = frozenset(("pods",))
 _SCOPES = ("Terminating", "NotTerminating", "BestEffort", "NotBestEffort", "PriorityClass", "CrossNamespacePodAffinity",
            "VolumeAttributesClass")  # fmt: skip
@@ -277,6 +274,15 @@ def check_node_update(errors: Errors, new: Obj, old: Obj) -> None:
     if before.get("providerID") and spec.get("providerID") != before["providerID"]:
         errors.append(forbidden("spec.providerID", 'node updates may not change providerID except from "" to valid'))
     check_taints(errors, spec.get("taints") or [], "metadata.taints")
+
+
+def check_namespace(errors: Errors, obj: Obj) -> None:
+    """Add what is wrong with the finalizers in a Namespace's spec."""
+    for one in (obj.get("spec") or {}).get("finalizers") or ():
+        each_message(errors, "spec.finalizers", one, qualified_name(one))
+        if "/" not in one and one not in ("kubernetes", "orphan", "foregroundDeletion"):
+            text = "name is neither a standard finalizer name nor is it fully qualified"
+            errors.append(invalid("spec.finalizers", one, text))
 
 
 def check_lease(errors: Errors, obj: Obj) -> None:

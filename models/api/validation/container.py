@@ -42,9 +42,7 @@ _PROBE_NUMBERS = ("initialDelaySeconds", "timeoutSeconds", "periodSeconds", "suc
 _HANDLERS = ("exec", "httpGet", "tcpSocket", "grpc", "sleep")
 _STANDARD = ("cpu", "memory", "ephemeral-storage")
 _OTHER_STANDARD = frozenset(
-    "pods services replicationcontrollers resourcequotas secrets configmaps persistentvolumeclaims services.nodeports"
-    " services.loadbalancers storage requests.cpu requests.memory requests.storage requests.ephemeral-storage limits.cpu"
-    " limits.memory limits.ephemeral-storage".split()
+    ["pods", "services", "replicationcontrollers", "resourcequotas", "secrets", "configmaps", "persistentvolumeclaims", "services.nodeports", "services.loadbalancers", "storage", "requests.cpu", "requests.memory", "requests.storage", "requests.ephemeral-storage", "limits.cpu", "limits.memory", "limits.ephemeral-storage"]
 )
 _SIDE_TEXT = "may not be set for init containers without restartPolicy=Always"
 ID_RANGE = (0, 2**31 - 1)

@@ -29,7 +29,7 @@ _STANDARD_FINALIZERS = ("kubernetes", "orphan", "foregroundDeletion")
 _PLAIN_FINALIZERS = {
     # kinds whose validation calls the apimachinery function, which accepts finalizers without a domain
     "CustomResourceDefinition", "MutatingWebhookConfiguration", "ValidatingWebhookConfiguration", "ValidatingAdmissionPolicy",
-    "ValidatingAdmissionPolicyBinding", "HorizontalPodAutoscaler_", "NetworkPolicy_", "EndpointSlice_",
+    "ValidatingAdmissionPolicyBinding", "Lease", "PodDisruptionBudget", "APIService",
 }  # fmt: skip
 _CLUSTER = {
     "Namespace", "Node", "PersistentVolume", "StorageClass", "PriorityClass", "ClusterRole", "ClusterRoleBinding", "IngressClass",

@@ -7,7 +7,16 @@ import re
 from typing import Any
 
 from kchaos.models.api.tree import Obj
-from kchaos.models.api.validation.field import TOO_MANY, Errors, FieldError, duplicate, forbidden, invalid, required, unsupported
+from kchaos.models.api.validation.field import (
+    TOO_MANY,
+    Errors,
+    FieldError,
+    duplicate,
+    forbidden,
+    invalid,
+    required,
+    unsupported,
+)
 from kchaos.models.api.validation.names import (
     check_selector,
     dns_1035,

@@ -74,6 +74,7 @@ _CHECKS: dict[str, Check] = {
     "ResourceQuota": config.check_quota,
     "LimitRange": config.check_limitrange,
     "Node": config.check_node,
+    "Namespace": config.check_namespace,
     "Lease": config.check_lease,
     "PriorityClass": config.check_priorityclass,
     "ControllerRevision": config.check_revision,
@@ -114,4 +115,4 @@ _CHANGES: dict[str, Change] = {
     "RuntimeClass": policies.check_runtimeclass_update,
 }
 _CHANGE_FIRST = ("Service", "DaemonSet", "ConfigMap", "Secret", "RoleBinding", "ClusterRoleBinding", "ControllerRevision")
-_OWN_UPDATE = ("Pod", "StorageClass", "Node", "PriorityClass", "RuntimeClass")
+_OWN_UPDATE = ("Pod", "StorageClass", "Node", "PriorityClass", "RuntimeClass", "Namespace")

@@ -11,8 +11,7 @@ from kchaos.models.api.validation.placement import check_node_selector
 _MODES = ("ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod")
 _VOLUME_MODES = ("Block", "Filesystem")
 _PV_FIELDS = frozenset(
-    "capacity accessModes claimRef persistentVolumeReclaimPolicy storageClassName mountOptions volumeMode nodeAffinity"
-    " volumeAttributesClassName".split()
+    ["capacity", "accessModes", "claimRef", "persistentVolumeReclaimPolicy", "storageClassName", "mountOptions", "volumeMode", "nodeAffinity", "volumeAttributesClassName"]
 )
 _CLAIM = "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims\n"
 
@@ -111,8 +110,8 @@ def check_volume(errors: Errors, obj: Obj) -> None:
     capacity = spec.get("capacity") or {}
     if not capacity:
         errors.append(required(f"{path}.capacity"))
-    elif "storage" not in capacity or len(capacity) > 1:
-        errors.append(unsupported(f"{path}.capacity", capacity, ("storage",)))
+    if "storage" not in capacity or len(capacity) > 1:
+        errors.append(unsupported(f"{path}.capacity", spec.get("capacity"), ("storage",)))
     for name, amount in capacity.items():
         if exact(amount) < 0:
             errors.append(invalid(f"{path}.capacity[{name}]", str(amount), "must be a valid resource quantity"))
@@ -186,6 +185,12 @@ def check_class(errors: Errors, obj: Obj) -> None:
     mode = obj.get("volumeBindingMode")
     if mode not in ("Immediate", "WaitForFirstConsumer"):
         errors.append(unsupported("volumeBindingMode", mode, ("Immediate", "WaitForFirstConsumer")))
+    for index, term in enumerate(obj.get("allowedTopologies") or ()):
+        for position, one in enumerate(term.get("matchLabelExpressions") or ()):
+            where = f"allowedTopologies[{index}].matchLabelExpressions[{position}]"
+            if not one.get("values"):
+                errors.append(required(f"{where}.values"))
+            each_message(errors, f"{where}.key", one.get("key", ""), qualified_name(one.get("key", "")))
 
 
 def check_class_update(errors: Errors, new: Obj, old: Obj) -> None:

@@ -266,9 +266,7 @@ _CHECKS: dict[str, tuple[str, Callable[[Errors, Obj, str], None]]] = {
     **{key: (shown, _members(names)) for key, (shown, names) in _CLOUD.items()},
 }
 SOURCES = tuple(
-    "emptyDir hostPath gitRepo gcePersistentDisk awsElasticBlockStore secret nfs iscsi glusterfs flocker persistentVolumeClaim rbd"
-    " cinder cephfs quobyte downwardAPI fc flexVolume configMap azureFile vsphereVolume photonPersistentDisk portworxVolume"
-    " azureDisk storageos projected scaleIO csi ephemeral image".split()
+    ["emptyDir", "hostPath", "gitRepo", "gcePersistentDisk", "awsElasticBlockStore", "secret", "nfs", "iscsi", "glusterfs", "flocker", "persistentVolumeClaim", "rbd", "cinder", "cephfs", "quobyte", "downwardAPI", "fc", "flexVolume", "configMap", "azureFile", "vsphereVolume", "photonPersistentDisk", "portworxVolume", "azureDisk", "storageos", "projected", "scaleIO", "csi", "ephemeral", "image"]
 )
 
 

@@ -31,8 +31,7 @@ _STATEFULSET = (
     " 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are forbidden"
 )
 _STATEFULSET_MUTABLE = frozenset(
-    "replicas ordinals template updateStrategy revisionHistoryLimit persistentVolumeClaimRetentionPolicy"
-    " minReadySeconds".split()
+    ["replicas", "ordinals", "template", "updateStrategy", "revisionHistoryLimit", "persistentVolumeClaimRetentionPolicy", "minReadySeconds"]
 )
 
 
