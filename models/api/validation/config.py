@@ -97,10 +97,40 @@ def check_frozen(errors: Errors, new: Obj, old: Obj) -> None:
 
 
 _QUOTA = frozenset(
-    ["cpu", "memory", "ephemeral-storage", "requests.cpu", "requests.memory", "requests.storage", "requests.ephemeral-storage", "limits.cpu", "limits.memory", "limits.ephemeral-storage", "pods", "resourcequotas", "services", "replicationcontrollers", "secrets", "persistentvolumeclaims", "configmaps", "services.nodeports", "services.loadbalancers"]
+    [
+        "cpu",
+        "memory",
+        "ephemeral-storage",
+        "requests.cpu",
+        "requests.memory",
+        "requests.storage",
+        "requests.ephemeral-storage",
+        "limits.cpu",
+        "limits.memory",
+        "limits.ephemeral-storage",
+        "pods",
+        "resourcequotas",
+        "services",
+        "replicationcontrollers",
+        "secrets",
+        "persistentvolumeclaims",
+        "configmaps",
+        "services.nodeports",
+        "services.loadbalancers",
+    ]
 )
 _INTEGERS = frozenset(
-    ["pods", "services", "resourcequotas", "replicationcontrollers", "secrets", "configmaps", "persistentvolumeclaims", "services.nodeports", "services.loadbalancers"]
+    [
+        "pods",
+        "services",
+        "resourcequotas",
+        "replicationcontrollers",
+        "secrets",
+        "configmaps",
+        "persistentvolumeclaims",
+        "services.nodeports",
+        "services.loadbalancers",
+    ]
 )
 _COMPUTE = frozenset(["pods", "cpu", "memory", "requests.cpu", "requests.memory", "limits.cpu", "limits.memory"])
 _POD_OBJECTS = frozenset(("pods",))
@@ -111,7 +141,11 @@ _SCOPES = ("Terminating", "NotTerminating", "BestEffort", "NotBestEffort", "Prio
 def _scope_fits(scope: str, name: str) -> bool:
     """Tell whether a quota scope may go with a resource (helper.IsResourceQuotaScopeValidForResource)."""
     if scope in ("Terminating", "NotTerminating", "NotBestEffort", "PriorityClass", "CrossNamespacePodAffinity"):
-        return name in _COMPUTE or name in ("ephemeral-storage", "requests.ephemeral-storage", "limits.ephemeral-storage")
+        return name in _COMPUTE or name in (
+            "ephemeral-storage",
+            "requests.ephemeral-storage",
+            "limits.ephemeral-storage",
+        )
     return name in _POD_OBJECTS if scope == "BestEffort" else True
 
 
@@ -122,7 +156,11 @@ def check_quota(errors: Errors, obj: Obj) -> None:
     for name, amount in hard.items():
         path = f"spec.hard[{name}]"
         resource_name(errors, name, path)
-        if "/" not in name and name not in _QUOTA and not name.startswith(("hugepages-", "requests.hugepages-", "count/")):
+        if (
+            "/" not in name
+            and name not in _QUOTA
+            and not name.startswith(("hugepages-", "requests.hugepages-", "count/"))
+        ):
             errors.append(invalid(path, name, "must be a standard resource for quota"))
         resource_value(errors, name, amount, path)
         if name in _INTEGERS and exact(amount).denominator != 1:
@@ -223,9 +261,13 @@ def _limit_key(errors: Errors, key: str, amounts: list[Any], path: str) -> None:
         text = f"default request value {request} is greater than default limit value {default}"
         errors.append(invalid(where, request, text))
     if above(low, default):
-        errors.append(invalid(f"{path}.default[{key}]", low, f"min value {low} is greater than default value {default}"))
+        errors.append(
+            invalid(f"{path}.default[{key}]", low, f"min value {low} is greater than default value {default}")
+        )
     if above(default, high):
-        errors.append(invalid(f"{path}.default[{key}]", high, f"default value {default} is greater than max value {high}"))
+        errors.append(
+            invalid(f"{path}.default[{key}]", high, f"default value {default} is greater than max value {high}")
+        )
     at = f"{path}.maxLimitRequestRatio[{key}]"
     if ratio is not None and compare(ratio, "1") < 0:
         errors.append(invalid(at, ratio, f"ratio {ratio} is less than 1"))

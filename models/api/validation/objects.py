@@ -114,5 +114,13 @@ _CHANGES: dict[str, Change] = {
     "ClusterRoleBinding": policies.check_binding_update,
     "RuntimeClass": policies.check_runtimeclass_update,
 }
-_CHANGE_FIRST = ("Service", "DaemonSet", "ConfigMap", "Secret", "RoleBinding", "ClusterRoleBinding", "ControllerRevision")
+_CHANGE_FIRST = (
+    "Service",
+    "DaemonSet",
+    "ConfigMap",
+    "Secret",
+    "RoleBinding",
+    "ClusterRoleBinding",
+    "ControllerRevision",
+)
 _OWN_UPDATE = ("Pod", "StorageClass", "Node", "PriorityClass", "RuntimeClass", "Namespace")

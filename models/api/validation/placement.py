@@ -13,7 +13,10 @@ from kchaos.models.api.validation.names import (
     qualified_name,
 )
 
-_REQUIRED, _PREFERRED = "requiredDuringSchedulingIgnoredDuringExecution", "preferredDuringSchedulingIgnoredDuringExecution"
+_REQUIRED, _PREFERRED = (
+    "requiredDuringSchedulingIgnoredDuringExecution",
+    "preferredDuringSchedulingIgnoredDuringExecution",
+)
 _EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
 _NOT_OPERATOR = "not a valid selector operator"
 
@@ -135,7 +138,9 @@ def check_tolerations(errors: Errors, tolerations: list[Obj], path: str) -> None
             text = 'operator must be Exists when `key` is empty, which means "match all values and all keys"'
             errors.append(invalid(f"{where}.operator", operator, text))
         if one.get("tolerationSeconds") is not None and effect != "NoExecute":
-            errors.append(invalid(f"{where}.effect", effect, "effect must be 'NoExecute' when `tolerationSeconds` is set"))
+            errors.append(
+                invalid(f"{where}.effect", effect, "effect must be 'NoExecute' when `tolerationSeconds` is set")
+            )
         if operator in ("Equal", ""):
             messages = label_value(value)
             if messages:

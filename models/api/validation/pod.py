@@ -104,7 +104,9 @@ def _sysctl(errors: Errors, name: str, path: str, spec: Obj) -> None:
         errors.append(invalid(f"{path}.name", name, text))
     if spec.get("hostNetwork") and name.replace("/", ".").startswith("net."):
         errors.append(invalid(f"{path}.name", name, "may not be specified when 'hostNetwork' is true"))
-    if spec.get("hostIPC") and name.replace("/", ".").startswith(("kernel.shm", "kernel.msg", "kernel.sem", "fs.mqueue.")):
+    if spec.get("hostIPC") and name.replace("/", ".").startswith(
+        ("kernel.shm", "kernel.msg", "kernel.sem", "fs.mqueue.")
+    ):
         errors.append(invalid(f"{path}.name", name, "may not be specified when 'hostIPC' is true"))
 
 
@@ -253,7 +255,11 @@ def check_pod_update(errors: Errors, new: Obj, old: Obj) -> None:
 
 
 def _deadline(errors: Errors, spec: Obj, before: Obj) -> bool:
-    path, new, old = "spec.activeDeadlineSeconds", spec.get("activeDeadlineSeconds"), before.get("activeDeadlineSeconds")
+    path, new, old = (
+        "spec.activeDeadlineSeconds",
+        spec.get("activeDeadlineSeconds"),
+        before.get("activeDeadlineSeconds"),
+    )
     if new is None:
         if old is not None:
             errors.append(invalid(path, None, "must not update from a positive integer to nil value"))

@@ -101,7 +101,9 @@ def _addresses(errors: Errors, spec: Obj) -> None:
     policy = spec.get("ipFamilyPolicy")
     allowed = ("PreferDualStack", "RequireDualStack", "SingleStack")
     if policy is not None and policy not in allowed:
-        errors.append(invalid("spec.ipFamilyPolicy", policy, "supported values: " + ", ".join(f'"{one}"' for one in allowed)))
+        errors.append(
+            invalid("spec.ipFamilyPolicy", policy, "supported values: " + ", ".join(f'"{one}"' for one in allowed))
+        )
     families = spec.get("ipFamilies") or []
     for index, family in enumerate(families):
         if family not in ("IPv4", "IPv6"):
@@ -134,9 +136,7 @@ def _unique_ports(errors: Errors, ports: list[Obj], kind: str) -> None:
         for index, port in enumerate(ports):
             one = (port.get("protocol", ""), port.get(key, 0))
             if one in seen and (key == "port" or one[1]):
-                shape = (
-                    f'{{"Name":"","Protocol":{shown(one[0])},"AppProtocol":null,"Port":{one[1]},"TargetPort":0,"NodePort":0}}'
-                )
+                shape = f'{{"Name":"","Protocol":{shown(one[0])},"AppProtocol":null,"Port":{one[1]},"TargetPort":0,"NodePort":0}}'
                 value = Text(shape) if key == "port" else one[1]
                 errors.append(duplicate(f"spec.ports[{index}]" + ("" if key == "port" else ".nodePort"), value))
             seen[one] = None
@@ -171,9 +171,9 @@ def _traffic(errors: Errors, spec: Obj, kind: str) -> None:
     if health and not (kind == "LoadBalancer" and policy == "Local"):
         text = "may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is 'Local'"
         errors.append(invalid("spec.healthCheckNodePort", health, text))
-    policy = spec.get("internalTrafficPolicy")
-    if policy is not None and policy not in _POLICIES:
-        errors.append(unsupported("spec.internalTrafficPolicy", policy, _POLICIES))
+    inside = spec.get("internalTrafficPolicy")
+    if inside is not None and inside not in _POLICIES:
+        errors.append(unsupported("spec.internalTrafficPolicy", inside, _POLICIES))
     spread = spec.get("trafficDistribution")
     if spread is not None and spread not in _SPREADS:
         errors.append(unsupported("spec.trafficDistribution", spread, _SPREADS))

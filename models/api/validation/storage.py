@@ -11,7 +11,17 @@ from kchaos.models.api.validation.placement import check_node_selector
 _MODES = ("ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod")
 _VOLUME_MODES = ("Block", "Filesystem")
 _PV_FIELDS = frozenset(
-    ["capacity", "accessModes", "claimRef", "persistentVolumeReclaimPolicy", "storageClassName", "mountOptions", "volumeMode", "nodeAffinity", "volumeAttributesClassName"]
+    [
+        "capacity",
+        "accessModes",
+        "claimRef",
+        "persistentVolumeReclaimPolicy",
+        "storageClassName",
+        "mountOptions",
+        "volumeMode",
+        "nodeAffinity",
+        "volumeAttributesClassName",
+    ]
 )
 _CLAIM = "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims\n"
 
@@ -52,7 +62,9 @@ def check_claim_spec(errors: Errors, spec: Obj, path: str) -> None:
     elif exact(size) <= 0:
         errors.append(invalid(where, str(size), "must be greater than zero"))
     if spec.get("storageClassName"):
-        each_message(errors, f"{path}.storageClassName", spec["storageClassName"], dns_subdomain(spec["storageClassName"]))
+        each_message(
+            errors, f"{path}.storageClassName", spec["storageClassName"], dns_subdomain(spec["storageClassName"])
+        )
     if spec.get("volumeMode", "Filesystem") not in _VOLUME_MODES:
         errors.append(unsupported(f"{path}.volumeMode", spec["volumeMode"], _VOLUME_MODES))
     source, ref = spec.get("dataSource"), spec.get("dataSourceRef")
@@ -145,7 +157,9 @@ def check_volume(errors: Errors, obj: Obj) -> None:
     if spec.get("local") is not None and affinity is None:
         errors.append(required(f"{path}.nodeAffinity", "Local volume requires node affinity"))
     if spec.get("storageClassName"):
-        each_message(errors, f"{path}.storageClassName", spec["storageClassName"], dns_subdomain(spec["storageClassName"]))
+        each_message(
+            errors, f"{path}.storageClassName", spec["storageClassName"], dns_subdomain(spec["storageClassName"])
+        )
     if spec.get("volumeMode", "Filesystem") not in _VOLUME_MODES:
         errors.append(unsupported(f"{path}.volumeMode", spec["volumeMode"], _VOLUME_MODES))
 
@@ -199,5 +213,6 @@ def check_class_update(errors: Errors, new: Obj, old: Obj) -> None:
         errors.append(forbidden("parameters", "updates to parameters are forbidden."))
     if new.get("provisioner") != old.get("provisioner"):
         errors.append(forbidden("provisioner", "updates to provisioner are forbidden."))
-    for name in ("reclaimPolicy", "volumeBindingMode"):
-        unchanged(errors, new.get(name), old.get(name), name)
+    if new.get("reclaimPolicy") != old.get("reclaimPolicy"):
+        errors.append(forbidden("reclaimPolicy", "updates to reclaimPolicy are forbidden."))
+    unchanged(errors, new.get("volumeBindingMode"), old.get("volumeBindingMode"), "volumeBindingMode")

@@ -201,9 +201,13 @@ def _projection(errors: Errors, source: Obj, path: str) -> int:
         count += 1
         seconds, where = token.get("expirationSeconds", 3600), f"{path}.serviceAccountToken"
         if seconds < 600:
-            errors.append(invalid(f"{where}.expirationSeconds", seconds, "may not specify a duration less than 10 minutes"))
+            errors.append(
+                invalid(f"{where}.expirationSeconds", seconds, "may not specify a duration less than 10 minutes")
+            )
         if seconds > 1 << 32:
-            errors.append(invalid(f"{where}.expirationSeconds", seconds, "may not specify a duration larger than 2^32 seconds"))
+            errors.append(
+                invalid(f"{where}.expirationSeconds", seconds, "may not specify a duration larger than 2^32 seconds")
+            )
         if not token.get("path"):
             errors.append(required(f"{where}.path"))
         else:
@@ -266,7 +270,38 @@ _CHECKS: dict[str, tuple[str, Callable[[Errors, Obj, str], None]]] = {
     **{key: (shown, _members(names)) for key, (shown, names) in _CLOUD.items()},
 }
 SOURCES = tuple(
-    ["emptyDir", "hostPath", "gitRepo", "gcePersistentDisk", "awsElasticBlockStore", "secret", "nfs", "iscsi", "glusterfs", "flocker", "persistentVolumeClaim", "rbd", "cinder", "cephfs", "quobyte", "downwardAPI", "fc", "flexVolume", "configMap", "azureFile", "vsphereVolume", "photonPersistentDisk", "portworxVolume", "azureDisk", "storageos", "projected", "scaleIO", "csi", "ephemeral", "image"]
+    [
+        "emptyDir",
+        "hostPath",
+        "gitRepo",
+        "gcePersistentDisk",
+        "awsElasticBlockStore",
+        "secret",
+        "nfs",
+        "iscsi",
+        "glusterfs",
+        "flocker",
+        "persistentVolumeClaim",
+        "rbd",
+        "cinder",
+        "cephfs",
+        "quobyte",
+        "downwardAPI",
+        "fc",
+        "flexVolume",
+        "configMap",
+        "azureFile",
+        "vsphereVolume",
+        "photonPersistentDisk",
+        "portworxVolume",
+        "azureDisk",
+        "storageos",
+        "projected",
+        "scaleIO",
+        "csi",
+        "ephemeral",
+        "image",
+    ]
 )
 
 
@@ -332,7 +367,9 @@ def check_mounts(errors: Errors, container: Obj, volumes: dict[str, Obj], path: 
             if spread not in ("None", "HostToContainer", "Bidirectional"):
                 errors.append(unsupported(where, spread, ("Bidirectional", "HostToContainer", "None")))
             elif spread == "Bidirectional" and not (container.get("securityContext") or {}).get("privileged"):
-                errors.append(forbidden(where, "Bidirectional mount propagation is available only to privileged containers"))
+                errors.append(
+                    forbidden(where, "Bidirectional mount propagation is available only to privileged containers")
+                )
     for index, device in enumerate(devices):
         where, name = f"{path}.volumeDevices[{index}]", device.get("name", "")
         if not name:

@@ -31,7 +31,15 @@ _STATEFULSET = (
     " 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are forbidden"
 )
 _STATEFULSET_MUTABLE = frozenset(
-    ["replicas", "ordinals", "template", "updateStrategy", "revisionHistoryLimit", "persistentVolumeClaimRetentionPolicy", "minReadySeconds"]
+    [
+        "replicas",
+        "ordinals",
+        "template",
+        "updateStrategy",
+        "revisionHistoryLimit",
+        "persistentVolumeClaimRetentionPolicy",
+        "minReadySeconds",
+    ]
 )
 
 
@@ -181,7 +189,9 @@ def _update_strategy(errors: Errors, spec: Obj) -> None:
     kind, rolling = strategy.get("type", ""), strategy.get("rollingUpdate")
     if kind == "OnDelete":
         if rolling is not None:
-            value = Text(f'{{"Partition":{rolling.get("partition", 0)},"MaxUnavailable":{shown(rolling.get("maxUnavailable"))}}}')
+            value = Text(
+                f'{{"Partition":{rolling.get("partition", 0)},"MaxUnavailable":{shown(rolling.get("maxUnavailable"))}}}'
+            )
             text = "only allowed for updateStrategy 'RollingUpdate'"
             errors.append(invalid(f"{path}.rollingUpdate", value, text))
     elif kind != "RollingUpdate":
