@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from kchaos.models.controllers.base import Controller
 from kchaos.models.controllers.deployment import DeploymentController
+from kchaos.models.controllers.nodelifecycle import NodeLifecycleController
+from kchaos.models.controllers.podgc import PodGarbageCollector
 from kchaos.models.controllers.replicaset import ReplicaSetController, ReplicationControllerController
 from kchaos.models.controllers.statefulset import StatefulSetController
+from kchaos.models.controllers.tainteviction import TaintEvictionController
 
 CONTROLLERS: tuple[type[Controller], ...] = (
     ReplicaSetController,
     ReplicationControllerController,
     DeploymentController,
     StatefulSetController,
+    NodeLifecycleController,
+    TaintEvictionController,
+    PodGarbageCollector,
 )
