@@ -1,8 +1,10 @@
-"""API server defaulting: what a manifest leaves out, filled in as a 1.34 server does, and written as the server writes it.
+"""API server defaulting: what a manifest leaves out, filled in and written as a 1.34 server does.
 
-Sources: pkg/apis/{core,apps,batch,autoscaling,networking,policy,storage,discovery,rbac,admissionregistration,scheduling}/v1/defaults.go
-and the strategies' PrepareForCreate where it fills what users see (Namespace finalizer, Job selector, PVC data sources). Pure and
-idempotent; subtrees that need nothing are shared, and an object that needs nothing is returned as it is. Nothing is allocated here.
+Sources: defaults.go of each group under pkg/apis (core, apps, batch, autoscaling, networking, storage, discovery, rbac,
+admissionregistration,
+scheduling) and the strategies' PrepareForCreate where it fills what users see (Namespace finalizer,
+Job selector, PVC data sources). Pure and idempotent; subtrees that need nothing are shared, and an object that needs
+nothing is returned as it is. Nothing is allocated here.
 """
 
 from __future__ import annotations
@@ -34,7 +36,7 @@ def _spec(change: Callable[[Obj], Obj]) -> Callable[[Obj], Obj]:
     return apply
 
 
-# -- workloads -------------------------------------------------------------------------------------------------------------
+# -- workloads -------------------------------------------------------------------------------------------------------
 
 
 def _template(spec: Obj) -> Obj:
@@ -131,7 +133,8 @@ def _job_spec(spec: Obj) -> Obj:
     limit = _INT32_MAX if "backoffLimitPerIndex" in spec else 6
     replacement = "Failed" if "podFailurePolicy" in spec else "TerminatingOrFailed"
     defaults: Obj = {
-        "parallelism": 1, "backoffLimit": limit, "completionMode": "NonIndexed", "suspend": False, "manualSelector": False,
+        "parallelism": 1, "backoffLimit": limit, "completionMode": "NonIndexed", "suspend": False,
+        "manualSelector": False,
         "podReplacementPolicy": replacement,
     }  # fmt: skip
     return fill(spec, defaults)
@@ -145,7 +148,7 @@ def _job(obj: Obj) -> Obj:
 
 
 def job_selector(job: Obj) -> Obj:
-    """Return a Job with its selector and pod labels made of its uid, unless it brings its own (pkg/registry/batch/job/strategy.go)."""
+    """Return a Job with selector and pod labels made of its uid (pkg/registry/batch/job: generateSelector)."""
     spec, meta = job.get("spec") or {}, job.get("metadata") or {}
     uid = meta.get("uid")
     if not uid or spec.get("manualSelector") or meta.get("resourceVersion"):
@@ -157,7 +160,8 @@ def job_selector(job: Obj) -> Obj:
     pods_meta = pods.get("metadata") or {}
     name = meta.get("name", "")
     labels = {
-        **(pods_meta.get("labels") or {}), "batch.kubernetes.io/controller-uid": uid, "batch.kubernetes.io/job-name": name,
+        **(pods_meta.get("labels") or {}), "batch.kubernetes.io/controller-uid": uid,
+        "batch.kubernetes.io/job-name": name,
         "controller-uid": uid, "job-name": name,
     }  # fmt: skip
     made = {
@@ -187,7 +191,8 @@ def _cronjob(spec: Obj) -> Obj:
 
 _UP: Obj = {
     "stabilizationWindowSeconds": 0, "selectPolicy": "Max",
-    "policies": [{"type": "Pods", "value": 4, "periodSeconds": 15}, {"type": "Percent", "value": 100, "periodSeconds": 15}],
+    "policies": [{"type": "Pods", "value": 4, "periodSeconds": 15}, {"type": "Percent", "value": 100,
+    "periodSeconds": 15}],
 }  # fmt: skip
 _DOWN: Obj = {"selectPolicy": "Max", "policies": [{"type": "Percent", "value": 100, "periodSeconds": 15}]}
 _CPU: Obj = {
@@ -215,7 +220,7 @@ def _autoscaler(obj: Obj) -> Obj:
     return _spec(change)(obj)
 
 
-# -- network ---------------------------------------------------------------------------------------------------------------
+# -- network ---------------------------------------------------------------------------------------------------------
 
 
 def _service_port(port: Obj) -> Obj:
@@ -283,7 +288,7 @@ def _endpoints(obj: Obj) -> Obj:
     return within(obj, "subsets", lambda subsets: each(subsets, _subset))
 
 
-# -- storage and the rest --------------------------------------------------------------------------------------------------
+# -- storage and the rest --------------------------------------------------------------------------------------------
 
 
 def _old_source(source: Obj) -> bool:
@@ -317,7 +322,8 @@ def _volume(spec: Obj) -> Obj:
 
 
 _CSI_DRIVER: Obj = {
-    "attachRequired": True, "podInfoOnMount": False, "storageCapacity": False, "fsGroupPolicy": "ReadWriteOnceWithFSType",
+    "attachRequired": True, "podInfoOnMount": False, "storageCapacity": False,
+    "fsGroupPolicy": "ReadWriteOnceWithFSType",
     "volumeLifecycleModes": ["Persistent"], "requiresRepublish": False, "seLinuxMount": False,
 }  # fmt: skip
 

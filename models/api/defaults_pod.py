@@ -1,7 +1,7 @@
 """What the API server fills into pods, pod templates and volumes.
 
-Sources: pkg/apis/core/v1/defaults.go, zz_generated.defaults.go and conversion.go of Kubernetes 1.34. Input is in written form
-(``wire.normalise``): a member that is missing is unset.
+Sources: pkg/apis/core/v1/defaults.go, zz_generated.defaults.go and conversion.go of Kubernetes 1.34.
+Input is in written form (``wire.normalise``): a member that is missing is unset.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def within(part: Obj, key: str, change: Callable[[Any], Any]) -> Obj:
 
 
 def tag_of(image: str) -> str:
-    """Return the tag of an image reference; ``latest`` without tag and digest, "" with only a digest (pkg/util/parsers)."""
+    """Return the tag of an image: ``latest`` without tag and digest, "" with only a digest (pkg/util/parsers)."""
     name, _, digest = image.partition("@")
     tail = name.rsplit("/", 1)[-1]
     if ":" in tail:
@@ -166,7 +166,7 @@ _SOURCES: dict[str, Callable[[Obj], Obj]] = {
 
 
 def volume(one: Obj) -> Obj:
-    """Return one volume (or PersistentVolume spec) with the defaults of its source; without a source it is an emptyDir."""
+    """Return one volume with the defaults of its source; without a source it is an emptyDir."""
     if len(one) < 2:
         return {**one, "emptyDir": {}}
     return volume_source(one)

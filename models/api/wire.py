@@ -1,7 +1,7 @@
-"""The form an object has after the API server decoded it into Go structs and wrote it again: nulls and empty members dropped, zeros added.
+"""The form in which the API server writes an object: no nulls or empty members, zeros added.
 
-Source: the ``json`` tags of k8s.io/api 0.34 (``types.json``): ``omitempty`` members vanish when empty, others are always written; a struct
-that is no pointer is written even when empty; quantities are written in canonical form.
+Source: the ``json`` tags of k8s.io/api 0.34 (``types.json``): ``omitempty`` members vanish when empty, others are
+always written; a struct that is no pointer is written even when empty; quantities are written in canonical form.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _DROP, _KEEP, _SET = 0, 1, 2
 
 
 def normalise(obj: Obj) -> Obj:
-    """Return ``obj`` as a server that decoded and encoded it writes it; ``obj`` itself if nothing changes. Unknown members stay."""
+    """Return ``obj`` in written form; ``obj`` itself if nothing changes. Unknown members stay."""
     struct = struct_of(obj.get("apiVersion", ""), obj.get("kind", ""))
     if struct is None:
         return obj
@@ -79,7 +79,7 @@ def _handler(kind: str) -> Handler | None:
         item = _handler(kind[kind.index("]") + 1 :])
         return None if item is None else _mapping(item)
     if kind.endswith("{}") and kind not in _TIMES and not kind.endswith((*_OPAQUE, "IntOrString{}")):
-        return lambda value: _struct(kind[:-2])(value)
+        return lambda value: _struct(kind[:-2])(value)  # noqa: PLW0108 (structs may hold themselves: look up late)
     return None
 
 

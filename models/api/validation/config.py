@@ -183,13 +183,13 @@ def _scope_requirement(errors: Errors, one: Obj, path: str) -> None:
     scope, operator, values = one.get("scopeName", ""), one.get("operator", ""), one.get("values") or []
     if scope not in _SCOPES:
         errors.append(invalid(f"{path}.scopeName", scope, "unsupported scope"))
-    if scope in _SCOPES[:4] or scope == "CrossNamespacePodAffinity":
-        if operator != "Exists":
-            text = (
-                "must be 'Exists' when scope is any of ResourceQuotaScopeTerminating, ResourceQuotaScopeNotTerminating,"
-                " ResourceQuotaScopeBestEffort, ResourceQuotaScopeNotBestEffort or ResourceQuotaScopeCrossNamespacePodAffinity"
-            )
-            errors.append(invalid(f"{path}.operator", operator, text))
+    if operator != "Exists" and (scope in _SCOPES[:4] or scope == "CrossNamespacePodAffinity"):
+        text = (
+            "must be 'Exists' when scope is any of ResourceQuotaScopeTerminating, ResourceQuotaScopeNotTerminating,"
+            " ResourceQuotaScopeBestEffort, ResourceQuotaScopeNotBestEffort or"
+            " ResourceQuotaScopeCrossNamespacePodAffinity"
+        )
+        errors.append(invalid(f"{path}.operator", operator, text))
     if operator in ("In", "NotIn"):
         if not values:
             text = "must be at least one value when `operator` is 'In' or 'NotIn' for scope selector"
@@ -325,6 +325,14 @@ def check_namespace(errors: Errors, obj: Obj) -> None:
         if "/" not in one and one not in ("kubernetes", "orphan", "foregroundDeletion"):
             text = "name is neither a standard finalizer name nor is it fully qualified"
             errors.append(invalid("spec.finalizers", one, text))
+
+
+def check_event(errors: Errors, obj: Obj) -> None:
+    """Add an error if an Event is not in the namespace of what it is about (pkg/apis/core/validation/events.go)."""
+    about = (obj.get("involvedObject") or obj.get("regarding") or {}).get("namespace", "")
+    namespace = (obj.get("metadata") or {}).get("namespace", "")
+    if about != namespace and not (about == "" and namespace == "default"):
+        errors.append(invalid("involvedObject.namespace", about, "does not match event.namespace"))
 
 
 def check_lease(errors: Errors, obj: Obj) -> None:

@@ -238,7 +238,7 @@ def _container_resource(errors: Errors, name: str, path: str) -> None:
 
 
 def resource_value(errors: Errors, name: str, amount: Any, path: str) -> None:
-    """Add an error if an amount is negative, or a fraction of what comes in wholes only (ValidateResourceQuantityValue)."""
+    """Add an error if an amount is negative, or a fraction of what comes in wholes only."""
     if exact(amount) < 0:
         errors.append(invalid(path, str(amount), "must be greater than or equal to 0"))
     if "/" in name and "kubernetes.io/" not in name and milli(amount) % 1000:
@@ -322,7 +322,8 @@ def ids(errors: Errors, context: Obj, path: str, *names: str) -> None:
 
 
 _BASE = ("Capabilities", "Privileged", "SELinuxOptions", "WindowsOptions", "RunAsUser", "RunAsGroup", "RunAsNonRoot",
-         "ReadOnlyRootFilesystem", "AllowPrivilegeEscalation", "ProcMount", "SeccompProfile", "AppArmorProfile")  # fmt: skip
+         "ReadOnlyRootFilesystem", "AllowPrivilegeEscalation", "ProcMount", "SeccompProfile",
+         "AppArmorProfile")  # fmt: skip
 
 
 def _internal_context(context: Obj) -> Text:
@@ -333,7 +334,7 @@ def _internal_context(context: Obj) -> Text:
         value = context.get(key)
         if key == "capabilities" and value is not None:
             value = {"Add": value.get("add"), "Drop": value.get("drop")}
-        parts.append(f'"{name}":{shown(value) if not isinstance(value, str) else shown(value)}')
+        parts.append(f'"{name}":{shown(value)}')
     return Text("{" + ",".join(parts) + "}")
 
 

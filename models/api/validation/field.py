@@ -36,7 +36,7 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class FieldError:
-    """One wrong field: ``type`` as the server words it (``Required value``), ``value`` the bad one where it is shown."""
+    """One wrong field: ``type`` as the server words it (``Required value``), ``value`` the bad one."""
 
     path: str
     type: str

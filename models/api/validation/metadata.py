@@ -21,20 +21,26 @@ from kchaos.models.api.validation.names import (
 )
 
 _NAME_CHECKS: dict[str, Check] = {
-    "Namespace": dns_label, "Service": dns_1035, "StatefulSet": dns_label, "Role": path_segment, "RoleBinding": path_segment,
-    "ClusterRole": path_segment, "ClusterRoleBinding": path_segment, "APIService": path_segment, "PodDisruptionBudget": path_segment,
+    "Namespace": dns_label, "Service": dns_1035, "StatefulSet": dns_label, "Role": path_segment,
+    "RoleBinding": path_segment,
+    "ClusterRole": path_segment, "ClusterRoleBinding": path_segment, "APIService": path_segment,
+    "PodDisruptionBudget": path_segment,
     "CertificateSigningRequest": dns_subdomain,
 }  # fmt: skip
 _STANDARD_FINALIZERS = ("kubernetes", "orphan", "foregroundDeletion")
 _PLAIN_FINALIZERS = {
     # kinds whose validation calls the apimachinery function, which accepts finalizers without a domain
-    "CustomResourceDefinition", "MutatingWebhookConfiguration", "ValidatingWebhookConfiguration", "ValidatingAdmissionPolicy",
+    "CustomResourceDefinition", "MutatingWebhookConfiguration", "ValidatingWebhookConfiguration",
+    "ValidatingAdmissionPolicy",
     "ValidatingAdmissionPolicyBinding", "Lease", "PodDisruptionBudget", "APIService",
 }  # fmt: skip
 _CLUSTER = {
-    "Namespace", "Node", "PersistentVolume", "StorageClass", "PriorityClass", "ClusterRole", "ClusterRoleBinding", "IngressClass",
-    "CustomResourceDefinition", "MutatingWebhookConfiguration", "ValidatingWebhookConfiguration", "ValidatingAdmissionPolicy",
-    "ValidatingAdmissionPolicyBinding", "RuntimeClass", "CSIDriver", "CSINode", "VolumeAttachment", "APIService", "IPAddress",
+    "Namespace", "Node", "PersistentVolume", "StorageClass", "PriorityClass", "ClusterRole", "ClusterRoleBinding",
+    "IngressClass",
+    "CustomResourceDefinition", "MutatingWebhookConfiguration", "ValidatingWebhookConfiguration",
+    "ValidatingAdmissionPolicy",
+    "ValidatingAdmissionPolicyBinding", "RuntimeClass", "CSIDriver", "CSINode", "VolumeAttachment", "APIService",
+    "IPAddress",
     "ServiceCIDR", "CertificateSigningRequest", "VolumeAttributesClass", "DeviceClass",
 }  # fmt: skip
 _FROZEN = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds")

@@ -1,7 +1,8 @@
 """Names, labels, annotations, selectors: the rules that every kind shares.
 
-Sources: k8s.io/apimachinery/pkg/util/validation/validation.go, pkg/apis/meta/v1/validation, pkg/api/validation/objectmeta.go. The checks
-of single strings return their messages as a tuple and are memoised.
+Sources: k8s.io/apimachinery/pkg/util/validation/validation.go, pkg/apis/meta/v1/validation,
+pkg/api/validation/objectmeta.go.
+The checks of single strings return their messages as a tuple and are memoised.
 """
 
 from __future__ import annotations
@@ -102,8 +103,8 @@ def dns_wildcard(text: str) -> Messages:
     if text.startswith("*.") and _RE_SUBDOMAIN.fullmatch(text[2:]):
         return tuple(out)
     words = (
-        "a wildcard DNS-1123 subdomain must start with '*.', followed by a valid DNS subdomain, which must consist of lower case "
-        "alphanumeric characters, '-' or '.' and end with an alphanumeric character"
+        "a wildcard DNS-1123 subdomain must start with '*.', followed by a valid DNS subdomain, "
+        "which must consist of lower case alphanumeric characters, '-' or '.' and end with an alphanumeric character"
     )
     return (*out, regex_error(words, r"\*\." + _SUBDOMAIN, "*.example.com"))
 
@@ -130,7 +131,8 @@ def qualified_name(text: str) -> Messages:
     out: list[str] = []
     if len(parts) > 2:
         return (
-            f"a qualified name {_QUALIFIED_TEXT} with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')",
+            f"a qualified name {_QUALIFIED_TEXT} with an optional DNS subdomain prefix and '/' "
+            "(e.g. 'example.com/MyName')",
         )
     if len(parts) == 2:
         if not parts[0]:

@@ -1,6 +1,7 @@
 """Which checks each kind gets, on creation and on update.
 
-Source: Validate and ValidateUpdate of each kind's strategy (pkg/registry/*/*/strategy.go). Kinds without an entry get the metadata checks.
+Source: Validate and ValidateUpdate of each kind's strategy (pkg/registry/*/*/strategy.go).
+Kinds without an entry get the metadata checks.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from kchaos.models.api.tree import Obj
-from kchaos.models.api.validation import batch, config, network, pod, policies, services, storage, workloads
+from kchaos.models.api.validation import admission, batch, config, network, pod, policies, services, storage, workloads
 from kchaos.models.api.validation.field import Errors
 from kchaos.models.api.validation.metadata import check_metadata, check_metadata_update
 
@@ -43,9 +44,15 @@ def validate_update(new: Obj, old: Obj) -> Errors:
             workloads.check_statefulset(errors, new, True)
         else:
             check(errors, new)
+            if kind in ("EndpointSlice", "Endpoints") and _same(new, old, "endpoints") and _same(new, old, "subsets"):
+                errors = [error for error in errors if not error.path.startswith(("endpoints", "subsets"))]
     if kind not in _CHANGE_FIRST and change is not None:
         change(errors, new, old)
     return errors
+
+
+def _same(new: Obj, old: Obj, key: str) -> bool:
+    return bool(new.get(key) == old.get(key))
 
 
 def _body_changed(new: Obj, old: Obj) -> bool:
@@ -75,6 +82,11 @@ _CHECKS: dict[str, Check] = {
     "LimitRange": config.check_limitrange,
     "Node": config.check_node,
     "Namespace": config.check_namespace,
+    "MutatingWebhookConfiguration": admission.check_webhooks,
+    "ValidatingWebhookConfiguration": admission.check_webhooks,
+    "ValidatingAdmissionPolicy": admission.check_policy,
+    "ValidatingAdmissionPolicyBinding": admission.check_policy_binding,
+    "Event": config.check_event,
     "Lease": config.check_lease,
     "PriorityClass": config.check_priorityclass,
     "ControllerRevision": config.check_revision,

@@ -1,4 +1,4 @@
-"""Where a pod may run: node selectors, affinity, tolerations, topology spread (pkg/apis/core/validation/validation.go)."""
+"""Where a pod may run: node selectors, affinity, tolerations, topology spread (pkg/apis/core/validation)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pods and pod templates: the spec as a whole, and what of a pod may change (pkg/apis/core/validation/validation.go)."""
+"""Pods and pod templates: the spec as a whole, and what of a pod may change (pkg/apis/core/validation)."""
 
 from __future__ import annotations
 
@@ -161,7 +161,8 @@ def _gates(errors: Errors, gates: list[Obj], path: str) -> None:
 
 
 _NAMES = (
-    ("serviceAccountName", dns_subdomain), ("nodeName", dns_subdomain), ("hostname", dns_label), ("subdomain", dns_label),
+    ("serviceAccountName", dns_subdomain), ("nodeName", dns_subdomain), ("hostname", dns_label), ("subdomain",
+    dns_label),
     ("priorityClassName", dns_subdomain), ("runtimeClassName", dns_subdomain),
 )  # fmt: skip
 

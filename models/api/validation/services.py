@@ -136,8 +136,9 @@ def _unique_ports(errors: Errors, ports: list[Obj], kind: str) -> None:
         for index, port in enumerate(ports):
             one = (port.get("protocol", ""), port.get(key, 0))
             if one in seen and (key == "port" or one[1]):
-                shape = f'{{"Name":"","Protocol":{shown(one[0])},"AppProtocol":null,"Port":{one[1]},"TargetPort":0,"NodePort":0}}'
-                value = Text(shape) if key == "port" else one[1]
+                protocol = shown(one[0])
+                shape = f'{{"Name":"","Protocol":{protocol},"AppProtocol":null,"Port":{one[1]},'
+                value = Text(shape + '"TargetPort":0,"NodePort":0}') if key == "port" else one[1]
                 errors.append(duplicate(f"spec.ports[{index}]" + ("" if key == "port" else ".nodePort"), value))
             seen[one] = None
 
@@ -153,9 +154,9 @@ def _balancer(errors: Errors, spec: Obj, kind: str) -> None:
         if spec.get(name) is not None and kind != "LoadBalancer":
             text = "may only be used when `type` is 'LoadBalancer'"
             errors.append(forbidden(f"spec.{name}", text))
-    name = spec.get("loadBalancerClass")
-    if name is not None and kind == "LoadBalancer":
-        each_message(errors, "spec.loadBalancerClass", name, qualified_name(name))
+    chosen = spec.get("loadBalancerClass")
+    if chosen is not None and kind == "LoadBalancer":
+        each_message(errors, "spec.loadBalancerClass", chosen, qualified_name(chosen))
 
 
 def _traffic(errors: Errors, spec: Obj, kind: str) -> None:

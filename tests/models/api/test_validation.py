@@ -1,4 +1,5 @@
 """Validation names the field, the rule and the value in the server's words."""
+# ruff: noqa: E501 (tables: one case a line)
 
 from __future__ import annotations
 
