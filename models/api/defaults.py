@@ -116,8 +116,12 @@ def _daemonset_object(obj: Obj) -> Obj:
     return {**obj, "metadata": {**meta, "annotations": {**annotations, _GENERATION: "1"}}}
 
 
+def _failure_pattern(one: Obj) -> Obj:
+    return one if one.get("status") else {**one, "status": "True"}
+
+
 def _failure_rule(rule: Obj) -> Obj:
-    return within(rule, "onPodConditions", lambda many: each(many, lambda one: fill(one, {"status": "True"})))
+    return within(rule, "onPodConditions", lambda many: each(many, _failure_pattern))
 
 
 def _failure_policy(spec: Obj) -> Obj:
