@@ -1,0 +1,379 @@
+"""kubelet: registers its node, renews its lease, runs the pods bound to it and reports their status.
+
+pkg/kubelet. One status write per pod is under way at a time, the latest state wins. The container runtime lives on when only the
+kubelet restarts; both end with their host's power.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from kchaos.models.api.errors import ApiError
+from kchaos.models.api.pods import condition, ended, name, namespace, set_condition, terminating, uid
+from kchaos.models.api.request import Identity, Request
+from kchaos.models.api.times import micro
+from kchaos.models.api.tree import Obj, get
+from kchaos.models.api.versions import Constants
+from kchaos.models.apiserver.store import key_of
+from kchaos.models.client.client import Client
+from kchaos.models.client.informer import Informer
+from kchaos.models.node.assumptions import Assumptions
+from kchaos.models.node.machine import PodMachine
+from kchaos.models.node.runtime import ContainerRuntime, Mark
+from kchaos.runtime import Runtime
+
+LEASES = "kube-node-lease"
+LEASE_S = 40
+_OWN = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady")
+VOLUME_POLL_S = 1.0
+
+
+class Kubelet:
+    """The agent of one node. ``pod_subnet`` is its first three numbers, ``10.244.7``."""
+
+    def __init__(
+        self,
+        rt: Runtime,
+        servers: tuple[str, ...],
+        first_server: int,
+        node: Obj,
+        constants: Constants,
+        assumptions_for: Callable[[Obj], Assumptions],
+        mark: Mark,
+        truth_changed: Callable[[], None],
+        pod_subnet: str,
+    ) -> None:
+        self.rt = rt
+        self.node = node["metadata"]["name"]
+        self._object = node
+        self._constants = constants
+        self._assume = assumptions_for
+        self._subnet = pod_subnet
+        self.identity = Identity(f"system:node:{self.node}", ("system:nodes", "system:authenticated"), "kubelet")
+        self.client = Client(rt, servers, first_server)
+        self.api = self.client.as_(self.identity)
+        self.runtime = ContainerRuntime(rt, self.node, constants, mark, self._changed, self._gone, truth_changed)
+        self.machines: dict[str, PodMachine] = {}
+        self._by_key: dict[str, str] = {}
+        self._pods = Informer(rt, self.client, "pods", self.identity, fields=f"spec.nodeName={self.node}")
+        self._dirty: dict[str, None] = {}
+        self._writing: dict[str, None] = {}
+        self._addresses = 0
+        self._lease: Obj | None = None
+        self._truth_changed = truth_changed
+
+    # -- life ----------------------------------------------------------------------------------------------------------
+
+    def start(self, adopted: dict[str, PodMachine] | None = None) -> None:
+        """Register and begin; ``adopted`` are pods whose containers run already (a kubelet restart, a boot image)."""
+        for key, machine in (adopted or {}).items():
+            self.machines[key] = machine
+            self._by_key[machine.key] = key
+            self._addresses = max(self._addresses, int(machine.ip.rpartition(".")[2] or 0) if machine.ip else 0)
+            for c in machine.containers:
+                self.runtime.knows(c.image)
+        self.rt.spawn(self._register(), f"register {self.node}")
+        self._renew()
+        self.rt.call_later(self._constants.node_status_report_s, self._report, background=True)
+        self._pods.add_handler(self._pod_changed)
+        self._pods.start()
+
+    async def _register(self) -> None:
+        for _ in range(30):
+            try:
+                node = await self.api.get("nodes", "", self.node)
+                break
+            except ApiError as error:
+                if error.reason == "NotFound":
+                    try:
+                        await self.api.create("nodes", "", self._object)
+                        return
+                    except ApiError as failed:
+                        error = failed
+                await self.rt.sleep(2.0, background=True)
+        else:
+            return
+        if condition(node, "Ready") is not None and condition(node, "Ready") == condition(self._object, "Ready"):
+            return
+        await self._write_node(node)
+
+    async def _write_node(self, node: Obj) -> None:
+        now = self._now()
+        conditions = list(get(node, "status", "conditions", default=()))
+        before = conditions
+        for one in self._object["status"]["conditions"]:
+            fresh = {k: v for k, v in one.items() if k != "lastTransitionTime"} | {"lastHeartbeatTime": now}
+            conditions = set_condition(conditions, fresh, now)
+        if conditions == before:
+            return
+        body = {"status": {"conditions": conditions}}
+        try:
+            await self.api.patch("nodes", "", self.node, body, patch_type="merge", subresource="status")
+        except ApiError:
+            self.rt.call_later(10.0, self._report_now, background=True)
+
+    def _report(self) -> None:
+        self.rt.call_later(self._constants.node_status_report_s, self._report, background=True)
+        self._report_now()
+
+    def _report_now(self) -> None:
+        self.rt.spawn(self._register_again(), f"node status {self.node}")
+
+    async def _register_again(self) -> None:
+        try:
+            node = await self.api.get("nodes", "", self.node)
+        except ApiError:
+            return
+        await self._write_node(node)
+
+    def _now(self) -> str:
+        from kchaos.models.api.times import stamp
+
+        return stamp(self.rt.wall())
+
+    # -- lease ---------------------------------------------------------------------------------------------------------
+
+    def _renew(self) -> None:
+        rt = self.rt
+        rt.call_later(self._constants.node_lease_renew_s, self._renew, background=True)
+        stamp = micro(rt.wall())
+        if self._lease is None:
+            self.client.call(Request("get", "leases", LEASES, self.node, identity=self.identity), self._lease_read)
+            return
+        body = {**self._lease, "spec": {**self._lease["spec"], "renewTime": stamp}}
+        self.client.call(Request("update", "leases", LEASES, self.node, body=body, identity=self.identity), self._renewed)
+
+    def _lease_read(self, lease: Obj | None, error: ApiError | None) -> None:
+        stamp = micro(self.rt.wall())
+        spec = {"holderIdentity": self.node, "leaseDurationSeconds": LEASE_S, "renewTime": stamp}
+        if lease is not None:
+            body = {**lease, "spec": spec}
+            self.client.call(Request("update", "leases", LEASES, self.node, body=body, identity=self.identity), self._renewed)
+        elif error is not None and error.reason == "NotFound":
+            made = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": self.node}, "spec": spec}
+            self.client.call(Request("create", "leases", LEASES, body=made, identity=self.identity), self._renewed)
+
+    def _renewed(self, lease: Obj | None, error: ApiError | None) -> None:
+        self._lease = lease  # None after a failure: read it again next time
+
+    # -- pods ----------------------------------------------------------------------------------------------------------
+
+    def _pod_changed(self, old: Obj | None, new: Obj | None) -> None:
+        if new is None:
+            assert old is not None
+            self._removed(old)
+            return
+        key = uid(new)
+        machine = self.machines.get(key)
+        if machine is None:
+            self._first_seen(new)
+            return
+        machine.pod = new
+        if terminating(new) and not machine.stopping:
+            self.runtime.stop(machine)
+        elif terminating(new) and old is not None and old["metadata"].get("deletionGracePeriodSeconds") != new["metadata"].get(
+            "deletionGracePeriodSeconds"
+        ):
+            self.runtime.stop(machine)
+        elif key in self._dirty or not self._agrees(machine):
+            self._changed(machine)
+
+    def _first_seen(self, pod: Obj) -> None:
+        key = uid(pod)
+        other = self._by_key.get(key_of(pod))
+        if other is not None and other in self.machines:
+            # a pod of the same name was force-deleted: its containers must end first
+            self.rt.call_later(1.0, self._again, key_of(pod))
+            return
+        machine = PodMachine.of(pod, key_of(pod), self._assume(pod))
+        self._by_key[machine.key] = key
+        self.machines[key] = machine
+        if terminating(pod):
+            machine.stopping = True
+            machine.finished = True
+            self._gone(machine)
+            return
+        if ended(pod):
+            machine.finished = True
+            return
+        before = {c["name"]: c for group in ("containerStatuses", "initContainerStatuses") for c in get(pod, "status", group, default=())}
+        for c in machine.containers:  # the node lost power: what ran is gone and starts again
+            c.restarts = int((before.get(c.name) or {}).get("restartCount", 0)) + (1 if c.name in before else 0)
+        if any(v.get("persistentVolumeClaim") for v in pod["spec"].get("volumes") or ()):
+            self.rt.spawn(self._wait_for_volumes(machine), f"volumes {machine.key}")
+        else:
+            self._admit(machine)
+
+    def _again(self, key: str) -> None:
+        pod = self._pods.get(key)
+        if pod is not None and uid(pod) not in self.machines:
+            self._first_seen(pod)
+
+    def _admit(self, machine: PodMachine) -> None:
+        self._addresses += 1
+        machine.ip = f"{self._subnet}.{1 + self._addresses % 253}" if self._addresses < 254 else f"{self._subnet}.{self._addresses}"
+        machine.admitted = True
+        self.runtime.begin(machine)
+
+    async def _wait_for_volumes(self, machine: PodMachine) -> None:
+        """Wait until every claim is bound and every volume that needs it is attached here."""
+        while not machine.stopping and uid(machine.pod) in self.machines:
+            why = await self._missing_volume(machine.pod)
+            if why is None:
+                if not machine.stopping:
+                    self._admit(machine)
+                return
+            if machine.waiting != why:
+                machine.waiting = why
+                self._changed(machine)
+            await self.rt.sleep(VOLUME_POLL_S, background=True)
+
+    async def _missing_volume(self, pod: Obj) -> str | None:
+        space = namespace(pod)
+        for volume in pod["spec"].get("volumes") or ():
+            source = volume.get("persistentVolumeClaim")
+            if not source:
+                continue
+            try:
+                claim = await self.api.get("persistentvolumeclaims", space, source["claimName"])
+                if get(claim, "status", "phase") != "Bound":
+                    return f"claim {source['claimName']} is not bound"
+                bound = await self.api.get("persistentvolumes", "", claim["spec"]["volumeName"])
+                if not needs_attach(bound):
+                    continue
+                attachment = await self.api.get("volumeattachments", "", attachment_name(name(bound), self.node))
+            except ApiError as error:
+                return f"volume {source['claimName']}: {error.message}"
+            if not get(attachment, "status", "attached"):
+                return f"volume {name(bound)} is not attached to {self.node}"
+        return None
+
+    def _removed(self, pod: Obj) -> None:
+        machine = self.machines.get(uid(pod))
+        if machine is None:
+            return
+        if machine.running and not machine.stopping:  # force-deleted: stop without the API's leave
+            machine.pod = {**pod, "metadata": {**pod["metadata"], "deletionGracePeriodSeconds": 0}}
+            self.runtime.stop(machine)
+        elif not machine.running:
+            self._forget(machine)
+
+    def _forget(self, machine: PodMachine) -> None:
+        self.machines.pop(machine.uid, None)
+        if self._by_key.get(machine.key) == machine.uid:
+            del self._by_key[machine.key]
+        self._truth_changed()
+
+    def _gone(self, machine: PodMachine) -> None:
+        """All containers have ended: report it, then let the API object go."""
+        if self._pods.get(machine.key) is None:
+            self._forget(machine)
+            return
+        self.rt.spawn(self._finish(machine), f"finish {machine.key}")
+
+    async def _finish(self, machine: PodMachine) -> None:
+        pod = machine.pod
+        while True:
+            try:
+                if not ended(pod):
+                    await self._write(machine)
+                await self.api.delete("pods", namespace(pod), name(pod), uid=machine.uid, grace_period_seconds=0)
+                break
+            except ApiError as error:
+                if error.reason in ("NotFound", "Conflict"):
+                    break
+                await self.rt.sleep(5.0)
+        self._forget(machine)
+
+    # -- status --------------------------------------------------------------------------------------------------------
+
+    def _changed(self, machine: PodMachine) -> None:
+        if machine.uid not in self.machines or machine.finished:
+            return
+        if machine.uid in self._writing:
+            self._dirty[machine.uid] = None
+            return
+        self._writing[machine.uid] = None
+        self.rt.call_soon(self._send, machine)
+
+    def _send(self, machine: PodMachine) -> None:
+        """Write the status without a task of its own: this is the hot path of a large rollout."""
+        if self._agrees(machine):
+            self._writing.pop(machine.uid, None)
+            return
+        self.client.call(self._status_request(machine), lambda obj, error: self._sent(machine, obj, error))
+
+    def _status_request(self, machine: PodMachine) -> Request:
+        pod = self._pods.get(machine.key)
+        current = pod if pod is not None and uid(pod) == machine.uid else machine.pod
+        status = self._merged(machine, current)
+        body = {**current, "metadata": {k: v for k, v in current["metadata"].items() if k != "resourceVersion"}, "status": status}
+        body["metadata"]["resourceVersion"] = current["metadata"]["resourceVersion"]
+        return Request("update", "pods", namespace(current), name(current), "status", body, identity=self.identity)
+
+    def _merged(self, machine: PodMachine, current: Obj) -> Obj:
+        """Return the whole status: ours, over what others own (PodScheduled, DisruptionTarget, readiness gates)."""
+        old = current.get("status") or {}
+        ours = machine.status(self.runtime.epoch_s, "10.0.0." + str(abs(len(self.node)) % 250 + 1))
+        conditions = list(old.get("conditions") or ())
+        now = self._now()
+        for one in ours["conditions"]:
+            conditions = set_condition(conditions, {"lastProbeTime": None, **one}, now)
+        return {**old, **ours, "conditions": conditions}
+
+    def _agrees(self, machine: PodMachine) -> bool:
+        pod = self._pods.get(machine.key)
+        if pod is None or uid(pod) != machine.uid:
+            return True
+        if not machine.admitted and not machine.stopping:
+            return not machine.waiting or get(pod, "status", "containerStatuses") is not None
+        return bool(self._merged(machine, pod) == pod.get("status"))
+
+    def _sent(self, machine: PodMachine, obj: Obj | None, error: ApiError | None) -> None:
+        self._writing.pop(machine.uid, None)
+        if error is not None:
+            if error.reason == "NotFound":
+                return
+            wait = 0.01 if error.reason == "Conflict" else 2.0
+            self.rt.call_later(wait, self._changed, machine)
+            return
+        if obj is not None and machine.uid in self.machines:
+            machine.pod = obj if not terminating(obj) or machine.stopping else machine.pod
+        if machine.uid in self._dirty:
+            del self._dirty[machine.uid]
+            self._changed(machine)
+
+    async def _write(self, machine: PodMachine) -> None:
+        for _ in range(5):
+            try:
+                await self.client.request(self._status_request(machine))
+                return
+            except ApiError as error:
+                if error.reason != "Conflict":
+                    raise
+                await self.rt.sleep(0.01)
+
+    # -- ground truth --------------------------------------------------------------------------------------------------
+
+    def machine_of(self, key: str) -> PodMachine | None:
+        """Return the machine of ``namespace/name``."""
+        found = self._by_key.get(key)
+        return self.machines.get(found) if found is not None else None
+
+    def serving(self, key: str) -> bool:
+        """Tell whether the pod would answer a request now."""
+        machine = self.machine_of(key)
+        return machine is not None and machine.serving(self.rt.now())
+
+
+def needs_attach(volume: Obj) -> bool:
+    """Tell whether a volume must be attached to the node: one that only a single node may use (and is not local)."""
+    modes = volume["spec"].get("accessModes") or []
+    shared = any(mode in ("ReadWriteMany", "ReadOnlyMany") for mode in modes)
+    local = any(volume["spec"].get(kind) is not None for kind in ("local", "hostPath", "nfs"))
+    return not shared and not local
+
+
+def attachment_name(volume: str, node: str) -> str:
+    """Return the name of the VolumeAttachment of a volume on a node."""
+    return f"{volume}-{node}"[:253]
