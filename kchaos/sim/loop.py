@@ -98,7 +98,6 @@ class SimLoop(asyncio.AbstractEventLoop):
         self._number = 0
         self._owner: Owner | None = None
         self._closed = False
-        self._foreground = 0
         self.deliveries = 0
         self.failure: BaseException | None = None
 
@@ -196,14 +195,15 @@ class SimLoop(asyncio.AbstractEventLoop):
         finally:
             self._owner = before
 
-    def next_foreground(self) -> float | None:
-        """Return when the next foreground timer of a living owner is due; None if only upkeep is left. O(timers)."""
-        due = [
-            when
+    def foreground_after(self, when_s: float) -> bool:
+        """Tell whether a living owner has a foreground timer due after ``when_s``: something is still going to happen. O(timers)."""
+        return any(
+            when > when_s
+            and not handle.background
+            and handle.callback is not None
+            and not (handle.owner is not None and handle.owner.crashed)
             for when, _, handle in self._heap
-            if not handle.background and handle.callback is not None and not (handle.owner and handle.owner.crashed)
-        ]
-        return min(due) if due else None
+        )
 
     def resume(self, owner: Owner) -> None:
         """Run what was held while ``owner`` was paused, in the order it came due."""

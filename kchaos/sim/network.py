@@ -148,6 +148,11 @@ class SimNetwork:
             link.since = self._loop._now
             self._loop.schedule(self._loop._now + GIVE_UP_S, self._give_up, (source, target, link.since), None, None, True)
 
+    def is_cut(self, source: str, target: str) -> bool:
+        """Tell whether a round trip between two hosts fails: either direction is cut."""
+        there, back = self._links.get((source, target)), self._links.get((target, source))
+        return (there is not None and there.cuts > 0) or (back is not None and back.cuts > 0)
+
     def heal(self, source: str, target: str) -> None:
         """Undo one cut; the last one lets what was held arrive, in order."""
         link = self.link(source, target)

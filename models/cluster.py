@@ -1,0 +1,213 @@
+"""A whole simulated cluster under test: control plane, nodes, proxies, traffic, recorder; and the image it is booted from.
+
+The cluster boots once per (objects, topology): what is stored and which containers run then is the *image*, from which each example's
+components start as after a restart. Virtual time goes on from the image's.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from kchaos.history.record import Header
+from kchaos.history.recorder import Recorder
+from kchaos.models.api.request import USER, Request
+from kchaos.models.api.times import stamp
+from kchaos.models.api.tree import Obj
+from kchaos.models.api.versions import Constants
+from kchaos.models.apiserver.store import Event, Store, StoreImage
+from kchaos.models.client.client import Session
+from kchaos.models.controlplane import ControlPlane, node_object
+from kchaos.models.network.proxy import Backend, Proxy
+from kchaos.models.network.traffic import Interval, Rules, Traffic
+from kchaos.models.node.assumptions import DEFAULTS, Assumptions
+from kchaos.models.node.kubelet import Kubelet
+from kchaos.models.node.machine import PodMachine
+from kchaos.models.topology import NodeSpec, Topology, capacity
+from kchaos.sim.noise import Noise
+from kchaos.sim.world import EPOCH_S, World
+
+SYSTEM_NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
+KUBELET, PROXY = "kubelet", "kube-proxy"
+
+
+class Image(NamedTuple):
+    """A booted cluster at rest: what is stored, and which containers run on which node."""
+
+    at_s: float
+    store: StoreImage
+    machines: Mapping[str, Mapping[str, PodMachine]]
+
+
+class AssumptionTable:
+    """Assumptions per workload: ``namespace/kind/name`` or ``namespace/name`` -> assumptions."""
+
+    def __init__(self, table: Mapping[str, Assumptions] | None = None, default: Assumptions = DEFAULTS) -> None:
+        self._table = dict(table or {})
+        self.default = default
+
+    def of(self, pod: Obj) -> Assumptions:
+        """Return what is assumed of a pod, by the app label conventions of its owner's name."""
+        from kchaos.models.api.pods import controller_of, labels
+
+        space = pod["metadata"].get("namespace", "")
+        ref = controller_of(pod)
+        owner = ref["name"] if ref is not None else pod["metadata"].get("name", "")
+        if ref is not None and ref["kind"] == "ReplicaSet" and labels(pod).get("pod-template-hash"):
+            owner = owner.removesuffix("-" + labels(pod)["pod-template-hash"])
+        return self._table.get(f"{space}/{owner}", self.default)
+
+    def named(self, space: str, owner: str) -> Assumptions:
+        """Return what is assumed of a workload."""
+        return self._table.get(f"{space}/{owner}", self.default)
+
+
+class Cluster:
+    """One simulated cluster, running."""
+
+    def __init__(
+        self,
+        topology: Topology,
+        *,
+        seed: int = 0,
+        noise: Noise | None = None,
+        constants: Constants | None = None,
+        assumptions: AssumptionTable | None = None,
+        image: Image | None = None,
+        scenario: Obj | None = None,
+        elect: bool = True,
+    ) -> None:
+        self.topology = topology
+        self.constants = constants or Constants()
+        self.assumptions = assumptions or AssumptionTable()
+        self.world = World(seed, noise, image.at_s if image is not None else 0.0)
+        store = Store.from_image(image.store) if image is not None else Store()
+        initial = {plural: dict(table) for plural, table in image.store.tables.items() if plural != "leases"} if image else {}
+        self.recorder = Recorder(Header(scenario=scenario or {}, initial=initial), self.world.loop.time)
+        self.control = ControlPlane(
+            self.world, topology.masters, elect, store, self.constants, events=self._kubernetes_event
+        )
+        self.last_change_s = self.world.loop.time()
+        store.subscribe(self._committed)
+        if image is None:
+            for one in SYSTEM_NAMESPACES:
+                self.control.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": one}})
+        self.user: Session = self.control.client("user", USER)
+        self.kubelets: dict[str, Kubelet] = {}
+        self.proxies: dict[str, Proxy] = {}
+        self.traffic = Traffic(self.world.loop.time, self._rules, self._check, self._interval)
+        self._traffic_due = False
+        self.control.start()
+        for index, spec in enumerate(topology.nodes):
+            self.world.add_host(spec.name)
+            adopted = image.machines.get(spec.name, {}) if image is not None else {}
+            self._start_node(spec, index, {key: copy.deepcopy(one, {id(one.pod): one.pod}) for key, one in adopted.items()})
+            self.world.on_boot.setdefault(spec.name, []).append(lambda spec=spec, index=index: self._start_node(spec, index, {}))
+
+    # -- nodes ---------------------------------------------------------------------------------------------------------
+
+    def _start_node(self, spec: NodeSpec, index: int, adopted: dict[str, PodMachine]) -> None:
+        server = index % len(self.control.servers)
+        rt = self.world.start(spec.name, KUBELET)
+        body = node_object(spec, capacity(spec), stamp(EPOCH_S + self.world.loop.time()))
+        kubelet = Kubelet(
+            rt, self.control.servers, server, body, self.constants, self.assumptions.of, self.recorder.mark, self.traffic_changed,
+            f"10.{244 + index // 250}.{index % 250}",
+        )  # fmt: skip
+        self.kubelets[spec.name] = kubelet
+        self.world.loop.soon(kubelet.start, (adopted,), self.world.processes[rt.address].owner)
+        if len(self.topology.nodes) <= 50:
+            proxy_rt = self.world.start(spec.name, PROXY)
+            proxy = Proxy(proxy_rt, self.control.servers, server, self.constants, self.traffic_changed)
+            self.proxies[spec.name] = proxy
+            self.world.loop.soon(proxy.start, (), self.world.processes[proxy_rt.address].owner)
+
+    def node_names(self) -> list[str]:
+        """Return the workers' names, in the order of the topology."""
+        return [node.name for node in self.topology.nodes]
+
+    def image(self) -> Image:
+        """Return the cluster as it is now, to start others from."""
+        machines = {
+            node: {key: copy.deepcopy(one, {id(one.pod): one.pod}) for key, one in kubelet.machines.items()}
+            for node, kubelet in self.kubelets.items()
+        }
+        return Image(self.world.loop.time(), self.control.store.image(), machines)
+
+    # -- recording -----------------------------------------------------------------------------------------------------
+
+    def _committed(self, event: Event) -> None:
+        if event.resource == "leases" and event.type == "MODIFIED":
+            return  # heartbeats
+        if event.actor != "kubelet" or event.resource != "nodes":
+            self.last_change_s = self.world.loop.time()
+        self.recorder.write(event.type, event.resource, event.key, event.rv, event.actor, event.obj, event.prev)
+
+    def _kubernetes_event(self, controller: str, regarding: Obj, kind: str, reason: str, message: str) -> None:
+        meta = regarding["metadata"]
+        self.recorder.mark(
+            "event", by=controller, kind=regarding["kind"], namespace=meta.get("namespace", ""), name=meta["name"],
+            type=kind, reason=reason, message=message,
+        )  # fmt: skip
+
+    # -- traffic -------------------------------------------------------------------------------------------------------
+
+    def traffic_changed(self) -> None:
+        """Something that decides the fate of requests may have changed: look at it once, after all of this instant."""
+        if not self._traffic_due:
+            self._traffic_due = True
+            self.world.loop.soon(self._recompute, (), None)
+
+    def _recompute(self) -> None:
+        self._traffic_due = False
+        self.traffic.recompute()
+
+    def _rules(self) -> Mapping[str, Rules]:
+        return {node: proxy.rules for node, proxy in self.proxies.items() if self.world.hosts[node].up and not self.world.hosts[node].paused}
+
+    def _check(self, backend: Backend, source: str) -> str:
+        host = self.world.hosts.get(backend.node)
+        if host is None or not host.up or host.paused:
+            return "timeout"
+        if source != backend.node and self.world.network.is_cut(source, backend.node):
+            return "timeout"
+        kubelet = self.kubelets.get(backend.node)
+        return "" if kubelet is not None and kubelet.serving(backend.pod) else "refused"
+
+    def _interval(self, service: str, interval: Interval) -> None:
+        if interval.lost or interval.ready == 0:
+            self.recorder.mark(
+                "traffic", service=service, start=round(interval.start_s, 6), end=round(interval.end_s, 6), lost=interval.lost,
+                ready=interval.ready,
+            )  # fmt: skip
+
+    # -- time ----------------------------------------------------------------------------------------------------------
+
+    def run_for(self, seconds: float) -> None:
+        """Advance virtual time."""
+        self.world.run(self.world.loop.time() + seconds)
+
+    def quiet(self, for_s: float) -> bool:
+        """Tell whether nothing but upkeep has happened for ``for_s`` seconds and nothing is due but upkeep."""
+        now = self.world.loop.time()
+        if now - self.last_change_s < for_s:
+            return False
+        return not self.world.loop.foreground_after(now + 1.0)
+
+    def run_until_quiet(self, at_most_s: float, for_s: float = 15.0, step_s: float = 5.0) -> bool:
+        """Advance until the cluster is at rest, at most ``at_most_s``; tell whether it is."""
+        end = self.world.loop.time() + at_most_s
+        while self.world.loop.time() < end:
+            self.world.run(min(end, self.world.loop.time() + step_s))
+            if self.quiet(for_s):
+                return True
+        return False
+
+    def execute(self, request: Request) -> Obj:
+        """Carry out a request at once on the first living API server: for reading final state. Raises ApiError."""
+        return next(iter(self.control.apis.values())).execute(request)
+
+    def close(self) -> None:
+        """End the run."""
+        self.world.close()
