@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from kchaos.models.controllers.base import Controller
 from kchaos.models.controllers.deployment import DeploymentController
+from kchaos.models.controllers.disruption import DisruptionController
+from kchaos.models.controllers.endpointslice import EndpointSliceController
 from kchaos.models.controllers.nodelifecycle import NodeLifecycleController
 from kchaos.models.controllers.podgc import PodGarbageCollector
 from kchaos.models.controllers.replicaset import ReplicaSetController, ReplicationControllerController
@@ -18,4 +20,6 @@ CONTROLLERS: tuple[type[Controller], ...] = (
     NodeLifecycleController,
     TaintEvictionController,
     PodGarbageCollector,
+    DisruptionController,
+    EndpointSliceController,
 )
