@@ -1,0 +1,16 @@
+"""All faults and user operations that speak Kubernetes, in one catalog."""
+
+from __future__ import annotations
+
+from kchaos.models.cluster import Cluster
+from kchaos.models.faults import containers, nodes, operations
+from kchaos.nemesis.fault import Catalog
+
+
+def catalog() -> Catalog[Cluster]:
+    """Return the catalog."""
+    out: Catalog[Cluster] = Catalog()
+    for module in (nodes, containers, operations):
+        for kind in module.KINDS:
+            out.add(kind)
+    return out
