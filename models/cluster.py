@@ -85,9 +85,7 @@ class Cluster:
         store = Store.from_image(image.store) if image is not None else Store()
         initial = {plural: dict(table) for plural, table in image.store.tables.items() if plural != "leases"} if image else {}
         self.recorder = Recorder(Header(scenario=scenario or {}, initial=initial), self.world.loop.time)
-        self.control = ControlPlane(
-            self.world, topology.masters, elect, store, self.constants, events=self._kubernetes_event
-        )
+        self.control = ControlPlane(self.world, topology.masters, elect, store, self.constants, events=self._kubernetes_event)
         self.last_change_s = self.world.loop.time()
         store.subscribe(self._committed)
         if image is None:
@@ -164,7 +162,9 @@ class Cluster:
         self.traffic.recompute()
 
     def _rules(self) -> Mapping[str, Rules]:
-        return {node: proxy.rules for node, proxy in self.proxies.items() if self.world.hosts[node].up and not self.world.hosts[node].paused}
+        return {
+            node: proxy.rules for node, proxy in self.proxies.items() if self.world.hosts[node].up and not self.world.hosts[node].paused
+        }
 
     def _check(self, backend: Backend, source: str) -> str:
         host = self.world.hosts.get(backend.node)

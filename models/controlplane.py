@@ -70,9 +70,7 @@ class ControlPlane:
     def _start_api(self, host: str) -> None:
         rt = self.world.start(host, APISERVER)
         made: list[ApiServer] = []
-        self.world.loop.run_as(
-            self.world.processes[rt.address].owner, lambda: made.append(ApiServer(rt, self.store, self._security))
-        )
+        self.world.loop.run_as(self.world.processes[rt.address].owner, lambda: made.append(ApiServer(rt, self.store, self._security)))
         self.apis[host] = made[0]
         made[0].on_answer.extend(self._on_answer)
         made[0].on_request.extend(self._on_request)
@@ -95,9 +93,7 @@ class ControlPlane:
     def _start_scheduler(self, host: str) -> None:
         rt = self.world.start(host, SCHEDULER)
         index = self.hosts.index(host)
-        scheduler = Scheduler(
-            rt, self.servers, index, self.constants, self._events, self._elect, lambda: self.exited(host, SCHEDULER)
-        )
+        scheduler = Scheduler(rt, self.servers, index, self.constants, self._events, self._elect, lambda: self.exited(host, SCHEDULER))
         self.schedulers[host] = scheduler
         self.world.loop.soon(scheduler.start, (), self.world.processes[rt.address].owner)
 

@@ -63,8 +63,5 @@ def capacity(node: NodeSpec) -> dict[str, str]:
 def spread_over_zones(nodes: int, zones: int, cpu: str = "8", memory: str = "32Gi") -> Topology:
     """Return ``nodes`` equal workers named ``node-1`` …, dealt over zones ``zone-a`` … in turn."""
     return Topology(
-        nodes=tuple(
-            NodeSpec(name=f"node-{i + 1}", zone=f"zone-{chr(ord('a') + i % zones)}", cpu=cpu, memory=memory)
-            for i in range(nodes)
-        )
+        nodes=tuple(NodeSpec(name=f"node-{i + 1}", zone=f"zone-{chr(ord('a') + i % zones)}", cpu=cpu, memory=memory) for i in range(nodes))
     )

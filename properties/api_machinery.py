@@ -87,7 +87,9 @@ class _Uids(BaseMonitor):
             yield Violation(t=entry.t, object=ident(entry.obj), summary=text, root="uid")
 
 
-def everywhere_bound(check: Callable[[Write], Iterable[Violation]]) -> dict[str, Callable[[Write], Iterable[Violation]]]:
+def everywhere_bound(
+    check: Callable[[Write], Iterable[Violation]],
+) -> dict[str, Callable[[Write], Iterable[Violation]]]:
     """Return ``check`` for every kind but leases."""
     return {plural: check for plural in BY_PLURAL if plural not in ("leases", "events")}
 

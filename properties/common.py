@@ -65,7 +65,7 @@ def everywhere(check: Check) -> dict[str, Check]:
 
 
 def declare(
-    id: str,  # noqa: A002  # the field's own name
+    id: str,  # the field's own name
     number: str,
     name: str,
     claim: str,
@@ -76,5 +76,12 @@ def declare(
 ) -> Property:
     """Return a property."""
     return Property(
-        id=id, number=number, name=name, claim=claim, source=source, guarantee=guarantee, liveness=liveness, monitor=monitor
+        id=id,
+        number=number,
+        name=name,
+        claim=claim,
+        source=source,
+        guarantee=guarantee,
+        liveness=liveness,
+        monitor=monitor,
     )

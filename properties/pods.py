@@ -110,8 +110,18 @@ class _Stopping(BaseMonitor):
             seen.clear()
         seen[event] = mark.t
         who = f"Pod/{data['pod']}"
-        if event == "sigterm" and "prestop" in seen and "prestop-done" not in seen and mark.t < seen["prestop"] + data.get("grace_s", 0) - 1e-6:
-            yield Violation(t=mark.t, object=who, summary=f"{data['container']}: SIGTERM before preStop had ended", root="stop order")
+        if (
+            event == "sigterm"
+            and "prestop" in seen
+            and "prestop-done" not in seen
+            and mark.t < seen["prestop"] + data.get("grace_s", 0) - 1e-6
+        ):
+            yield Violation(
+                t=mark.t,
+                object=who,
+                summary=f"{data['container']}: SIGTERM before preStop had ended",
+                root="stop order",
+            )
         if event == "sigkill" and "sigterm" in seen:
             grace = float(data.get("grace_s", 0))
             begun = seen.get("prestop", seen["sigterm"])

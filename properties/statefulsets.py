@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from kchaos.check.property import BaseMonitor, Context, Guarantee, Violation
 from kchaos.history.record import Mark, Write
-from kchaos.models.api.pods import available, controller_of, labels, ready, terminating
+from kchaos.models.api.pods import controller_of, labels, ready, terminating
 from kchaos.models.api.tree import get
 from kchaos.properties.common import Obj, declare, folded, ident
 
@@ -143,7 +143,6 @@ def _converge(context: Context, t: float) -> Iterable[Violation]:
             yield Violation(t=t, object=ident(owner), summary=text, root="extra ordinals")
 
 
-__all__ = ["available"]
 DOCS = "https://kubernetes.io/docs/concepts/workloads/controllers/statefulset/"
 PROPERTIES = (
     declare("KC025", "25", "one-per-ordinal", "For each ordinal at most one pod runs at any time, cluster-wide.",

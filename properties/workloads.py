@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from kchaos.check.property import Context, Guarantee, Violation
 from kchaos.history.record import Write
 from kchaos.models.api.intstr import scaled
-from kchaos.models.api.pods import active, available, controller_of, ready, terminating, uid
+from kchaos.models.api.pods import active, controller_of, ready, terminating, uid
 from kchaos.models.api.tree import get
-from kchaos.properties.common import Obj, declare, everywhere, folded, ident, workload_of
+from kchaos.properties.common import Obj, declare, everywhere, folded, ident
 
 
 def owned(context: Context, resource: str, owner: Obj) -> list[Obj]:
@@ -17,9 +17,7 @@ def owned(context: Context, resource: str, owner: Obj) -> list[Obj]:
     mine = uid(owner)
     space = owner["metadata"].get("namespace", "") + "/"
     return [
-        one
-        for key, one in context.view.table(resource).items()
-        if key.startswith(space) and (controller_of(one) or {}).get("uid") == mine
+        one for key, one in context.view.table(resource).items() if key.startswith(space) and (controller_of(one) or {}).get("uid") == mine
     ]
 
 
@@ -176,7 +174,6 @@ def _deadline(context: Context, t: float) -> Iterable[Violation]:
             yield Violation(t=t, object=ident(deployment), summary=text, root="deadline")
 
 
-__all__ = ["available", "owned", "workload_of"]
 DEPLOY = "https://kubernetes.io/docs/concepts/workloads/controllers/deployment/"
 PROPERTIES = (
     declare("KC017", "17", "replicas-converge", "A ReplicaSet converges to exactly spec.replicas pods that are not terminating.",

@@ -113,8 +113,6 @@ def apply_patch(old: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:
     return out
 
 
-
-
 def encode_entries(header: Header, entries: Iterable[Entry]) -> Iterator[bytes]:
     """Yield each entry's canonical JSON."""
     for entry in entries:
@@ -165,9 +163,7 @@ def load(path: Path) -> Run:
             break
         entries.append(_entry(line, state, Location(where, number)))
     if end is None or end["entries"] != len(entries):
-        raise InvalidScenario(
-            "the run is incomplete: its last line is missing", location=Location(where, len(lines)), hint="run it again"
-        )
+        raise InvalidScenario("the run is incomplete: its last line is missing", location=Location(where, len(lines)), hint="run it again")
     return Run(header, entries, end["digest"])
 
 

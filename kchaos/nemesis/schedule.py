@@ -116,7 +116,13 @@ class Nemesis(Generic[C]):
         for index, step in enumerate(self._steps):
             one = fired.get(index)
             if one is None:
-                line: dict[str, Any] = {"step": index, "name": step.do, "args": step.args, "status": "disarmed", "evidence": {}}
+                line: dict[str, Any] = {
+                    "step": index,
+                    "name": step.do,
+                    "args": step.args,
+                    "status": "disarmed",
+                    "evidence": {},
+                }
             else:
                 evidence = one.active.evidence()
                 status = "bit" if bit(evidence) else "inert"

@@ -74,9 +74,7 @@ class SimDisk:
     def sync_dir(self) -> None:
         """Make the present names durable: each keeps the content last synced, empty if none."""
         self._check()
-        self._durable = {
-            path: self._durable.get(self._names.get(path, path), self._durable.get(path, b"")) for path in self._live
-        }
+        self._durable = {path: self._durable.get(self._names.get(path, path), self._durable.get(path, b"")) for path in self._live}
         self._names.clear()
 
     def remove(self, path: str) -> None:

@@ -118,9 +118,7 @@ class SimNetwork:
             if host is not None and host.up and not isinstance(payload, Refused):
                 back = self._world.processes.get(sender)
                 if back is not None:
-                    self._loop.schedule(
-                        self._loop._now + LATENCY_S, self._deliver, (address, sender, Refused(payload)), None
-                    )
+                    self._loop.schedule(self._loop._now + LATENCY_S, self._deliver, (address, sender, Refused(payload)), None)
             elif host is not None:
                 self.link(sender.partition("/")[0], host.name).dropped += 1
             return

@@ -84,14 +84,10 @@ class SimRuntime:
         """Return epoch seconds on this host's clock."""
         return EPOCH_S + self.now() + self._machine.skew_s
 
-    def call_later(
-        self, delay_s: float, callback: Callable[..., None], *args: Any, background: bool = False
-    ) -> Handle:
+    def call_later(self, delay_s: float, callback: Callable[..., None], *args: Any, background: bool = False) -> Handle:
         """Call back after ``delay_s`` of this host's clock."""
         loop = self._loop
-        return loop.schedule(
-            loop._now + delay_s / self._machine.rate, callback, args, self._process.owner, None, background
-        )
+        return loop.schedule(loop._now + delay_s / self._machine.rate, callback, args, self._process.owner, None, background)
 
     def call_soon(self, callback: Callable[..., None], *args: Any) -> None:
         """Call back before any timer."""

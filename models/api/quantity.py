@@ -25,9 +25,7 @@ def exact(quantity: Quantity) -> Fraction:
     """Return the exact amount. Raises ValueError in the real server's words."""
     found = _FORM.fullmatch(str(quantity))
     if found is None or isinstance(quantity, bool):
-        raise ValueError(
-            "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"
-        )
+        raise ValueError("quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'")
     sign, digits, exponent, suffix = found.groups()
     amount = Fraction(digits)
     if exponent:

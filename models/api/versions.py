@@ -63,9 +63,7 @@ class Constants:
 def constants(version: str = DEFAULT) -> Constants:
     """Return the table of ``1.28`` … ``1.34``. Raises InvalidScenario for another version."""
     if version not in SUPPORTED:
-        raise InvalidScenario(
-            f"Kubernetes {version} is not modelled", hint=f"use one of {SUPPORTED[0]} … {SUPPORTED[-1]}"
-        )
+        raise InvalidScenario(f"Kubernetes {version} is not modelled", hint=f"use one of {SUPPORTED[0]} … {SUPPORTED[-1]}")
     table = Constants(version=version)
     if int(version.split(".")[1]) <= 31:
         table = replace(table, node_monitor_grace_s=40.0)

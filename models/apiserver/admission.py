@@ -102,9 +102,7 @@ def default_storage_class(store: Store, request: Request, resource: Resource, ob
     if "volume.beta.kubernetes.io/storage-class" in annotations:
         return obj
     mark = "storageclass.kubernetes.io/is-default-class"
-    defaults = [
-        one for one in store.table("storageclasses").values() if get(one, "metadata", "annotations", mark) == "true"
-    ]
+    defaults = [one for one in store.table("storageclasses").values() if get(one, "metadata", "annotations", mark) == "true"]
     if not defaults:
         return obj
     newest = max(defaults, key=lambda one: (one["metadata"].get("creationTimestamp", ""), one["metadata"]["name"]))

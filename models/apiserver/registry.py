@@ -153,9 +153,7 @@ class Registry:
         if asked_rv and asked_rv != old["metadata"]["resourceVersion"]:
             raise conflict(resource.group, resource.plural, request.name)
         if meta.get("uid") and meta["uid"] != old["metadata"]["uid"]:
-            why = (
-                f"Precondition failed: UID in precondition: {meta['uid']}, UID in object meta: {old['metadata']['uid']}"
-            )
+            why = f"Precondition failed: UID in precondition: {meta['uid']}, UID in object meta: {old['metadata']['uid']}"
             raise conflict(resource.group, resource.plural, request.name, why)
         new = prepare_update(resource, body, old, request.subresource)
         if request.subresource != "status":
@@ -210,16 +208,11 @@ class Registry:
         wanted = options.get("preconditions") or {}
         for field, label in (("uid", "UID"), ("resourceVersion", "ResourceVersion")):
             if wanted.get(field) and wanted[field] != old["metadata"][field]:
-                why = (
-                    f"Precondition failed: {label} in precondition: {wanted[field]},"
-                    f" {label} in object meta: {old['metadata'][field]}"
-                )
+                why = f"Precondition failed: {label} in precondition: {wanted[field]}, {label} in object meta: {old['metadata'][field]}"
                 raise conflict(resource.group, resource.plural, old["metadata"]["name"], why)
         if resource.plural == "namespaces" and request.name in admission.IMMORTAL[:3]:
             raise forbidden("", "namespaces", request.name, "this namespace may not be deleted")
-        new, gone = mark_deleted(
-            resource, old, self._rt.wall(), options.get("propagation_policy"), options.get("grace_period_seconds")
-        )
+        new, gone = mark_deleted(resource, old, self._rt.wall(), options.get("propagation_policy"), options.get("grace_period_seconds"))
         key = f"{request.namespace}/{old['metadata']['name']}" if resource.namespaced else old["metadata"]["name"]
         if options.get("dry_run"):
             return new

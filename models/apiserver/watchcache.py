@@ -21,9 +21,7 @@ class Watcher:
 
     __slots__ = ("address", "bookmarks", "key", "labels", "namespace", "node", "other", "pending", "resource", "sent_rv")
 
-    def __init__(
-        self, address: str, key: int, resource: str, namespace: str, labels: str, fields: str, bookmarks: bool
-    ) -> None:
+    def __init__(self, address: str, key: int, resource: str, namespace: str, labels: str, fields: str, bookmarks: bool) -> None:
         self.address = address
         self.key = key
         self.resource = resource

@@ -250,9 +250,7 @@ class Session:
     ) -> Obj:
         """Patch; ``patch_type`` merge, strategic or json."""
         options: Obj = {"patch_type": patch_type}
-        return await self.client.request(
-            Request("patch", resource, namespace, name, subresource, body, options, self.identity)
-        )
+        return await self.client.request(Request("patch", resource, namespace, name, subresource, body, options, self.identity))
 
     async def delete(
         self,
@@ -270,13 +268,9 @@ class Session:
         options: Obj = {"preconditions": conditions, "grace_period_seconds": grace_period_seconds}
         if propagation_policy:
             options["propagation_policy"] = propagation_policy
-        return await self.client.request(
-            Request("delete", resource, namespace, name, options=options, identity=self.identity)
-        )
+        return await self.client.request(Request("delete", resource, namespace, name, options=options, identity=self.identity))
 
     async def evict(self, namespace: str, name: str) -> Obj:
         """Ask to evict a pod; 429 while its budget does not allow it."""
         body = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": name, "namespace": namespace}}
-        return await self.client.request(
-            Request("create", "pods", namespace, name, "eviction", body, identity=self.identity)
-        )
+        return await self.client.request(Request("create", "pods", namespace, name, "eviction", body, identity=self.identity))

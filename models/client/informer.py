@@ -94,9 +94,7 @@ class Informer:
             return
         namespace, labels, fields = self._scope
         options: dict[str, Any] = {"resource_version": "0", "label_selector": labels, "field_selector": fields}
-        self._client.call(
-            Request("list", self.resource, namespace, options=options, identity=self._identity), self._listed
-        )
+        self._client.call(Request("list", self.resource, namespace, options=options, identity=self._identity), self._listed)
 
     def _listed(self, answer: Obj | None, error: ApiError | None) -> None:
         if self._stopped:

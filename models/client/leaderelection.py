@@ -80,9 +80,7 @@ class LeaderElector:
 
     def _renew(self, lease: Obj) -> None:
         body = {**lease, "spec": self._spec(lease["spec"])}
-        self._client.call(
-            Request("update", "leases", "kube-system", self._name, body=body, identity=self._identity), self._won
-        )
+        self._client.call(Request("update", "leases", "kube-system", self._name, body=body, identity=self._identity), self._won)
 
     def _won(self, lease: Obj | None, error: ApiError | None) -> None:
         if lease is None:

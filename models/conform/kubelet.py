@@ -132,9 +132,7 @@ class StoryKubelet:
             conditions = set_condition(
                 conditions, {"type": kind, "status": status, "reason": reason, "message": "", "lastHeartbeatTime": now}, now
             )
-        await self.api.patch(
-            "nodes", "", self._node, {"status": {"conditions": conditions}}, patch_type="merge", subresource="status"
-        )
+        await self.api.patch("nodes", "", self._node, {"status": {"conditions": conditions}}, patch_type="merge", subresource="status")
 
     # -- pods ----------------------------------------------------------------------------------------------------------
 

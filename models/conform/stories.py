@@ -16,8 +16,8 @@ from kchaos.models.api.request import USER, Request
 from kchaos.models.api.resources import by_kind
 from kchaos.models.api.times import stamp
 from kchaos.models.api.tree import Obj, get
-from kchaos.models.controlplane import ControlPlane, node_object
 from kchaos.models.conform.kubelet import Rules, StoryKubelet
+from kchaos.models.controlplane import ControlPlane, node_object
 from kchaos.models.topology import NodeSpec
 from kchaos.sim.world import EPOCH_S, World
 
@@ -206,9 +206,7 @@ class Story:
 
     async def _patch(self, step: Obj) -> None:
         for plural, space, target in self._targets(step):
-            await self._user.patch(
-                plural, space, target, step["patch"], patch_type="merge", subresource=step.get("subresource", "")
-            )
+            await self._user.patch(plural, space, target, step["patch"], patch_type="merge", subresource=step.get("subresource", ""))
 
     async def _delete(self, step: Obj) -> None:
         for plural, space, target in self._targets(step):

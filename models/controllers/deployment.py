@@ -7,7 +7,17 @@ from __future__ import annotations
 
 from kchaos.models.api.errors import ApiError
 from kchaos.models.api.hash import pod_template_hash
-from kchaos.models.api.pods import annotations, controller_of, labels, name, namespace, owner_reference, phase, terminating, uid
+from kchaos.models.api.pods import (
+    annotations,
+    controller_of,
+    labels,
+    name,
+    namespace,
+    owner_reference,
+    phase,
+    terminating,
+    uid,
+)
 from kchaos.models.api.selectors import compile_selector
 from kchaos.models.api.tree import Obj, drop, get, put
 from kchaos.models.apiserver.store import key_of

@@ -191,7 +191,9 @@ class EndpointSliceController(Controller):
             creates = [] if mine else [[]]
         for one, endpoints in updates:
             meta = {**one["metadata"], "annotations": {**(one["metadata"].get("annotations") or {}), **self._trigger()}}
-            await self._tolerant("update", {**one, "metadata": meta, "endpoints": endpoints, "ports": ports if wanted else one.get("ports")})
+            await self._tolerant(
+                "update", {**one, "metadata": meta, "endpoints": endpoints, "ports": ports if wanted else one.get("ports")}
+            )
         for endpoints in creates:
             await self._tolerant("create", self._new(service, ports, endpoints))
         for one in deletes:

@@ -31,9 +31,7 @@ def new_revision(owner: Obj, number: int, collisions: int) -> Obj:
     return {"apiVersion": "apps/v1", "kind": "ControllerRevision", "metadata": meta, "data": data, "revision": number}
 
 
-async def current_and_update(
-    api: Session, owner: Obj, resource: str, revisions: list[Obj], current_name: str
-) -> tuple[Obj, Obj, int]:
+async def current_and_update(api: Session, owner: Obj, resource: str, revisions: list[Obj], current_name: str) -> tuple[Obj, Obj, int]:
     """Return (current revision, update revision, collision count), creating or re-using the update revision.
 
     A template that was there before re-uses its old revision under the next number: that is what a rollback is.

@@ -8,7 +8,17 @@ from __future__ import annotations
 
 from kchaos.models.api.errors import ApiError
 from kchaos.models.api.pods import (
-    active, available, controller_of, labels, name, namespace, owner_reference, ready, set_condition, terminating, uid,
+    active,
+    available,
+    controller_of,
+    labels,
+    name,
+    namespace,
+    owner_reference,
+    ready,
+    set_condition,
+    terminating,
+    uid,
 )  # fmt: skip
 from kchaos.models.api.request import Request
 from kchaos.models.api.selectors import Predicate, compile_selector, from_map

@@ -14,7 +14,13 @@ from kchaos.models.controllers import history
 from kchaos.models.controllers.base import Context, Controller
 from kchaos.models.controllers.ownership import claim
 from kchaos.models.controllers.statefulset_decide import Create, Delete, decide, ordinal_of, start_of
-from kchaos.models.controllers.statefulset_pod import identity_matches, new_claims, new_pod, retained_refs, with_identity
+from kchaos.models.controllers.statefulset_pod import (
+    identity_matches,
+    new_claims,
+    new_pod,
+    retained_refs,
+    with_identity,
+)
 
 
 class StatefulSetController(Controller):

@@ -65,9 +65,7 @@ class _Cut:
     def _held(self) -> int:
         network = self._cluster.world.network
         return sum(
-            network.link(a, b).held_total
-            for master in self._cluster.control.hosts
-            for a, b in ((self._node, master), (master, self._node))
+            network.link(a, b).held_total for master in self._cluster.control.hosts for a, b in ((self._node, master), (master, self._node))
         )
 
     def undo(self) -> None:
@@ -125,7 +123,9 @@ class _OutOfService:
         return {**self._power.evidence(), "taints_set": self._tainted}
 
 
-def _kind(name: str, summary: str, klass: str, target: str, evidence: str, inject: Callable[[Cluster, dict[str, Any]], Any]) -> Kind[Cluster]:
+def _kind(
+    name: str, summary: str, klass: str, target: str, evidence: str, inject: Callable[[Cluster, dict[str, Any]], Any]
+) -> Kind[Cluster]:
     return Kind(name=name, summary=summary, klass=klass, target=target, evidence=evidence, inject=inject)
 
 

@@ -169,10 +169,10 @@ class Kubelet:
             self._first_seen(new)
             return
         machine.pod = new
-        if terminating(new) and not machine.stopping:
-            self.runtime.stop(machine)
-        elif terminating(new) and old is not None and old["metadata"].get("deletionGracePeriodSeconds") != new["metadata"].get(
-            "deletionGracePeriodSeconds"
+        if (terminating(new) and not machine.stopping) or (
+            terminating(new)
+            and old is not None
+            and old["metadata"].get("deletionGracePeriodSeconds") != new["metadata"].get("deletionGracePeriodSeconds")
         ):
             self.runtime.stop(machine)
         elif key in self._dirty or not self._agrees(machine):

@@ -91,9 +91,7 @@ class PodMachine:
     def serving(self, now_s: float) -> bool:
         """Tell whether the pod would answer a request now: all its containers run, have started up and still accept."""
         app = self.app
-        return bool(app) and all(
-            c.state == "running" and c.serves_from_s <= now_s + 1e-9 and c.refuses_from_s > now_s + 1e-9 for c in app
-        )
+        return bool(app) and all(c.state == "running" and c.serves_from_s <= now_s + 1e-9 and c.refuses_from_s > now_s + 1e-9 for c in app)
 
     def initialised(self) -> bool:
         """Tell whether all init containers have succeeded (sidecars: have started)."""

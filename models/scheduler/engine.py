@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from typing import NamedTuple
 
-from kchaos.models.api.pods import ended, uid
+from kchaos.models.api.pods import uid
 from kchaos.models.api.quantity import milli
 from kchaos.models.api.tree import Obj, get
 from kchaos.models.apiserver.quota import pod_resources
@@ -25,7 +25,16 @@ class Decision(NamedTuple):
 class Engine:
     def __init__(self, informers: Informers, rng: random.Random) -> None:
         self.informers = informers
-        for r in ("nodes", "pods", "persistentvolumes", "persistentvolumeclaims", "storageclasses", "services", "replicasets", "statefulsets"):
+        for r in (
+            "nodes",
+            "pods",
+            "persistentvolumes",
+            "persistentvolumeclaims",
+            "storageclasses",
+            "services",
+            "replicasets",
+            "statefulsets",
+        ):
             informers.of(r)
         self.pending: dict[str, str] = {}
         self.nodes: dict[str, Obj] = {}
@@ -77,7 +86,14 @@ class Engine:
             for t in node["spec"].get("taints") or ():
                 if t["effect"] == "PreferNoSchedule":
                     continue
-                if not any((x.get("operator") == "Exists" and x.get("key") in (None, "", t["key"]) or x.get("key") == t["key"] and x.get("value", "") == t.get("value", "")) and x.get("effect") in (None, "", t["effect"]) for x in tol):
+                if not any(
+                    (
+                        (x.get("operator") == "Exists" and x.get("key") in (None, "", t["key"]))
+                        or (x.get("key") == t["key"] and x.get("value", "") == t.get("value", ""))
+                    )
+                    and x.get("effect") in (None, "", t["effect"])
+                    for x in tol
+                ):
                     bad = True
             for k, v in (pod["spec"].get("nodeSelector") or {}).items():
                 if node["metadata"].get("labels", {}).get(k) != v:

@@ -79,7 +79,15 @@ class Scheduler:
 
     def _ready(self) -> None:
         self._running = True
-        for resource in ("nodes", "persistentvolumes", "persistentvolumeclaims", "storageclasses", "services", "replicasets", "statefulsets"):
+        for resource in (
+            "nodes",
+            "persistentvolumes",
+            "persistentvolumeclaims",
+            "storageclasses",
+            "services",
+            "replicasets",
+            "statefulsets",
+        ):
             self.informers.of(resource).add_handler(self._other_changed(resource))
         self.informers.of("pods").add_handler(self._pod_changed)
         self._kick()
@@ -220,7 +228,12 @@ class Scheduler:
         self.rt.spawn(self._report(pod, decision), f"unschedulable {name(pod)}")
 
     def _bind(self, pod: Obj, node: str) -> None:
-        body = {"apiVersion": "v1", "kind": "Binding", "metadata": {"name": name(pod), "uid": uid(pod)}, "target": {"kind": "Node", "name": node}}
+        body = {
+            "apiVersion": "v1",
+            "kind": "Binding",
+            "metadata": {"name": name(pod), "uid": uid(pod)},
+            "target": {"kind": "Node", "name": node},
+        }
 
         def done(_: Obj | None, error: ApiError | None) -> None:
             if error is None:
@@ -233,9 +246,7 @@ class Scheduler:
                 return
             self._unassume(pod)
 
-        self.client.call(
-            Request("create", "pods", namespace(pod), name(pod), "binding", body, identity=IDENTITY), done
-        )
+        self.client.call(Request("create", "pods", namespace(pod), name(pod), "binding", body, identity=IDENTITY), done)
 
     def _unassume(self, pod: Obj) -> None:
         key = uid(pod)
@@ -279,7 +290,13 @@ class Scheduler:
         """Write why a pod is not scheduled, and evict for it if that helps."""
         self._events("kube-scheduler", pod, "Warning", "FailedScheduling", decision.message)
         now = self.stamp()
-        condition = {"type": "PodScheduled", "status": "False", "reason": decision.reason, "message": decision.message, "lastProbeTime": None}
+        condition = {
+            "type": "PodScheduled",
+            "status": "False",
+            "reason": decision.reason,
+            "message": decision.message,
+            "lastProbeTime": None,
+        }
         status: Obj = {}
         old = next((c for c in get(pod, "status", "conditions", default=()) if c["type"] == "PodScheduled"), None)
         if old is None or (old["status"], old.get("reason"), old.get("message")) != ("False", decision.reason, decision.message):
@@ -309,7 +326,9 @@ class Scheduler:
         except ApiError as error:
             if error.reason != "NotFound":
                 raise
-        self._events("kube-scheduler", victim, "Normal", "Preempted", f"Preempted by pod {uid(pod)} on node {victim['spec'].get('nodeName')}")
+        self._events(
+            "kube-scheduler", victim, "Normal", "Preempted", f"Preempted by pod {uid(pod)} on node {victim['spec'].get('nodeName')}"
+        )
 
     IDENT = "default-scheduler"
 

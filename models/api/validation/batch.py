@@ -139,9 +139,7 @@ def _success(errors: Errors, spec: Obj, path: str, mode: str) -> None:
         errors.append(invalid(where, Text(f'{{"Rules":[{",".join(parts)}]}}'), "requires indexed completion mode"))
         return
     if not rules:
-        errors.append(
-            required(f"{where}.rules", "at least one rules must be specified when the successPolicy is specified")
-        )
+        errors.append(required(f"{where}.rules", "at least one rules must be specified when the successPolicy is specified"))
     for index, rule in enumerate(rules):
         at, count = f"{where}.rules[{index}]", rule.get("succeededCount")
         if count is None and rule.get("succeededIndexes") is None:
@@ -217,18 +215,14 @@ def _template_kept(template: Obj, before: Obj, old: Obj) -> bool:
 
     def bare(one: Obj) -> Obj:
         pod = {key: value for key, value in (one.get("spec") or {}).items() if key not in _DIRECTIVES}
-        meta = {
-            key: value for key, value in (one.get("metadata") or {}).items() if key not in ("labels", "annotations")
-        }
+        meta = {key: value for key, value in (one.get("metadata") or {}).items() if key not in ("labels", "annotations")}
         return {**one, "spec": pod, "metadata": meta}
 
     return bare(template) == bare(was)
 
 
 _BOUNDS = (("minute", 0, 59), ("hour", 0, 23), ("dom", 1, 31), ("month", 1, 12), ("dow", 0, 6))
-_MONTHS = dict(
-    zip(["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"], range(1, 13), strict=True)
-)
+_MONTHS = dict(zip(["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"], range(1, 13), strict=True))
 _DAYS = dict(zip(["sun", "mon", "tue", "wed", "thu", "fri", "sat"], range(7), strict=True))
 _DESCRIPTORS = ("@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly")
 
@@ -312,8 +306,7 @@ def check_cronjob(errors: Errors, obj: Obj) -> None:
         if not zone:
             errors.append(invalid("spec.timeZone", zone, "timeZone must be nil or non-empty string"))
         elif any(
-            part in (".", "..") or part.startswith("-") or not re.fullmatch(r"[A-Za-z.\-_0-9+]{1,14}", part)
-            for part in zone.split("/")
+            part in (".", "..") or part.startswith("-") or not re.fullmatch(r"[A-Za-z.\-_0-9+]{1,14}", part) for part in zone.split("/")
         ):
             errors.append(invalid("spec.timeZone", zone, f"unknown time zone {zone}"))
         elif zone.lower() == "local":

@@ -156,11 +156,7 @@ def check_quota(errors: Errors, obj: Obj) -> None:
     for name, amount in hard.items():
         path = f"spec.hard[{name}]"
         resource_name(errors, name, path)
-        if (
-            "/" not in name
-            and name not in _QUOTA
-            and not name.startswith(("hugepages-", "requests.hugepages-", "count/"))
-        ):
+        if "/" not in name and name not in _QUOTA and not name.startswith(("hugepages-", "requests.hugepages-", "count/")):
             errors.append(invalid(path, name, "must be a standard resource for quota"))
         resource_value(errors, name, amount, path)
         if name in _INTEGERS and exact(amount).denominator != 1:
@@ -261,13 +257,9 @@ def _limit_key(errors: Errors, key: str, amounts: list[Any], path: str) -> None:
         text = f"default request value {request} is greater than default limit value {default}"
         errors.append(invalid(where, request, text))
     if above(low, default):
-        errors.append(
-            invalid(f"{path}.default[{key}]", low, f"min value {low} is greater than default value {default}")
-        )
+        errors.append(invalid(f"{path}.default[{key}]", low, f"min value {low} is greater than default value {default}"))
     if above(default, high):
-        errors.append(
-            invalid(f"{path}.default[{key}]", high, f"default value {default} is greater than max value {high}")
-        )
+        errors.append(invalid(f"{path}.default[{key}]", high, f"default value {default} is greater than max value {high}"))
     at = f"{path}.maxLimitRequestRatio[{key}]"
     if ratio is not None and compare(ratio, "1") < 0:
         errors.append(invalid(at, ratio, f"ratio {ratio} is less than 1"))

@@ -250,20 +250,14 @@ def overcommit(name: str) -> bool:
     return ("/" not in name or "kubernetes.io/" in name) and not name.startswith("hugepages-")
 
 
-def check_resources(
-    errors: Errors, resources: Obj, path: str, claims: dict[str, None], pod_level: bool = False
-) -> None:
+def check_resources(errors: Errors, resources: Obj, path: str, claims: dict[str, None], pod_level: bool = False) -> None:
     """Add what is wrong with requests and limits (validateResourceRequirements)."""
     limits, requests = resources.get("limits") or {}, resources.get("requests") or {}
     for side, amounts in (("limits", limits), ("requests", requests)):
         for name, amount in amounts.items():
             where = f"{path}.{side}[{name}]"
             if pod_level:
-                if (
-                    resource_name(errors, name, where)
-                    and name not in ("cpu", "memory")
-                    and not name.startswith("hugepages-")
-                ):
+                if resource_name(errors, name, where) and name not in ("cpu", "memory") and not name.startswith("hugepages-"):
                     errors.append(unsupported(where, name, ("cpu", "hugepages-", "memory")))
             elif name not in _STANDARD:
                 _container_resource(errors, name, where)
@@ -356,9 +350,7 @@ def _security(errors: Errors, context: Obj, path: str, host_users: bool) -> None
             errors.append(invalid(path, _internal_context(context), text))
 
 
-def check_container(
-    errors: Errors, one: Obj, path: str, volumes: dict[str, Obj], spec: Obj, claims: dict[str, None]
-) -> None:
+def check_container(errors: Errors, one: Obj, path: str, volumes: dict[str, Obj], spec: Obj, claims: dict[str, None]) -> None:
     """Add what is wrong with one container of any sort (validateContainerCommon)."""
     name = one.get("name", "")
     if not name:

@@ -111,10 +111,7 @@ def _owners(errors: Errors, refs: list[Obj]) -> None:
         if ref.get("controller"):
             name = f"{ref.get('kind', '')}/{ref.get('name', '')}"
             if first:
-                text = (
-                    "Only one reference can have Controller set to true. "
-                    f'Found "true" in references for {first} and {name}'
-                )
+                text = f'Only one reference can have Controller set to true. Found "true" in references for {first} and {name}'
                 errors.append(invalid(path, refs, text))
             else:
                 first = name
@@ -131,10 +128,7 @@ def check_metadata_update(errors: Errors, new: Obj, old: Obj) -> None:
         added = sorted({one for one in finalizers if one not in had})
         if added:
             listed = ", ".join(f'"{one}"' for one in added)
-            text = (
-                "no new finalizers can be added if the object is being deleted, found new finalizers "
-                f"[]string{{{listed}}}"
-            )
+            text = f"no new finalizers can be added if the object is being deleted, found new finalizers []string{{{listed}}}"
             errors.append(forbidden("metadata.finalizers", text))
     for key in ("name", "namespace"):
         unchanged(errors, meta.get(key, ""), before.get(key, ""), f"metadata.{key}")

@@ -89,9 +89,7 @@ def dns_subdomain(text: str) -> Messages:
 def dns_search(text: str) -> Messages:
     """Subdomain that may hold underscores (IsDNS1123SubdomainWithUnderscore)."""
     out = [_too_long(253)] if len(text) > 253 else []
-    words = (
-        f"a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '_', '-' or '.', {_ENDS}"
-    )
+    words = f"a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '_', '-' or '.', {_ENDS}"
     pattern = rf"{_UNDERSCORED}(\.{_UNDERSCORED})*"
     return tuple(out) if _RE_UNDERSCORED.fullmatch(text) else (*out, regex_error(words, pattern, "example.com"))
 
@@ -130,10 +128,7 @@ def qualified_name(text: str) -> Messages:
     parts = text.split("/")
     out: list[str] = []
     if len(parts) > 2:
-        return (
-            f"a qualified name {_QUALIFIED_TEXT} with an optional DNS subdomain prefix and '/' "
-            "(e.g. 'example.com/MyName')",
-        )
+        return (f"a qualified name {_QUALIFIED_TEXT} with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')",)
     if len(parts) == 2:
         if not parts[0]:
             out.append("prefix part must be non-empty")
@@ -200,9 +195,7 @@ def port_name(text: str) -> Messages:
 def is_ip(text: str) -> bool:
     """Tell whether ``text`` is an IP address as Go's net.ParseIP (lenient about leading zeros) reads it."""
     try:
-        ipaddress.ip_address(
-            re.sub(r"(?<![0-9a-fA-F:.])0+(?=\d+\.)|(?<=\.)0+(?=\d)", "", text) if "." in text else text
-        )
+        ipaddress.ip_address(re.sub(r"(?<![0-9a-fA-F:.])0+(?=\d+\.)|(?<=\.)0+(?=\d)", "", text) if "." in text else text)
     except ValueError:
         return False
     return "%" not in text

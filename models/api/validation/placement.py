@@ -138,9 +138,7 @@ def check_tolerations(errors: Errors, tolerations: list[Obj], path: str) -> None
             text = 'operator must be Exists when `key` is empty, which means "match all values and all keys"'
             errors.append(invalid(f"{where}.operator", operator, text))
         if one.get("tolerationSeconds") is not None and effect != "NoExecute":
-            errors.append(
-                invalid(f"{where}.effect", effect, "effect must be 'NoExecute' when `tolerationSeconds` is set")
-            )
+            errors.append(invalid(f"{where}.effect", effect, "effect must be 'NoExecute' when `tolerationSeconds` is set"))
         if operator in ("Equal", ""):
             messages = label_value(value)
             if messages:

@@ -104,9 +104,7 @@ def _sysctl(errors: Errors, name: str, path: str, spec: Obj) -> None:
         errors.append(invalid(f"{path}.name", name, text))
     if spec.get("hostNetwork") and name.replace("/", ".").startswith("net."):
         errors.append(invalid(f"{path}.name", name, "may not be specified when 'hostNetwork' is true"))
-    if spec.get("hostIPC") and name.replace("/", ".").startswith(
-        ("kernel.shm", "kernel.msg", "kernel.sem", "fs.mqueue.")
-    ):
+    if spec.get("hostIPC") and name.replace("/", ".").startswith(("kernel.shm", "kernel.msg", "kernel.sem", "fs.mqueue.")):
         errors.append(invalid(f"{path}.name", name, "may not be specified when 'hostIPC' is true"))
 
 

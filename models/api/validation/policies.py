@@ -121,9 +121,7 @@ def _metric(errors: Errors, metric: Obj, path: str) -> None:
         errors.append(required(f"{path}.type", "must specify a metric source type"))
     if kind not in _SOURCES:
         errors.append(unsupported(f"{path}.type", kind, allowed))
-    present = [
-        one for one in ("object", "external", "pods", "resource", "containerResource") if metric.get(one) is not None
-    ]
+    present = [one for one in ("object", "external", "pods", "resource", "containerResource") if metric.get(one) is not None]
     if present:
         _metric_source(errors, present[0], metric[present[0]], f"{path}.{present[0]}")
     expected = _SOURCES.get(kind)

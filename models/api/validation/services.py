@@ -101,9 +101,7 @@ def _addresses(errors: Errors, spec: Obj) -> None:
     policy = spec.get("ipFamilyPolicy")
     allowed = ("PreferDualStack", "RequireDualStack", "SingleStack")
     if policy is not None and policy not in allowed:
-        errors.append(
-            invalid("spec.ipFamilyPolicy", policy, "supported values: " + ", ".join(f'"{one}"' for one in allowed))
-        )
+        errors.append(invalid("spec.ipFamilyPolicy", policy, "supported values: " + ", ".join(f'"{one}"' for one in allowed)))
     families = spec.get("ipFamilies") or []
     for index, family in enumerate(families):
         if family not in ("IPv4", "IPv6"):

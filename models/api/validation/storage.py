@@ -62,9 +62,7 @@ def check_claim_spec(errors: Errors, spec: Obj, path: str) -> None:
     elif exact(size) <= 0:
         errors.append(invalid(where, str(size), "must be greater than zero"))
     if spec.get("storageClassName"):
-        each_message(
-            errors, f"{path}.storageClassName", spec["storageClassName"], dns_subdomain(spec["storageClassName"])
-        )
+        each_message(errors, f"{path}.storageClassName", spec["storageClassName"], dns_subdomain(spec["storageClassName"]))
     if spec.get("volumeMode", "Filesystem") not in _VOLUME_MODES:
         errors.append(unsupported(f"{path}.volumeMode", spec["volumeMode"], _VOLUME_MODES))
     source, ref = spec.get("dataSource"), spec.get("dataSourceRef")
@@ -157,9 +155,7 @@ def check_volume(errors: Errors, obj: Obj) -> None:
     if spec.get("local") is not None and affinity is None:
         errors.append(required(f"{path}.nodeAffinity", "Local volume requires node affinity"))
     if spec.get("storageClassName"):
-        each_message(
-            errors, f"{path}.storageClassName", spec["storageClassName"], dns_subdomain(spec["storageClassName"])
-        )
+        each_message(errors, f"{path}.storageClassName", spec["storageClassName"], dns_subdomain(spec["storageClassName"]))
     if spec.get("volumeMode", "Filesystem") not in _VOLUME_MODES:
         errors.append(unsupported(f"{path}.volumeMode", spec["volumeMode"], _VOLUME_MODES))
 

@@ -155,10 +155,7 @@ def resource_selector(errors: Errors, ref: Obj, path: str, in_volume: bool) -> N
             errors.append(invalid(f"{path}.divisor", name, text))
     elif divisor not in ("1", "1k", "1M", "1G", "1T", "1P", "1E", "1Ki", "1Mi", "1Gi", "1Ti", "1Pi", "1Ei"):
         what = "memory" if name.endswith(".memory") else "local ephemeral storage"
-        text = (
-            "only divisor's values 1, 1k, 1M, 1G, 1T, 1P, 1E, 1Ki, 1Mi, 1Gi, 1Ti, 1Pi, 1Ei "
-            f"are supported with the {what} resource"
-        )
+        text = f"only divisor's values 1, 1k, 1M, 1G, 1T, 1P, 1E, 1Ki, 1Mi, 1Gi, 1Ti, 1Pi, 1Ei are supported with the {what} resource"
         errors.append(invalid(f"{path}.divisor", name, text))
 
 
@@ -202,13 +199,9 @@ def _projection(errors: Errors, source: Obj, path: str) -> int:
         count += 1
         seconds, where = token.get("expirationSeconds", 3600), f"{path}.serviceAccountToken"
         if seconds < 600:
-            errors.append(
-                invalid(f"{where}.expirationSeconds", seconds, "may not specify a duration less than 10 minutes")
-            )
+            errors.append(invalid(f"{where}.expirationSeconds", seconds, "may not specify a duration less than 10 minutes"))
         if seconds > 1 << 32:
-            errors.append(
-                invalid(f"{where}.expirationSeconds", seconds, "may not specify a duration larger than 2^32 seconds")
-            )
+            errors.append(invalid(f"{where}.expirationSeconds", seconds, "may not specify a duration larger than 2^32 seconds"))
         if not token.get("path"):
             errors.append(required(f"{where}.path"))
         else:
@@ -341,9 +334,7 @@ def check_mounts(errors: Errors, container: Obj, volumes: dict[str, Obj], path: 
             if spread not in ("None", "HostToContainer", "Bidirectional"):
                 errors.append(unsupported(where, spread, ("Bidirectional", "HostToContainer", "None")))
             elif spread == "Bidirectional" and not (container.get("securityContext") or {}).get("privileged"):
-                errors.append(
-                    forbidden(where, "Bidirectional mount propagation is available only to privileged containers")
-                )
+                errors.append(forbidden(where, "Bidirectional mount propagation is available only to privileged containers"))
     for index, device in enumerate(devices):
         where, name = f"{path}.volumeDevices[{index}]", device.get("name", "")
         if not name:

@@ -22,9 +22,7 @@ from kchaos.models.api.validation.names import (
 from kchaos.models.api.validation.pod import check_template
 from kchaos.models.api.validation.storage import check_claim_spec
 
-_PERCENT = regex_error(
-    "a valid percent string must be a numeric string followed by an ending '%'", "[0-9]+%", "1%", "93%"
-)
+_PERCENT = regex_error("a valid percent string must be a numeric string followed by an ending '%'", "[0-9]+%", "1%", "93%")
 _MISMATCH = "`selector` does not match template `labels`"
 _STATEFULSET = (
     "updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', 'updateStrategy',"
@@ -189,9 +187,7 @@ def _update_strategy(errors: Errors, spec: Obj) -> None:
     kind, rolling = strategy.get("type", ""), strategy.get("rollingUpdate")
     if kind == "OnDelete":
         if rolling is not None:
-            value = Text(
-                f'{{"Partition":{rolling.get("partition", 0)},"MaxUnavailable":{shown(rolling.get("maxUnavailable"))}}}'
-            )
+            value = Text(f'{{"Partition":{rolling.get("partition", 0)},"MaxUnavailable":{shown(rolling.get("maxUnavailable"))}}}')
             text = "only allowed for updateStrategy 'RollingUpdate'"
             errors.append(invalid(f"{path}.rollingUpdate", value, text))
     elif kind != "RollingUpdate":

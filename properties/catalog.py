@@ -1,0 +1,10 @@
+"""All properties of this version, by id."""
+
+from __future__ import annotations
+
+from kchaos.check.property import Property
+from kchaos.properties import api_machinery, availability, cluster, pods, statefulsets, workloads
+
+CATALOG: dict[str, Property] = {
+    one.id: one for module in (api_machinery, pods, workloads, statefulsets, cluster, availability) for one in module.PROPERTIES
+}
