@@ -63,7 +63,7 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     topology: dict[str, Any] = {}
     inputs: dict[str, Any] = {}
     steps: tuple[Step, ...] = ()
-    noise: dict[str, Any] = {"type": "quiet"}
+    noise: dict[str, Any] = msgspec.field(default_factory=lambda: {"type": "quiet"})
     budget: Budget = Budget()
 
     def digest(self) -> str:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from kchaos.history.record import Header
 from kchaos.history.recorder import Recorder
+from kchaos.models.api.pods import controller_of, labels, name, namespace
 from kchaos.models.api.request import USER, Request
 from kchaos.models.api.times import stamp
 from kchaos.models.api.tree import Obj
@@ -40,6 +41,20 @@ class Image(NamedTuple):
     machines: Mapping[str, Mapping[str, PodMachine]]
 
 
+def workload_of(store: Store, pod: Obj) -> str:
+    """Return ``Kind/namespace/name`` of the workload a pod belongs to: the Deployment rather than its ReplicaSet."""
+    ref = controller_of(pod)
+    space = namespace(pod)
+    if ref is None:
+        return f"Pod/{space}/{name(pod)}"
+    if ref["kind"] == "ReplicaSet":
+        owner = store.get("replicasets", f"{space}/{ref['name']}")
+        above = controller_of(owner) if owner is not None else None
+        if above is not None:
+            return f"{above['kind']}/{space}/{above['name']}"
+    return f"{ref['kind']}/{space}/{ref['name']}"
+
+
 class AssumptionTable:
     """Assumptions per workload: ``namespace/kind/name`` or ``namespace/name`` -> assumptions."""
 
@@ -49,8 +64,6 @@ class AssumptionTable:
 
     def of(self, pod: Obj) -> Assumptions:
         """Return what is assumed of a pod, by the app label conventions of its owner's name."""
-        from kchaos.models.api.pods import controller_of, labels
-
         space = pod["metadata"].get("namespace", "")
         ref = controller_of(pod)
         owner = ref["name"] if ref is not None else pod["metadata"].get("name", "")
@@ -96,7 +109,14 @@ class Cluster:
         self.proxies: dict[str, Proxy] = {}
         self.traffic = Traffic(self.world.loop.time, self._rules, self._check, self._interval)
         self._traffic_due = False
+        self._members: dict[str, dict[str, str]] = {}
+        self._owner: dict[str, str] = {}
+        self._serving: dict[str, int] = {}
         self.control.start()
+        for key, pod in store.table("pods").items():
+            if pod["spec"].get("nodeName"):
+                workload = self._owner[key] = workload_of(store, pod)
+                self._members.setdefault(workload, {})[key] = pod["spec"]["nodeName"]
         for index, spec in enumerate(topology.nodes):
             self.world.add_host(spec.name)
             adopted = image.machines.get(spec.name, {}) if image is not None else {}
@@ -138,6 +158,8 @@ class Cluster:
     def _committed(self, event: Event) -> None:
         if event.resource == "leases" and event.type == "MODIFIED":
             return  # heartbeats
+        if event.resource == "pods":
+            self._placed(event)
         if event.actor != "kubelet" or event.resource != "nodes":
             self.last_change_s = self.world.loop.time()
         self.recorder.write(event.type, event.resource, event.key, event.rv, event.actor, event.obj, event.prev)
@@ -160,6 +182,29 @@ class Cluster:
     def _recompute(self) -> None:
         self._traffic_due = False
         self.traffic.recompute()
+        for workload, pods in self._members.items():
+            count = sum(1 for key, node in pods.items() if self._answers(key, node))
+            if self._serving.get(workload) != count:
+                self._serving[workload] = count
+                self.recorder.mark("members", workload=workload, serving=count)
+
+    def _answers(self, key: str, node: str) -> bool:
+        host = self.world.hosts.get(node)
+        return host is not None and host.up and not host.paused and self.kubelets[node].serving(key)
+
+    def _placed(self, event: Event) -> None:
+        """Keep which pods belong to which workload, by where they run."""
+        pod = event.obj
+        if event.type == "DELETED":
+            workload = self._owner.pop(event.key, None)
+            if workload is not None:
+                self._members[workload].pop(event.key, None)
+                self.traffic_changed()
+            return
+        node = pod["spec"].get("nodeName")
+        if node and event.key not in self._owner:
+            workload = self._owner[event.key] = workload_of(self.control.store, pod)
+            self._members.setdefault(workload, {})[event.key] = node
 
     def _rules(self) -> Mapping[str, Rules]:
         return {

@@ -21,7 +21,7 @@ class Recorder:
         """Record one committed change."""
         self._add(Write(self._now(), type_, resource, key, rv, actor, obj, prev))
 
-    def mark(self, what: str, **data: Any) -> None:
+    def mark(self, what: str, /, **data: Any) -> None:
         """Record anything else."""
         self._add(Mark(self._now(), what, data))
 

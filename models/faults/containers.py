@@ -104,7 +104,7 @@ class _BadImage:
 
 def _flap(cluster: Cluster, args: dict[str, Any]) -> Active:
     noticed = 0
-    for kubelet, machine in _machines(cluster, args["target"]):
+    for kubelet, machine in _machines(cluster, args["target"])[:1]:
         noticed += _as_node(cluster, kubelet, lambda k=kubelet, m=machine: k.runtime.flap(m, float(args.get("for_s", 45.0))))
     return Once({"pods_flapped": noticed})
 
@@ -120,7 +120,7 @@ KINDS = (
           lambda cluster, args: _kill(cluster, args, "OOMKilled")),
     _kind("slow-start", "containers take a minute longer to start, during a restart of the workload", "slow starts",
           lambda cluster, args: _SlowStart(cluster, args["target"], float(args.get("extra_s", 60.0)))),
-    _kind("probe-flap", "all probes of the workload fail for 45 s", "pods that turned unready or were killed", _flap),
+    _kind("probe-flap", "all probes of one pod fail for 45 s", "pods that turn unready or are killed", _flap),
     _kind("image-pull-failure", "images can't be pulled, during a restart of the workload", "failed pulls",
           lambda cluster, args: _BadImage(cluster, args["target"])),
 )  # fmt: skip

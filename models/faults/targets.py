@@ -6,11 +6,10 @@ from collections.abc import Callable
 
 from kchaos.errors import InvalidScenario
 from kchaos.models.api.errors import ApiError
-from kchaos.models.api.pods import controller_of, name, namespace
 from kchaos.models.api.resources import by_kind
 from kchaos.models.api.times import stamp
 from kchaos.models.api.tree import Obj
-from kchaos.models.cluster import Cluster
+from kchaos.models.cluster import Cluster, workload_of
 
 RESTARTED = "kubectl.kubernetes.io/restartedAt"
 
@@ -31,17 +30,8 @@ def plural_of(target: str) -> str:
 
 
 def owner_of(cluster: Cluster, pod: Obj) -> str:
-    """Return the workload a pod belongs to, as a target; the Deployment rather than its ReplicaSet."""
-    ref = controller_of(pod)
-    space = namespace(pod)
-    if ref is None:
-        return f"Pod/{space}/{name(pod)}"
-    if ref["kind"] == "ReplicaSet":
-        owner = cluster.control.store.get("replicasets", f"{space}/{ref['name']}")
-        above = controller_of(owner) if owner is not None else None
-        if above is not None:
-            return f"{above['kind']}/{space}/{above['name']}"
-    return f"{ref['kind']}/{space}/{ref['name']}"
+    """Return the workload a pod belongs to, as a target."""
+    return workload_of(cluster.control.store, pod)
 
 
 def selects(cluster: Cluster, target: str) -> Callable[[Obj], bool]:

@@ -1,0 +1,222 @@
+"""The Kubernetes backend of the engine: boots a cluster from manifests, and runs one scenario from the booted image.
+
+Phases: boot, chaos, heal, settle, final. A phase ends as soon as nothing but upkeep is left to happen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+
+from kchaos.check.property import Context, Monitors, Property, Violation
+from kchaos.history.record import Run
+from kchaos.history.view import View
+from kchaos.models.api.errors import ApiError
+from kchaos.models.api.pods import labels, namespace, ready, terminating
+from kchaos.models.api.request import USER, Request
+from kchaos.models.api.resources import by_kind
+from kchaos.models.api.selectors import from_map
+from kchaos.models.api.tree import Obj
+from kchaos.models.api.versions import Constants
+from kchaos.models.apiserver.store import Event
+from kchaos.models.cluster import AssumptionTable, Cluster, Image, workload_of
+from kchaos.models.faults.catalog import catalog
+from kchaos.models.topology import Topology
+from kchaos.nemesis.schedule import Nemesis
+from kchaos.properties.catalog import CATALOG
+from kchaos.scenario import Budget, Scenario
+from kchaos.sim.noise import Noise
+from kchaos.sim.world import EPOCH_S
+
+QUIET_S = 30.0
+"""A cluster is at rest when nothing but upkeep has happened for this long (a silent node is noticed within 25 s)."""
+BOOT_S = 900.0
+BEFORE_CHAOS_S = 8.0
+"""Components start and elect their leaders before chaos begins."""
+INSTALL_ORDER = (
+    "Namespace", "NetworkPolicy", "ResourceQuota", "LimitRange", "PodDisruptionBudget", "ServiceAccount", "Secret", "ConfigMap",
+    "StorageClass", "PersistentVolume", "PersistentVolumeClaim", "CustomResourceDefinition", "ClusterRole", "ClusterRoleBinding",
+    "Role", "RoleBinding", "PriorityClass", "Service", "DaemonSet", "Pod", "ReplicationController", "ReplicaSet", "Deployment",
+    "HorizontalPodAutoscaler", "StatefulSet", "Job", "CronJob", "IngressClass", "Ingress", "APIService",
+)  # fmt: skip
+"""The order in which helm installs kinds (helm.sh/helm/v3/pkg/releaseutil/kind_sorter.go)."""
+
+
+class Refusal(NamedTuple):
+    """An object that the API server did not take."""
+
+    obj: Obj
+    reason: str
+    message: str
+
+
+class System(NamedTuple):
+    """What is under test: objects in the order to apply them, on what, under which assumptions."""
+
+    objects: Sequence[Obj]
+    topology: Topology
+    constants: Constants
+    assumptions: AssumptionTable
+    settings: Mapping[str, Any]
+    context: Sequence[Obj] = ()
+
+
+class Boot(NamedTuple):
+    """A booted system: its image, what was refused, and the verdict on the boot itself."""
+
+    image: Image
+    refused: tuple[Refusal, ...]
+    at_rest: bool
+    ready_before: dict[str, int]
+    services: tuple[str, ...]
+    backing: dict[str, tuple[str, ...]]
+
+
+class Outcome(NamedTuple):
+    """One example: its run, what was violated, what each step came to."""
+
+    scenario: Scenario
+    run: Run
+    violations: list[tuple[Property, Violation]]
+    steps: list[dict[str, Any]]
+    virtual_s: float
+
+
+def install_order(objects: Sequence[Obj]) -> list[Obj]:
+    """Return objects in the order in which to apply them; equal kinds stay in file order."""
+    rank = {kind: index for index, kind in enumerate(INSTALL_ORDER)}
+    return sorted(objects, key=lambda obj: rank.get(obj["kind"], len(rank)))
+
+
+def boot(system: System, seed: int = 0) -> Boot:
+    """Apply the objects to a fresh cluster and let it come to rest."""
+    cluster = Cluster(
+        system.topology, seed=seed, constants=system.constants, assumptions=system.assumptions, elect=system.topology.masters > 1 or True
+    )
+    cluster.run_for(5.0)
+    refused: list[Refusal] = []
+    needed = [namespace(obj) for obj in [*system.context, *system.objects] if namespace(obj)]
+    for space in dict.fromkeys(needed):
+        if cluster.control.store.get("namespaces", space) is None:
+            cluster.control.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": space}})
+    for obj in [*system.context, *install_order(system.objects)]:
+        resource = by_kind(obj["apiVersion"], obj["kind"])
+        if resource is None:
+            continue
+        space = obj["metadata"].get("namespace", "default") if resource.namespaced else ""
+        if resource.plural in ("namespaces", "nodes") and cluster.control.store.get(resource.plural, obj["metadata"]["name"]) is not None:
+            continue
+        try:
+            cluster.execute(Request("create", resource.plural, space, body=obj, identity=USER))
+        except ApiError as error:
+            refused.append(Refusal(obj, error.reason, error.message))
+        cluster.run_for(0.01)
+    at_rest = cluster.run_until_quiet(BOOT_S, QUIET_S)
+    store = cluster.control.store
+    counts: dict[str, int] = {}
+    for pod in store.table("pods").values():
+        if ready(pod) and not terminating(pod):
+            owner = workload_of(store, pod)
+            counts[owner] = counts.get(owner, 0) + 1
+    services, backing = _services(cluster)
+    image = cluster.image()
+    cluster.close()
+    return Boot(image, tuple(refused), at_rest, counts, services, backing)
+
+
+def _services(cluster: Cluster) -> tuple[tuple[str, ...], dict[str, tuple[str, ...]]]:
+    """Return the Services that users send requests to, and which workloads stand behind each."""
+    store = cluster.control.store
+    found: list[str] = []
+    backing: dict[str, tuple[str, ...]] = {}
+    for key, service in sorted(store.table("services").items()):
+        spec = service["spec"]
+        if not spec.get("selector") or spec.get("type") == "ExternalName":
+            continue
+        fits = from_map(spec["selector"])
+        space = key.partition("/")[0] + "/"
+        owners = [workload_of(store, pod) for k, pod in sorted(store.table("pods").items()) if k.startswith(space) and fits(labels(pod))]
+        backing[key] = tuple(dict.fromkeys(owners))
+        if spec.get("clusterIP") != "None" and owners:
+            found.append(key)
+    return tuple(found), backing
+
+
+
+
+def run(system: System, booted: Boot, scenario: Scenario, properties: Sequence[Property] | None = None) -> Outcome:
+    """Run one scenario from the booted image and judge it."""
+    noise: Noise = msgspec.convert(scenario.noise, Noise)
+    cluster = Cluster(
+        system.topology, seed=scenario.seed, noise=noise, constants=system.constants, assumptions=system.assumptions,
+        image=booted.image, scenario=msgspec.to_builtins(scenario), elect=True,
+    )  # fmt: skip
+    view = View({plural: table for plural, table in booted.image.store.tables.items() if plural != "leases"})
+    settings = {**system.settings, "backing": booted.backing}
+    targets = tuple(step.args.get("target", "") for step in scenario.steps if step.do == "rollback")
+    facts = {"epoch_s": EPOCH_S, "ready_before": booted.ready_before, "rollback_targets": targets}
+    monitors = Monitors(properties if properties is not None else list(CATALOG.values()), Context(view, settings, facts))
+    cluster.recorder.listeners.append(monitors.feed)
+    for service in booted.services:
+        cluster.traffic.watch(service)
+    kinds = catalog()
+    loop = cluster.world.loop
+    nemesis: Nemesis[Cluster] = Nemesis(
+        cluster, kinds, scenario.steps, lambda delay, callback: loop.schedule(loop.time() + delay, callback, (), None),
+        cluster.recorder.mark,
+    )  # fmt: skip
+    _listen(cluster, nemesis, scenario)
+    start = loop.time()
+    cluster.recorder.mark("phase", name="boot")
+    cluster.run_for(BEFORE_CHAOS_S)
+    cluster.traffic_changed()
+    cluster.run_for(0.001)
+    cluster.recorder.mark("phase", name="chaos")
+    nemesis.arm()
+    _chaos(cluster, nemesis, scenario.budget)
+    cluster.traffic.finish()
+    cluster.recorder.mark("phase", name="heal")
+    nemesis.heal()
+    cluster.traffic_changed()
+    cluster.recorder.mark("phase", name="settle")
+    cluster.run_until_quiet(scenario.budget.settle_s, QUIET_S)
+    cluster.traffic.finish()
+    steps = nemesis.report()
+    cluster.recorder.mark("phase", name="final")
+    violations = monitors.finish(loop.time())
+    finished = cluster.recorder.finish()
+    virtual = loop.time() - start
+    cluster.close()
+    return Outcome(scenario, finished, violations, steps, virtual)
+
+
+def _listen(cluster: Cluster, nemesis: Nemesis[Cluster], scenario: Scenario) -> None:
+    """Show requests and commits to the triggers, if any waits for one."""
+    if not any(step.when.__class__.__name__ == "Nth" for step in scenario.steps):
+        return
+
+    def on_request(request: Request) -> None:
+        if nemesis.listens:
+            nemesis.observe({
+                "on": "request", "verb": request.verb, "resource": request.resource, "subresource": request.subresource,
+                "name": request.name, "namespace": request.namespace, "actor": request.identity.actor,
+            })  # fmt: skip
+
+    def on_commit(event: Event) -> None:
+        if nemesis.listens:
+            nemesis.observe({"on": "commit", "type": event.type, "resource": event.resource, "key": event.key, "actor": event.actor})
+
+    cluster.control.on_request(on_request)
+    cluster.control.store.subscribe(on_commit)
+
+
+def _chaos(cluster: Cluster, nemesis: Nemesis[Cluster], budget: Budget) -> None:
+    """Let chaos run until nothing more will come of it, at most ``chaos_s``."""
+    end = cluster.world.loop.time() + budget.chaos_s
+    step = 5.0
+    while cluster.world.loop.time() < end:
+        cluster.world.run(min(end, cluster.world.loop.time() + step))
+        if (nemesis.pending == 0 or nemesis.listens) and cluster.quiet(QUIET_S):
+            return
