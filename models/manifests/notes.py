@@ -1,0 +1,56 @@
+"""What the loader has to say about the user's files: rules with stable ids, and notes that point to file and line."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+DOCS = "https://kubernetes.io/docs/"
+
+
+class Rule(NamedTuple):
+    """One rule of the loader: stable id, name, what it claims, where that is written."""
+
+    id: str
+    name: str
+    claim: str
+    source: str
+
+
+RULES: tuple[Rule, ...] = (
+    Rule("KC301", "readable", "Every input file can be read as YAML or JSON.", "https://yaml.org/spec/1.2.2/"),
+    Rule("KC302", "kubernetes-object", "Every document is a Kubernetes object with apiVersion, kind and a name.",
+         DOCS + "concepts/overview/working-with-objects/#required-fields"),
+    Rule("KC303", "served-api", "Every apiVersion is served by this Kubernetes version.", DOCS + "reference/using-api/deprecation-guide/"),
+    Rule("KC304", "known-fields", "Every field exists. kubectl refuses unknown fields; older clients drop them silently.",
+         DOCS + "reference/using-api/api-concepts/#field-validation"),
+    Rule("KC305", "right-types", "Every field has the type that the API asks for.",
+         DOCS + "reference/using-api/api-concepts/#field-validation"),
+    Rule("KC306", "declared-once", "No object is declared twice: the later file silently wins.",
+         DOCS + "reference/kubectl/generated/kubectl_apply/"),
+    Rule("KC307", "keys-once", "No key stands twice in a mapping: the last one silently wins.", "https://yaml.org/spec/1.2.2/#3213-node-comparison"),
+    Rule("KC308", "rendered", "Templates are rendered.", "https://helm.sh/docs/helm/helm_template/"),
+    Rule("KC309", "accepted", "The API server accepts every object.", DOCS + "reference/using-api/api-concepts/"),
+    Rule("KC310", "selector-matches", "The selector of a Service or PodDisruptionBudget matches pods.",
+         DOCS + "concepts/services-networking/service/#defining-a-service"),
+    Rule("KC311", "not-known", "The pods of every custom resource are known from these files.",
+         DOCS + "concepts/extend-kubernetes/operator/"),
+    Rule("KC312", "not-modelled", "Everything in the files that can change the answer is modelled.", "docs/status.md"),
+    Rule("KC313", "hooks", "Helm hooks are treated as `helm install` does.", "https://helm.sh/docs/topics/charts_hooks/"),
+)  # fmt: skip
+BY_ID = {rule.id: rule for rule in RULES}
+
+
+class Note(NamedTuple):
+    """One remark. ``level``: error, warning, info, or unknown (the answer may depend on what is not known)."""
+
+    rule: str
+    level: str
+    file: str
+    line: int
+    message: str
+    hint: str = ""
+    object: str = ""
+
+    def __str__(self) -> str:
+        where = f"{self.file}:{self.line}" if self.line else self.file
+        return f"{where}: {self.message}" + (f" ({self.hint})" if self.hint else "")

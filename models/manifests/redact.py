@@ -1,0 +1,69 @@
+"""Secret values never enter a run: they are replaced by hashes as soon as they are read.
+
+Replaced: ``data`` and ``stringData`` of Secrets, ``value`` of environment variables, kubectl's last-applied annotation.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from typing import Any
+
+from kchaos.models.api.tree import Obj
+
+LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+
+
+def hashed(value: Any) -> str:
+    """Return ``sha256:`` and 12 hex digits of a value's text."""
+    return "sha256:" + hashlib.sha256(str(value).encode("utf-8", "surrogatepass")).hexdigest()[:12]
+
+
+def redact(obj: Obj) -> Obj:
+    """Return the object without secret values; the rest is shared."""
+    meta = obj.get("metadata") or {}
+    notes = meta.get("annotations")
+    if isinstance(notes, dict) and LAST_APPLIED in notes:
+        obj = {**obj, "metadata": {**meta, "annotations": {**notes, LAST_APPLIED: hashed(notes[LAST_APPLIED])}}}
+    if obj.get("kind") == "Secret":
+        out = dict(obj)
+        if isinstance(obj.get("data"), dict):
+            out["data"] = {key: _encoded(value) for key, value in obj["data"].items()}
+        if isinstance(obj.get("stringData"), dict):
+            out["stringData"] = {key: hashed(value) for key, value in obj["stringData"].items()}
+        return out
+    spec = obj.get("spec")
+    return {**obj, "spec": _env(spec)} if isinstance(spec, dict) else obj
+
+
+def _encoded(value: Any) -> Any:
+    """Return valid base64 for valid base64: what the API server refuses must stay refused."""
+    if not isinstance(value, str):
+        return value
+    try:
+        base64.b64decode("".join(value.split()), validate=True)
+    except ValueError:
+        return "not base64: " + hashed(value)
+    return base64.b64encode(hashed(value).encode()).decode()
+
+
+def _env(tree: Any) -> Any:
+    if isinstance(tree, list):
+        items = [_env(item) for item in tree]
+        return items if any(a is not b for a, b in zip(items, tree, strict=True)) else tree
+    if not isinstance(tree, dict):
+        return tree
+    out = tree
+    for key, value in tree.items():
+        if key == "env" and isinstance(value, list):
+            new: Any = [
+                {**one, "value": hashed(one["value"])} if isinstance(one, dict) and isinstance(one.get("value"), str) and one["value"] else one
+                for one in value
+            ]
+        elif isinstance(value, dict | list):
+            new = _env(value)
+        else:
+            continue
+        if new is not value:
+            out = {**out, key: new} if out is tree else {**out, key: new}
+    return out
