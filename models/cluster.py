@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from kchaos.history.record import Header
 from kchaos.history.recorder import Recorder
-from kchaos.models.api.pods import controller_of, labels, name, namespace
+from kchaos.models.api.pods import controller_of, labels, name, namespace, ready, terminating
 from kchaos.models.api.request import USER, Request
 from kchaos.models.api.times import stamp
 from kchaos.models.api.tree import Obj
@@ -100,6 +100,7 @@ class Cluster:
         self.recorder = Recorder(Header(scenario=scenario or {}, initial=initial), self.world.loop.time)
         self.control = ControlPlane(self.world, topology.masters, elect, store, self.constants, events=self._kubernetes_event)
         self.last_change_s = self.world.loop.time()
+        self._notice_s = 0.0
         store.subscribe(self._committed)
         if image is None:
             for one in SYSTEM_NAMESPACES:
@@ -111,7 +112,7 @@ class Cluster:
         self._traffic_due = False
         self._members: dict[str, dict[str, str]] = {}
         self._owner: dict[str, str] = {}
-        self._serving: dict[str, int] = {}
+        self._serving: dict[str, tuple[int, int]] = {}
         self.control.start()
         for key, pod in store.table("pods").items():
             if pod["spec"].get("nodeName"):
@@ -183,10 +184,12 @@ class Cluster:
         self._traffic_due = False
         self.traffic.recompute()
         for workload, pods in self._members.items():
+            found = [self.control.store.get("pods", key) for key in pods]
             count = sum(1 for key, node in pods.items() if self._answers(key, node))
-            if self._serving.get(workload) != count:
-                self._serving[workload] = count
-                self.recorder.mark("members", workload=workload, serving=count)
+            able = sum(1 for pod in found if pod is not None and ready(pod) and not terminating(pod))
+            if self._serving.get(workload) != (count, able):
+                self._serving[workload] = (count, able)
+                self.recorder.mark("members", workload=workload, serving=count, ready=able)
 
     def _answers(self, key: str, node: str) -> bool:
         host = self.world.hosts.get(node)
@@ -202,6 +205,8 @@ class Cluster:
                 self.traffic_changed()
             return
         node = pod["spec"].get("nodeName")
+        if event.prev is not None and (ready(event.prev), terminating(event.prev)) != (ready(pod), terminating(pod)):
+            self.traffic_changed()
         if node and event.key not in self._owner:
             workload = self._owner[event.key] = workload_of(self.control.store, pod)
             self._members.setdefault(workload, {})[event.key] = node
@@ -233,10 +238,14 @@ class Cluster:
         """Advance virtual time."""
         self.world.run(self.world.loop.time() + seconds)
 
+    def disturbed(self) -> None:
+        """A node fell silent or came back: the control plane will notice, later."""
+        self._notice_s = self.world.loop.time() + self.constants.node_monitor_grace_s + 15.0
+
     def quiet(self, for_s: float) -> bool:
         """Tell whether nothing but upkeep has happened for ``for_s`` seconds and nothing is due but upkeep."""
         now = self.world.loop.time()
-        if now - self.last_change_s < for_s:
+        if now - self.last_change_s < for_s or now < self._notice_s:
             return False
         return not self.world.loop.foreground_after(now + 1.0)
 

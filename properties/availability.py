@@ -84,6 +84,8 @@ class _Outage(_Base):
         self._wanted: dict[str, int] = {}
         self._outages: dict[str, list[tuple[float, float]]] = {}
         self._lost_quorum: dict[str, tuple[float, float, int, int]] = {}
+        self._empty: dict[str, None] = {}
+        """Workloads that had a time without any pod that even counted as ready."""
 
     def marks(self) -> Handlers:
         return {**super().marks(), "members": self._members}
@@ -111,6 +113,8 @@ class _Outage(_Base):
         self._serving[workload] = count
         if self.phase not in ("chaos", "heal", "settle") or workload not in self._wanted or self._wanted[workload] == 0:
             return ()
+        if int(mark.data["ready"]) == 0:
+            self._empty[workload] = None
         if count == 0 and before > 0:
             self._down[workload] = mark.t
         elif count > 0 and workload in self._down:
@@ -166,7 +170,16 @@ class _Outage(_Base):
             )  # fmt: skip
             return
         ends = "until the fault is healed" if held else f"for {total:.0f} s"
-        if want >= 2:
+        if want >= 2 and workload not in self._empty:
+            text = (
+                f"no pod of {want} answered {ends} during {words}, though Kubernetes took them for ready: nothing tells it"
+                " when a container has started up"
+            )
+            yield Violation(
+                t=spans[0][0], object=workload, summary=text, severity=Severity.WARNING, figures=figures, root="ready too early",
+                advice="add a readinessProbe that succeeds only when requests are answered",
+            )  # fmt: skip
+        elif want >= 2:
             text = f"no pod of {want} served {ends} during {words}"
             yield Violation(
                 t=spans[0][0], object=workload, summary=text, severity=Severity.ERROR, figures=figures,

@@ -158,6 +158,8 @@ class Registry:
         new = prepare_update(resource, body, old, request.subresource)
         if request.subresource != "status":
             new = default_object(new)
+            if resource.has_status and "status" in old:
+                new = {**new, "status": old["status"]}
             if errors := validate_update(new, old):
                 raise ApiError.from_status(status_error(resource, request.name, errors))
         return self._write(resource, request, new, old)

@@ -20,11 +20,13 @@ class _Power:
         self._pods = sum(1 for node in nodes for m in cluster.kubelets[node].machines.values() if m.running)
         for node in nodes:
             cluster.world.power_off(node)
+        cluster.disturbed()
         cluster.traffic_changed()
 
     def undo(self) -> None:
         for node in self._nodes:
             self._cluster.world.power_on(node)
+        self._cluster.disturbed()
         self._cluster.traffic_changed()
 
     def evidence(self) -> Evidence:
@@ -41,10 +43,12 @@ class _Pause:
         self._node = node
         self._pods = sum(1 for m in cluster.kubelets[node].machines.values() if m.running)
         cluster.world.pause(node)
+        cluster.disturbed()
         cluster.traffic_changed()
 
     def undo(self) -> None:
         self._cluster.world.resume(self._node)
+        self._cluster.disturbed()
         self._cluster.traffic_changed()
 
     def evidence(self) -> Evidence:
@@ -58,6 +62,7 @@ class _Cut:
         self._cluster = cluster
         self._node = node
         self._before = self._held()
+        cluster.disturbed()
         for master in cluster.control.hosts:
             cluster.world.network.cut(node, master)
             cluster.world.network.cut(master, node)
@@ -72,6 +77,7 @@ class _Cut:
         for master in self._cluster.control.hosts:
             self._cluster.world.network.heal(self._node, master)
             self._cluster.world.network.heal(master, self._node)
+        self._cluster.disturbed()
 
     def evidence(self) -> Evidence:
         return {"messages_held": self._held() - self._before}

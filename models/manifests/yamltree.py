@@ -22,6 +22,7 @@ _INT = re.compile(r"[-+]?(0b[01_]+|0x[0-9a-fA-F_]+|0o?[0-7_]*|[1-9][0-9_]*)$")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$")
 _PATH = re.compile(r"[^.\[\]]+|\[\d+\]")
 _STANDARD = "tag:yaml.org,2002:"
+_KNOWN = frozenset(_STANDARD + one for one in ("null", "bool", "int", "float", "str", "timestamp", "merge", "value"))
 
 
 class Problem(NamedTuple):
@@ -171,7 +172,7 @@ def scalar(node: Any) -> Any:
     """Return the value of a scalar: None, bool, int, float or str."""
     text: str = node.value
     tag: str = node.tag
-    if node.style or not tag.startswith(_STANDARD):
+    if node.style or tag not in _KNOWN:
         return text  # quoted, a block, or an unknown tag
     value = plain(text)
     if tag == _STANDARD + "str" and not _only_go(text, value):

@@ -60,6 +60,7 @@ class Kubelet:
         self._writing: dict[str, None] = {}
         self._addresses = 0
         self._lease: Obj | None = None
+        self._renewed_s = rt.now()
         self._truth_changed = truth_changed
 
     # -- life ----------------------------------------------------------------------------------------------------------
@@ -154,6 +155,12 @@ class Kubelet:
             self.client.call(Request("create", "leases", LEASES, body=made, identity=self.identity), self._renewed)
 
     def _renewed(self, lease: Obj | None, error: ApiError | None) -> None:
+        now = self.rt.now()
+        if lease is not None and now - self._renewed_s > 2 * self._constants.node_lease_renew_s + 1.0:
+            # it was silent for a while: compare what is stored with the truth (syncNodeStatus does so every ten seconds)
+            self._report_now()
+        if lease is not None:
+            self._renewed_s = now
         self._lease = lease  # None after a failure: read it again next time
 
     # -- pods ----------------------------------------------------------------------------------------------------------

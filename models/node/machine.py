@@ -65,6 +65,14 @@ class PodMachine:
             for c in spec.get("initContainers") or ()
         ]
         containers += [Container(c["name"], c.get("image") or "") for c in spec["containers"]]
+        # after a reboot the old containers are found dead: they count as restarted (exit code 255, reason Unknown)
+        known = {one["name"]: one for one in get(pod, "status", "containerStatuses", default=())}
+        for one in containers:
+            before = known.get(one.name)
+            if before is not None and not one.init and (before.get("state") or {}).get("running"):
+                one.restarts = int(before.get("restartCount", 0)) + 1
+                began = before["state"]["running"].get("startedAt")
+                one.last = {"exitCode": 255, "reason": "Unknown", "startedAt": began, "finishedAt": began}
         return cls(pod, key, pod["metadata"]["uid"], assumptions, containers)
 
     def spec_of(self, container: Container) -> Obj:
@@ -121,7 +129,7 @@ class PodMachine:
         failed_init = [c for c in self.containers if c.init and not c.sidecar and c.state == "terminated" and c.exit_code]
         if failed_init and self.policy == "Never":
             return "Failed"
-        if not self.initialised() and not any(c.state in ("running", "terminated") for c in app):
+        if not self.initialised() and not any(c.state in ("running", "terminated") or c.restarts for c in app):
             return "Pending"
         if any(c.state == "running" for c in app):
             return "Running"
