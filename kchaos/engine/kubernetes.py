@@ -14,11 +14,11 @@ from kchaos.check.property import Context, Monitors, Property, Violation
 from kchaos.history.record import Run
 from kchaos.history.view import View
 from kchaos.models.api.errors import ApiError
-from kchaos.models.api.pods import labels, namespace, ready, terminating
+from kchaos.models.api.pods import ended, labels, namespace, ready, terminating
 from kchaos.models.api.request import USER, Request
 from kchaos.models.api.resources import by_kind
 from kchaos.models.api.selectors import from_map
-from kchaos.models.api.tree import Obj
+from kchaos.models.api.tree import Obj, get
 from kchaos.models.api.versions import Constants
 from kchaos.models.apiserver.store import Event
 from kchaos.models.cluster import AssumptionTable, Cluster, Image, workload_of
@@ -61,10 +61,22 @@ class System(NamedTuple):
     assumptions: AssumptionTable
     settings: Mapping[str, Any]
     context: Sequence[Obj] = ()
+    digest: str = ""
+    """Of everything above: stands for the inputs in the header of a run."""
+
+
+class Workload(NamedTuple):
+    """What the sweep must know of a workload."""
+
+    replicas: int
+    probed: bool
 
 
 class Boot(NamedTuple):
-    """A booted system: its image, what was refused, and the verdict on the boot itself."""
+    """A booted system: its image, what was refused, and the verdict on the boot itself.
+
+    ``services``: those that users send requests to; ``backing``: which workloads stand behind a Service; ``placed``: nodes with pods.
+    """
 
     image: Image
     refused: tuple[Refusal, ...]
@@ -72,6 +84,8 @@ class Boot(NamedTuple):
     ready_before: dict[str, int]
     services: tuple[str, ...]
     backing: dict[str, tuple[str, ...]]
+    workloads: dict[str, Workload]
+    placed: dict[str, None]
 
 
 class Outcome(NamedTuple):
@@ -92,9 +106,7 @@ def install_order(objects: Sequence[Obj]) -> list[Obj]:
 
 def boot(system: System, seed: int = 0) -> Boot:
     """Apply the objects to a fresh cluster and let it come to rest."""
-    cluster = Cluster(
-        system.topology, seed=seed, constants=system.constants, assumptions=system.assumptions, elect=system.topology.masters > 1 or True
-    )
+    cluster = Cluster(system.topology, seed=seed, constants=system.constants, assumptions=system.assumptions)
     cluster.run_for(5.0)
     refused: list[Refusal] = []
     needed = [namespace(obj) for obj in [*system.context, *system.objects] if namespace(obj)]
@@ -121,9 +133,25 @@ def boot(system: System, seed: int = 0) -> Boot:
             owner = workload_of(store, pod)
             counts[owner] = counts.get(owner, 0) + 1
     services, backing = _services(cluster)
+    under_test = {f"{obj['kind']}/{obj['metadata'].get('namespace', '')}" for obj in system.objects}
+    workloads: dict[str, Workload] = {}
+    placed: dict[str, None] = {}
+    for _, pod in sorted(store.table("pods").items()):
+        owner = workload_of(store, pod)
+        if f"{owner.rpartition('/')[0]}" not in under_test or ended(pod):
+            continue
+        before = workloads.get(owner, Workload(0, False))
+        workloads[owner] = Workload(before.replicas + 1, before.probed or has_probe(pod))
+        if pod["spec"].get("nodeName"):
+            placed[pod["spec"]["nodeName"]] = None
     image = cluster.image()
     cluster.close()
-    return Boot(image, tuple(refused), at_rest, counts, services, backing)
+    return Boot(image, tuple(refused), at_rest, counts, services, backing, workloads, placed)
+
+
+def has_probe(pod: Obj) -> bool:
+    """Tell whether a pod has a readiness or liveness probe."""
+    return any(c.get("readinessProbe") or c.get("livenessProbe") for c in get(pod, "spec", "containers", default=()))
 
 
 def _services(cluster: Cluster) -> tuple[tuple[str, ...], dict[str, tuple[str, ...]]]:
@@ -151,7 +179,7 @@ def run(system: System, booted: Boot, scenario: Scenario, properties: Sequence[P
     noise: Noise = msgspec.convert(scenario.noise, Noise)
     cluster = Cluster(
         system.topology, seed=scenario.seed, noise=noise, constants=system.constants, assumptions=system.assumptions,
-        image=booted.image, scenario=msgspec.to_builtins(scenario), elect=True,
+        image=booted.image, scenario={**msgspec.to_builtins(scenario), "topology": {}, "inputs": {"digest": system.digest}},
     )  # fmt: skip
     view = View({plural: table for plural, table in booted.image.store.tables.items() if plural != "leases"})
     settings = {**system.settings, "backing": booted.backing}

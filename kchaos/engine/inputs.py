@@ -1,0 +1,157 @@
+"""The user's paths to texts: files, folders, globs, standard input; charts and kustomizations are rendered by the user's own tools."""
+
+from __future__ import annotations
+
+import glob
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from kchaos.errors import HarnessError, InvalidScenario, Location
+from kchaos.models.manifests.load import Text
+
+SUFFIXES = (".yaml", ".yml", ".json")
+KUSTOMIZATION = ("kustomization.yaml", "kustomization.yml", "Kustomization")
+RENDER_TIMEOUT_S = 120
+
+
+class HelmOptions(NamedTuple):
+    """What goes to `helm template`."""
+
+    values: tuple[str, ...] = ()
+    sets: tuple[str, ...] = ()
+    namespace: str = "default"
+    release: str = "release"
+    kubernetes: str = "1.34"
+
+
+def read_paths(paths: Sequence[str], helm: HelmOptions | None = None) -> list[Text]:
+    """Return the texts behind paths, in order, each file once. Raises InvalidScenario for a path that is not there."""
+    helm = helm or HelmOptions()
+    texts: list[Text] = []
+    seen: dict[str, None] = {}
+    for path in paths:
+        for text in _one(path, helm):
+            if text.name not in seen or text.name == "-":
+                seen[text.name] = None
+                texts.append(text)
+    return texts
+
+
+def _one(path: str, helm: HelmOptions) -> Iterator[Text]:
+    if path == "-":
+        yield Text("-", sys.stdin.buffer.read())
+        return
+    found = Path(path)
+    if found.is_dir():
+        yield from _folder(found, helm)
+    elif found.is_file():
+        yield _read(found)
+    elif any(char in path for char in "*?["):
+        matches = sorted(glob.glob(path, recursive=True))
+        if not matches:
+            raise InvalidScenario("no file matches this pattern", location=Location(path))
+        for match in matches:
+            if Path(match).is_file():
+                yield _read(Path(match))
+    elif found.exists():
+        yield _read(found)
+    else:
+        raise InvalidScenario("no such file or folder", location=Location(path), hint=_near(found))
+
+
+def _near(path: Path) -> str:
+    import difflib
+
+    try:
+        names = sorted(one.name for one in (path.parent if str(path.parent) else Path(".")).iterdir())
+    except OSError:
+        return f"{path.parent} does not exist either"
+    near = difflib.get_close_matches(path.name, names, n=1)
+    return f"did you mean {path.parent / near[0]}?" if near else "check the path"
+
+
+def _read(path: Path) -> Text:
+    try:
+        return Text(path.as_posix(), path.read_bytes())
+    except OSError as error:
+        raise InvalidScenario(f"can't be read: {error.strerror}", location=Location(str(path))) from error
+
+
+def _folder(folder: Path, helm: HelmOptions) -> Iterator[Text]:
+    if (folder / "Chart.yaml").is_file():
+        yield from _chart(folder, helm)
+        return
+    if any((folder / name).is_file() for name in KUSTOMIZATION):
+        yield from _kustomize(folder)
+        return
+    files = [path for path in _walk(folder) if path.suffix.lower() in SUFFIXES]
+    if not files:
+        raise InvalidScenario("no .yaml, .yml or .json file in this folder", location=Location(str(folder)))
+    for path in files:
+        yield _read(path)
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    """Yield files below a folder in a fixed order; hidden folders and packaged charts inside are left out."""
+    for base, folders, files in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(files):
+            if not name.startswith(".") and name != "kchaos.yaml":
+                yield Path(base) / name
+
+
+def _run(command: Sequence[str], what: str) -> bytes:
+    try:
+        done = subprocess.run(command, capture_output=True, timeout=RENDER_TIMEOUT_S, check=False)
+    except subprocess.TimeoutExpired as error:
+        raise HarnessError(f"{what} took longer than {RENDER_TIMEOUT_S} s: {' '.join(command)}") from error
+    if done.returncode:
+        said = done.stderr.decode("utf-8", "replace").strip() or f"exit code {done.returncode}"
+        raise InvalidScenario(f"{what} failed: {said}", hint=f"the command was: {' '.join(command)}")
+    return done.stdout
+
+
+def _chart(folder: Path, helm: HelmOptions) -> Iterator[Text]:
+    if shutil.which("helm") is None:
+        raise InvalidScenario(
+            "this folder is a Helm chart, and helm is not installed", location=Location(str(folder)),
+            hint="install helm, or render it elsewhere and give the output: helm template NAME CHART > all.yaml",
+        )  # fmt: skip
+    command = ["helm", "template", helm.release, str(folder), "--namespace", helm.namespace, "--kube-version", f"{helm.kubernetes}.0"]
+    for value in helm.values:
+        command += ["--values", value]
+    for one in helm.sets:
+        command += ["--set", one]
+    yield from split_sources(_run(command, "helm template"), folder)
+
+
+def _kustomize(folder: Path) -> Iterator[Text]:
+    for tool in (["kubectl", "kustomize"], ["kustomize", "build"]):
+        if shutil.which(tool[0]) is not None:
+            yield Text(folder.as_posix(), _run([*tool, str(folder)], " ".join(tool)))
+            return
+    raise InvalidScenario(
+        "this folder is a kustomization, and neither kubectl nor kustomize is installed", location=Location(str(folder)),
+        hint="install kubectl, or render it elsewhere and give the output: kubectl kustomize FOLDER > all.yaml",
+    )  # fmt: skip
+
+
+def split_sources(rendered: bytes, folder: Path) -> Iterable[Text]:
+    """Split `helm template` output at its ``# Source:`` comments, so that findings name the template's file."""
+    blocks: list[tuple[str, list[bytes]]] = [(folder.as_posix(), [])]
+    for row in rendered.splitlines(keepends=True):
+        if row.startswith(b"# Source: "):
+            source = row[len(b"# Source: ") :].strip().decode("utf-8", "replace")
+            inner = source.split("/", 1)[-1]
+            blocks.append(((folder / inner).as_posix(), [b"---\n"]))
+        else:
+            blocks[-1][1].append(row)
+    merged: dict[str, list[bytes]] = {}
+    for name, rows in blocks:
+        merged.setdefault(name, []).extend(rows)
+    return [Text(f"{name} (rendered)", b"".join(rows)) for name, rows in merged.items() if b"".join(rows).strip(b"-\n \t")]

@@ -1,0 +1,179 @@
+"""Which machines a run has: from a topology file, from kubectl's own output, from two numbers, or sized by what the pods ask for."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+from kchaos.errors import InvalidScenario, Location
+from kchaos.models.api.quantity import exact as quantity
+from kchaos.models.api.tree import Obj, get
+from kchaos.models.manifests.load import Text, load
+from kchaos.models.manifests.yamltree import Document, Problem, line_of, parse
+from kchaos.models.topology import NodeSpec, Topology, spread_over_zones
+
+ZONES = 3
+SIZES = ((8, 32), (16, 64), (32, 128), (64, 256))
+"""Machines to choose from: CPUs and GiB; the smallest that holds the largest pod."""
+ZONE, REGION = "topology.kubernetes.io/zone", "topology.kubernetes.io/region"
+_OWN = ("beta.kubernetes.io/arch", "beta.kubernetes.io/os", "kubernetes.io/arch", "kubernetes.io/hostname", "kubernetes.io/os", ZONE, REGION)
+
+
+class Machines(NamedTuple):
+    """The topology, objects that come with it (classes, quotas), and in words where it is from."""
+
+    topology: Topology
+    objects: tuple[Obj, ...]
+    words: str
+
+
+class TopologyFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """kchaos' own form: ``nodes: 6`` and ``zones: 3``, or nodes one by one; ``masters``: 1 or 3 API servers."""
+
+    nodes: int | tuple[NodeSpec, ...]
+    zones: int = ZONES
+    masters: int = 1
+    cpu: str = "8"
+    memory: str = "32Gi"
+
+
+def of_numbers(nodes: int | None, zones: int | None, objects: Sequence[Obj]) -> Machines:
+    """Return machines for ``--nodes`` and ``--zones``, or by default three zones and nodes enough for the requests, two or more a zone."""
+    cpu, memory = _size(objects)
+    zone_count = zones or (min(ZONES, nodes) if nodes else ZONES)
+    count = nodes or max(2 * zone_count, zone_count * math.ceil(_needed(objects, cpu, memory) / zone_count))
+    if zones and nodes and zones > nodes:
+        raise InvalidScenario(f"{zones} zones need at least {zones} nodes, not {nodes}", hint=f"write --nodes {zones}")
+    topology = spread_over_zones(count, zone_count, str(cpu), f"{memory}Gi")
+    shape = f"{count} nodes of {cpu} CPU and {memory} GiB in {zone_count} zone{'s' if zone_count > 1 else ''}"
+    why = "" if nodes else ", sized by what the pods request (--nodes, --zones or --topology change it)"
+    return Machines(topology, (), shape + why)
+
+
+def _pods(objects: Sequence[Obj]) -> list[tuple[int, Obj]]:
+    out = []
+    for obj in objects:
+        kind, spec = obj.get("kind"), obj.get("spec") or {}
+        if kind == "Pod":
+            out.append((1, spec))
+        elif kind in ("Deployment", "StatefulSet", "ReplicaSet", "ReplicationController", "Job", "DaemonSet"):
+            count = spec.get("replicas", spec.get("parallelism", 1))
+            out.append((int(count) if isinstance(count, int) else 1, get(spec, "template", "spec", default={})))
+    return out
+
+
+def _request(spec: Obj, name: str) -> float:
+    total = 0.0
+    for group in (spec.get("containers") or (), spec.get("initContainers") or ()):
+        amounts = []
+        for c in group:
+            found = get(c, "resources", "requests", name, default=get(c, "resources", "limits", name, default=0))
+            try:
+                amounts.append(float(quantity(found)))
+            except (ValueError, TypeError):
+                amounts.append(0.0)
+        total = max(total, sum(amounts) if group is spec.get("containers") else max(amounts, default=0.0))
+    return total
+
+
+def _size(objects: Sequence[Obj]) -> tuple[int, int]:
+    pods = _pods(objects)
+    cpu = max((_request(spec, "cpu") for _, spec in pods), default=0.0)
+    memory = max((_request(spec, "memory") for _, spec in pods), default=0.0) / 2**30
+    for size in SIZES:
+        if cpu <= 0.5 * size[0] and memory <= 0.5 * size[1]:
+            return size
+    return SIZES[-1]
+
+
+def _needed(objects: Sequence[Obj], cpu: int, memory: int) -> int:
+    """Return how many nodes hold all requests at half load, so that the loss of a zone leaves room."""
+    pods = _pods(objects)
+    by_cpu = sum(count * min(_request(spec, "cpu"), cpu) for count, spec in pods) / (0.5 * cpu)
+    by_memory = sum(count * min(_request(spec, "memory"), memory * 2**30) for count, spec in pods) / (0.5 * memory * 2**30)
+    by_count = sum(count for count, _ in pods) / 55
+    return max(1, math.ceil(max(by_cpu, by_memory, by_count)))
+
+
+def of_file(path: Path) -> Machines:
+    """Return the machines of a topology file: kchaos' own form, or `kubectl get nodes,sc,pc,quota -o yaml`. Raises InvalidScenario."""
+    where = str(path)
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise InvalidScenario(f"can't read the topology: {error.strerror}", location=Location(where)) from error
+    documents: list[Document] = []
+    for item in parse(data.decode("utf-8-sig", "replace")):
+        if isinstance(item, Problem):
+            if item.fatal:
+                raise InvalidScenario(item.message, location=Location(where, item.line), hint=item.hint)
+        else:
+            documents.append(item)
+    if len(documents) == 1 and isinstance(documents[0].value, dict) and "kind" not in documents[0].value:
+        return _own(documents[0], where)
+    loaded = load([Text(where, data)])
+    nodes = [one.obj for one in loaded.manifests if one.obj["kind"] == "Node"]
+    if not nodes:
+        hint = "write `nodes: 6` and `zones: 3`, or give the output of `kubectl get nodes,sc,pc,quota -o yaml`"
+        raise InvalidScenario("no nodes in the topology", location=Location(where, 1), hint=hint)
+    others = tuple(_clean(one.obj) for one in loaded.manifests if one.obj["kind"] in ("StorageClass", "PriorityClass", "ResourceQuota"))
+    workers = [node for node in nodes if not _is_master(node)] or nodes
+    topology = Topology(nodes=tuple(_node(node) for node in workers), masters=3 if len(nodes) - len(workers) >= 3 else 1)
+    return Machines(topology, others, f"{len(workers)} nodes in {len(topology.zones)} zones, from {where}")
+
+
+def _own(document: Document, where: str) -> Machines:
+    try:
+        found = msgspec.convert(document.value, TopologyFile)
+    except msgspec.ValidationError as error:
+        field = str(error).rpartition("`$.")[2].rstrip("`") if "`$." in str(error) else ""
+        line = line_of(document.node, field) if field else document.line
+        hint = "write `nodes: 6` and `zones: 3`, or a list of nodes with name and zone"
+        raise InvalidScenario(f"not a topology: {error}", location=Location(where, line), hint=hint) from error
+    if found.masters not in (1, 3):
+        raise InvalidScenario("masters must be 1 or 3", location=Location(where, line_of(document.node, "masters")))
+    if isinstance(found.nodes, int):
+        if not 1 <= found.nodes <= 5000 or not 1 <= found.zones <= found.nodes:
+            raise InvalidScenario("nodes must be 1 to 5000, with at most as many zones", location=Location(where, document.line))
+        topology = spread_over_zones(found.nodes, found.zones, found.cpu, found.memory)
+        topology = msgspec.structs.replace(topology, masters=found.masters)
+    else:
+        names = [node.name for node in found.nodes]
+        double = next((name for index, name in enumerate(names) if name in names[:index]), None)
+        if double or not names:
+            raise InvalidScenario(f"two nodes are named {double}" if double else "no nodes", location=Location(where, document.line))
+        topology = Topology(nodes=found.nodes, masters=found.masters)
+    return Machines(topology, (), f"{len(topology.nodes)} nodes in {len(topology.zones)} zones, from {where}")
+
+
+def _is_master(node: Obj) -> bool:
+    taints = get(node, "spec", "taints", default=())
+    return any(t["key"] in ("node-role.kubernetes.io/control-plane", "node-role.kubernetes.io/master") and t["effect"] == "NoSchedule" for t in taints)
+
+
+def _node(node: Obj) -> NodeSpec:
+    labels: dict[str, str] = get(node, "metadata", "labels", default={})
+    space: dict[str, Any] = get(node, "status", "allocatable", default={}) or get(node, "status", "capacity", default={})
+    known = ("cpu", "memory", "pods", "ephemeral-storage")
+    taints = tuple(
+        {k: v for k, v in t.items() if k != "timeAdded"}
+        for t in get(node, "spec", "taints", default=())
+        if not t["key"].startswith("node.kubernetes.io/")
+    )
+    return NodeSpec(
+        name=node["metadata"]["name"], zone=labels.get(ZONE, "zone-a"), region=labels.get(REGION, "region-1"),
+        cpu=str(space.get("cpu", "8")), memory=str(space.get("memory", "32Gi")), pods=int(str(space.get("pods", "110"))),
+        ephemeral_storage=str(space.get("ephemeral-storage", "100Gi")),
+        labels={k: v for k, v in labels.items() if k not in _OWN}, taints=taints,
+        extended={k: str(v) for k, v in space.items() if k not in known and not k.startswith("hugepages-")},
+    )  # fmt: skip
+
+
+def _clean(obj: Obj) -> Obj:
+    """Return an object read from a server without what only a server may set."""
+    meta = {k: v for k, v in obj["metadata"].items() if k in ("name", "namespace", "labels", "annotations")}
+    return {k: v for k, v in {**obj, "metadata": meta}.items() if k != "status"}

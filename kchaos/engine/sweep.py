@@ -1,0 +1,88 @@
+"""The sweep: which scenarios a campaign runs. Level 1 is no fault and every single fault on every relevant target; level 2 is pairs."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from kchaos.engine.kubernetes import Boot, System
+from kchaos.errors import InvalidScenario
+from kchaos.models.cluster import Cluster
+from kchaos.models.faults.catalog import catalog
+from kchaos.nemesis.fault import Catalog
+from kchaos.scenario import At, Step
+
+SECOND_S = 20.0
+"""In a pair, the second fault follows the first after this long: the first is felt, and not yet dealt with."""
+ROLLED = ("Deployment", "StatefulSet", "DaemonSet")
+SCALED = ("Deployment", "StatefulSet", "ReplicaSet", "ReplicationController")
+GENTLE = ("rollout", "rollback", "slow-start", "image-pull-failure")
+
+
+class Sweep(NamedTuple):
+    """All scenarios of a campaign, as tuples of steps. ``level1`` begins with no fault."""
+
+    level1: tuple[tuple[Step, ...], ...]
+    pairs: tuple[tuple[int, int], ...]
+    """Indexes into level1, shuffled by the seed."""
+
+    def pair(self, index: int) -> tuple[Step, ...]:
+        """Return the steps of a pair."""
+        first, second = (self.level1[i][0] for i in self.pairs[index])
+        return (first, Step(do=second.do, args=second.args, when=At(SECOND_S)))
+
+
+def choose(names: str | None, kinds: Catalog[Cluster]) -> list[str]:
+    """Return the faults of a comma separated list, or all. Raises InvalidScenario for unknown ones."""
+    if not names:
+        return [kind.name for kind in kinds]
+    wanted = [name.strip() for name in names.split(",") if name.strip()]
+    if wanted == ["none"]:
+        return []
+    return [kinds.get(name).name for name in wanted]
+
+
+def sweep(system: System, booted: Boot, faults: Sequence[str] | None = None, seed: int = 0) -> Sweep:
+    """Return all scenarios for a booted system."""
+    kinds = catalog()
+    names = list(faults) if faults is not None else [kind.name for kind in kinds]
+    singles = [Step(do=name, args={"target": target}) for name in names for target in _targets(name, system, booted, kinds)]
+    level1: list[tuple[Step, ...]] = [(), *((step,) for step in singles)]
+    pairs = [
+        (i, j)
+        for i in range(1, len(level1))
+        for j in range(i + 1, len(level1))
+        if level1[i][0].args != level1[j][0].args or level1[i][0].do != level1[j][0].do
+    ]
+    random.Random(f"{seed}/pairs").shuffle(pairs)
+    return Sweep(tuple(level1), tuple(pairs))
+
+
+def _targets(name: str, system: System, booted: Boot, kinds: Catalog[Cluster]) -> Iterator[str]:
+    kind = kinds.get(name)
+    nodes = booted.placed
+    if kind.target == "node":
+        yield from (node.name for node in system.topology.nodes if node.name in nodes)
+    elif kind.target == "zone":
+        yield from dict.fromkeys(node.zone for node in sorted(system.topology.nodes, key=lambda n: n.zone) if node.name in nodes)
+    elif kind.target == "workload":
+        yield from (workload for workload in booted.workloads if relevant(name, workload, booted))
+    else:
+        raise InvalidScenario(f"{name} has targets of a sort that the sweep does not know: {kind.target}")
+
+
+def relevant(fault: str, workload: str, booted: Boot) -> bool:
+    """Tell whether a fault can mean anything to a workload: what it can't must not count as survived."""
+    kind = workload.partition("/")[0]
+    facts = booted.workloads[workload]
+    if fault in GENTLE:
+        return kind in ROLLED
+    if fault == "scale-up":
+        return kind in SCALED
+    if fault == "scale-down":
+        return kind in SCALED and facts.replicas >= 2
+    if fault == "probe-flap":
+        return facts.probed
+    return kind != "Job"
+
