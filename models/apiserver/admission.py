@@ -6,7 +6,7 @@ ServiceAccount's token volume (no effect on what is simulated).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from kchaos.models.api.errors import forbidden
 from kchaos.models.api.request import Request
@@ -101,12 +101,19 @@ def default_storage_class(store: Store, request: Request, resource: Resource, ob
     annotations = obj["metadata"].get("annotations") or {}
     if "volume.beta.kubernetes.io/storage-class" in annotations:
         return obj
-    mark = "storageclass.kubernetes.io/is-default-class"
-    defaults = [one for one in store.table("storageclasses").values() if get(one, "metadata", "annotations", mark) == "true"]
+    newest = newest_default_class(store.table("storageclasses").values())
+    return put(obj, newest["metadata"]["name"], "spec", "storageClassName") if newest is not None else obj
+
+
+def newest_default_class(classes: Iterable[Obj]) -> Obj | None:
+    """Return the default StorageClass: of several the newest, by name among equals."""
+    marks = ("storageclass.kubernetes.io/is-default-class", "storageclass.beta.kubernetes.io/is-default-class")
+    defaults = [one for one in classes if any(get(one, "metadata", "annotations", mark) == "true" for mark in marks)]
     if not defaults:
-        return obj
-    newest = max(defaults, key=lambda one: (one["metadata"].get("creationTimestamp", ""), one["metadata"]["name"]))
-    return put(obj, newest["metadata"]["name"], "spec", "storageClassName")
+        return None
+    newest = max(one["metadata"].get("creationTimestamp", "") for one in defaults)
+    same = [one for one in defaults if one["metadata"].get("creationTimestamp", "") == newest]
+    return min(same, key=lambda one: str(one["metadata"]["name"]))
 
 
 def protect_storage(store: Store, request: Request, resource: Resource, obj: Obj) -> Obj:

@@ -8,9 +8,12 @@ from kchaos.models.controllers.disruption import DisruptionController
 from kchaos.models.controllers.endpointslice import EndpointSliceController
 from kchaos.models.controllers.nodelifecycle import NodeLifecycleController
 from kchaos.models.controllers.podgc import PodGarbageCollector
+from kchaos.models.controllers.provisioner import Provisioner
+from kchaos.models.controllers.pvbinder import PersistentVolumeBinder
 from kchaos.models.controllers.replicaset import ReplicaSetController, ReplicationControllerController
 from kchaos.models.controllers.statefulset import StatefulSetController
 from kchaos.models.controllers.tainteviction import TaintEvictionController
+from kchaos.models.controllers.volumeprotection import ClaimProtection, EphemeralVolumes, VolumeProtection
 
 CONTROLLERS: tuple[type[Controller], ...] = (
     ReplicaSetController,
@@ -22,4 +25,9 @@ CONTROLLERS: tuple[type[Controller], ...] = (
     PodGarbageCollector,
     DisruptionController,
     EndpointSliceController,
+    PersistentVolumeBinder,
+    Provisioner,
+    ClaimProtection,
+    VolumeProtection,
+    EphemeralVolumes,
 )

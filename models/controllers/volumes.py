@@ -8,7 +8,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterable
 
-from kchaos.models.api.pods import annotations, labels, name, namespace, owner_reference, terminating, uid
+from kchaos.models.api.pods import labels, name, namespace, notes_of, owner_reference, terminating, uid
 from kchaos.models.api.quantity import compare
 from kchaos.models.api.selectors import compile_selector
 from kchaos.models.api.tree import Obj, get, put
@@ -30,7 +30,7 @@ _LOCAL = ("local-path", "localpv", "openebs.io/local", "topolvm", "hostpath")
 
 def class_of(obj: Obj) -> str:
     """Return the storage class of a claim or volume; the beta annotation wins (GetPersistentVolumeClaimClass)."""
-    return str(annotations(obj).get(BETA_CLASS) or obj["spec"].get("storageClassName") or "")
+    return str(notes_of(obj).get(BETA_CLASS) or obj["spec"].get("storageClassName") or "")
 
 
 def claims_of(pod: Obj) -> list[str]:
@@ -104,6 +104,19 @@ def best_match(claim: Obj, volumes: Iterable[Obj], delayed: bool) -> Obj | None:
     return best
 
 
+def unfit(volume: Obj, claim: Obj) -> str:
+    """Return why a volume can't be that of a claim which names it, empty if it can (checkVolumeSatisfyClaim)."""
+    if compare(size_of(volume), asked(claim)) < 0:
+        return "requested PV is too small"
+    if class_of(volume) != class_of(claim):
+        return "storageClassName does not match"
+    if _mode(volume) != _mode(claim):
+        return "incompatible volumeMode"
+    if not set(claim["spec"].get("accessModes") or ()).issubset(volume["spec"].get("accessModes") or ()):
+        return "incompatible accessMode"
+    return ""
+
+
 def _smaller(one: Obj, other: Obj) -> bool:
     modes, others = len(one["spec"].get("accessModes") or ()), len(other["spec"].get("accessModes") or ())
     if modes != others:
@@ -118,7 +131,7 @@ def bound_volume(volume: Obj, claim: Obj) -> Obj:
         return volume
     out = volume
     if not ref:
-        out = put(out, {**annotations(out), BOUND_BY_CONTROLLER: "yes"}, "metadata", "annotations")
+        out = put(out, {**notes_of(out), BOUND_BY_CONTROLLER: "yes"}, "metadata", "annotations")
     new = {
         "apiVersion": "v1", "kind": "PersistentVolumeClaim", "name": name(claim), "namespace": namespace(claim),
         "resourceVersion": claim["metadata"]["resourceVersion"], "uid": uid(claim),
@@ -128,14 +141,14 @@ def bound_volume(volume: Obj, claim: Obj) -> Obj:
 
 def bound_claim(claim: Obj, volume: Obj) -> Obj:
     """Return ``claim`` naming ``volume``; itself if it does already."""
-    notes = dict(annotations(claim))
+    notes = dict(notes_of(claim))
     out = claim
     if claim["spec"].get("volumeName") != name(volume):
         out = put(out, name(volume), "spec", "volumeName")
         notes[BOUND_BY_CONTROLLER] = "yes"
     if BIND_COMPLETED not in notes:
         notes[BIND_COMPLETED] = "yes"
-    return put(out, notes, "metadata", "annotations") if notes != annotations(claim) else out
+    return put(out, notes, "metadata", "annotations") if notes != notes_of(claim) else out
 
 
 def bound_status(claim: Obj, volume: Obj) -> Obj:
