@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from kchaos.models.controllers.attachdetach import AttachDetachController, Attacher
 from kchaos.models.controllers.base import Controller
 from kchaos.models.controllers.deployment import DeploymentController
 from kchaos.models.controllers.disruption import DisruptionController
@@ -30,4 +31,6 @@ CONTROLLERS: tuple[type[Controller], ...] = (
     ClaimProtection,
     VolumeProtection,
     EphemeralVolumes,
+    AttachDetachController,
+    Attacher,
 )

@@ -250,10 +250,23 @@ def ephemeral_claim(pod: Obj, volume: Obj) -> Obj:
 # -- attachment ----------------------------------------------------------------------------------------------------------
 
 
+_IN_TREE = {
+    "awsElasticBlockStore": "ebs.csi.aws.com", "gcePersistentDisk": "pd.csi.storage.gke.io", "azureDisk": "disk.csi.azure.com",
+    "cinder": "cinder.csi.openstack.org", "vsphereVolume": "csi.vsphere.vmware.com",
+}  # fmt: skip
+"""In-tree disks, which CSI drivers serve since their migration."""
+
+
+def driver_of(volume: Obj) -> str:
+    """Return the CSI driver that serves a volume, empty if none does."""
+    driver = get(volume, "spec", "csi", "driver")
+    return str(driver) if driver else next((one for kind, one in _IN_TREE.items() if volume["spec"].get(kind)), "")
+
+
 def needs_attachment(volume: Obj) -> bool:
     """Tell whether a volume is a disk that must be attached to a node: of a CSI driver, and not a network file system."""
-    driver = get(volume, "spec", "csi", "driver")
-    if driver is None or any(word in driver for word in (*_SHARED, *_LOCAL)):
+    driver = driver_of(volume)
+    if not driver or any(word in driver for word in (*_SHARED, *_LOCAL)):
         return False
     return "ReadWriteMany" not in (volume["spec"].get("accessModes") or ())
 

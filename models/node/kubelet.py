@@ -206,7 +206,7 @@ class Kubelet:
         before = {c["name"]: c for group in ("containerStatuses", "initContainerStatuses") for c in get(pod, "status", group, default=())}
         for c in machine.containers:  # the node lost power: what ran is gone and starts again
             c.restarts = int((before.get(c.name) or {}).get("restartCount", 0)) + (1 if c.name in before else 0)
-        if any(v.get("persistentVolumeClaim") for v in pod["spec"].get("volumes") or ()):
+        if claims_of(pod):
             self.rt.spawn(self._wait_for_volumes(machine), f"volumes {machine.key}")
         else:
             self._admit(machine)
@@ -236,22 +236,19 @@ class Kubelet:
             await self.rt.sleep(VOLUME_POLL_S, background=True)
 
     async def _missing_volume(self, pod: Obj) -> str | None:
-        space = namespace(pod)
-        for volume in pod["spec"].get("volumes") or ():
-            source = volume.get("persistentVolumeClaim")
-            if not source:
-                continue
+        for key in claims_of(pod):
+            short = key.partition("/")[2]
             try:
-                claim = await self.api.get("persistentvolumeclaims", space, source["claimName"])
+                claim = await self.api.get("persistentvolumeclaims", namespace(pod), short)
                 if get(claim, "status", "phase") != "Bound":
-                    return f"claim {source['claimName']} is not bound"
+                    return f"claim {short} is not bound"
                 bound = await self.api.get("persistentvolumes", "", claim["spec"]["volumeName"])
-                if not needs_attach(bound):
+                if not needs_attachment(bound):
                     continue
                 attachment = await self.api.get("volumeattachments", "", attachment_name(name(bound), self.node))
             except ApiError as error:
-                return f"volume {source['claimName']}: {error.message}"
-            if not get(attachment, "status", "attached"):
+                return f"volume {short}: {error.message}"
+            if not get(attachment, "status", "attached") or terminating(attachment):
                 return f"volume {name(bound)} is not attached to {self.node}"
         return None
 
@@ -371,16 +368,3 @@ class Kubelet:
         """Tell whether the pod would answer a request now."""
         machine = self.machine_of(key)
         return machine is not None and machine.serving(self.rt.now())
-
-
-def needs_attach(volume: Obj) -> bool:
-    """Tell whether a volume must be attached to the node: one that only a single node may use (and is not local)."""
-    modes = volume["spec"].get("accessModes") or []
-    shared = any(mode in ("ReadWriteMany", "ReadOnlyMany") for mode in modes)
-    local = any(volume["spec"].get(kind) is not None for kind in ("local", "hostPath", "nfs"))
-    return not shared and not local
-
-
-def attachment_name(volume: str, node: str) -> str:
-    """Return the name of the VolumeAttachment of a volume on a node."""
-    return f"{volume}-{node}"[:253]

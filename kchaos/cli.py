@@ -1,0 +1,202 @@
+"""The command line. Each command is a thin shell: options in, one engine call, output and an exit code out."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from kchaos import __version__
+from kchaos.errors import ExitCode, InvalidScenario, KchaosError
+
+INTERRUPTED, TERMINATED = 130, 143
+
+
+class _Terminated(BaseException):
+    """SIGTERM."""
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="kchaos")
+def cli() -> None:
+    """Does this survive? Ask it of Kubernetes manifests, in seconds, without a cluster.
+
+    \b
+      kchaos run DIR            run an application through every single fault
+      kchaos replay FILE        the same failure again
+      kchaos explain FILE       its story; or `kchaos explain KC202`: the rule
+    """
+
+
+@cli.command()
+@click.argument("paths", nargs=-1, required=True, metavar="PATH...")
+@click.option("--nodes", type=click.IntRange(1, 5000), help="Number of worker nodes. Default: enough for the requests.")
+@click.option("--zones", type=click.IntRange(1, 100), help="Number of zones they are spread over. Default: 3.")
+@click.option("--topology", type=click.Path(path_type=Path), help="Machines: a file, or the output of kubectl get nodes,sc,pc,quota -o yaml.")
+@click.option("--context", "beside", multiple=True, metavar="PATH", help="Objects that exist but are not under test. Repeatable.")
+@click.option("--config", type=click.Path(path_type=Path), help="Assumptions and expectations. Default: kchaos.yaml here or beside the input.")
+@click.option("--faults", metavar="LIST", help="Only these faults, separated by commas (`kchaos faults` lists them; `none` for none).")
+@click.option("--budget", metavar="200|10s", help="Number of examples, or a time. Default: all single faults and 40 pairs.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of everything random.")
+@click.option("--fail-on", type=click.Choice(["error", "warning"]), default="error", show_default=True, help="From which severity on to exit 1.")
+@click.option("-j", "--jobs", type=click.IntRange(1, 256), default=1, show_default=True, help="Processes; they change nothing in what is found.")
+@click.option("--kubernetes", "version", default=None, metavar="1.28..1.34", help="Kubernetes version to model. Default: 1.34.")
+@click.option("-o", "--output", "formats", default="html", show_default=True, metavar="html,junit,json", help="Reports to write.")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder for reports and replays. Default: .kchaos/NAME.")
+@click.option("-n", "--namespace", default="default", show_default=True, help="Namespace of objects that name none.")
+@click.option("-f", "--values", "values", multiple=True, metavar="FILE", help="Values file for a Helm chart. Repeatable.")
+@click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="Value for a Helm chart. Repeatable.")
+@click.option("--release-name", default="release", show_default=True, help="Release name for a Helm chart.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON document (docs/result.md).")
+@click.option("-q", "--quiet", is_flag=True, help="Print the verdict only.")
+def run(paths: tuple[str, ...], **options: Any) -> int:
+    """Run manifests, a chart or a kustomization through every single fault, then pairs.
+
+    PATH is a file, a folder, a glob, or - for standard input.
+
+    \b
+    Exit codes: 0 pass, 1 a finding of level error, 2 nothing runnable or wrong usage, 3 unknown, 4 kchaos could not run.
+    """
+    from kchaos.commands.run import run as do
+
+    return do(paths, options)
+
+
+@cli.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print digest and violations as JSON.")
+@click.option("--save", type=click.Path(path_type=Path), help="Write the run (JSON Lines) to this file.")
+def replay(file: Path, as_json: bool, save: Path | None) -> int:
+    """Run a saved scenario again: the same failure, the same digest."""
+    from kchaos.commands.replay import replay as do
+
+    return do(file, as_json, save)
+
+
+@cli.command()
+@click.argument("what")
+def explain(what: str) -> int:
+    """Tell the story of a saved scenario or run, or the rule behind an id such as KC202 and its source."""
+    from kchaos.commands.replay import explain as do
+
+    return do(what)
+
+
+@cli.command()
+@click.option("--json", "as_json", is_flag=True)
+def faults(as_json: bool) -> int:
+    """List the faults and steps of users that exist."""
+    from kchaos.commands.lists import faults as do
+
+    return do(as_json)
+
+
+@cli.command()
+@click.option("--json", "as_json", is_flag=True)
+def properties(as_json: bool) -> int:
+    """List the properties that judge a run, and the rules of the loader."""
+    from kchaos.commands.lists import properties as do
+
+    return do(as_json)
+
+
+@cli.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("-o", "--output", "formats", default="html", show_default=True, metavar="html,junit")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder to write to. Default: beside the file.")
+def report(file: Path, formats: str, out: Path | None) -> int:
+    """Write reports from a result that `kchaos run -o json` saved."""
+    from kchaos.commands.report import report as do
+
+    return do(file, formats, out)
+
+
+@cli.command()
+@click.argument("paths", nargs=-1, required=True, metavar="PATH...")
+@click.option("--json", "as_json", is_flag=True, help='Print {"stories", "facts": {"held", "of"}, "groups"}.')
+@click.option("-v", "--verbose", is_flag=True, help="Print every fact that does not hold.")
+def conform(paths: tuple[str, ...], as_json: bool, verbose: bool) -> int:
+    """Execute recorded stories of real controllers and count the facts that hold here too."""
+    from kchaos.commands.conform import conform as do
+
+    return do(paths, as_json, verbose)
+
+
+@cli.command()
+def schema() -> int:
+    """Print the JSON Schema of kchaos.yaml."""
+    from kchaos.commands.lists import schema as do
+
+    return do()
+
+
+@cli.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> int:
+    """Print the completion script of a shell: eval "$(kchaos completion bash)"."""
+    from click.shell_completion import get_completion_class
+
+    found = get_completion_class(shell)
+    assert found is not None
+    click.echo(found(cli, {}, "kchaos", "_KCHAOS_COMPLETE").source())
+    return 0
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit."""
+    sys.exit(run_cli(arguments))
+
+
+def run_cli(arguments: list[str] | None = None) -> int:
+    """Run the command line; return the exit code. A user's mistake never shows a traceback."""
+    import signal
+
+    def terminated(_number: int, _frame: Any) -> None:
+        raise _Terminated
+
+    if hasattr(signal, "SIGTERM"):
+        signal.signal(signal.SIGTERM, terminated)
+    try:
+        code = cli.main(args=arguments, prog_name="kchaos", standalone_mode=False)
+        return int(code or 0)
+    except click.exceptions.Exit as stop:
+        return int(stop.exit_code)
+    except click.Abort:
+        return INTERRUPTED
+    except click.UsageError as error:
+        error.show()
+        return int(ExitCode.INVALID)
+    except KchaosError as error:
+        _say(error)
+        return int(error.exit_code)
+    except KeyboardInterrupt:
+        click.echo("interrupted", err=True)
+        return INTERRUPTED
+    except _Terminated:
+        click.echo("terminated", err=True)
+        return TERMINATED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return int(ExitCode.HARNESS)
+    except Exception as error:  # our own fault: say so, with all that helps to mend it
+        import traceback
+
+        traceback.print_exc()
+        click.echo(f"kchaos failed ({type(error).__name__}): this is a defect of kchaos, not of your files. Please report the lines above.", err=True)
+        return int(ExitCode.HARNESS)
+
+
+def _say(error: KchaosError) -> None:
+    for note in getattr(error, "notes", ()):
+        click.echo(f"{note.level}: {note}", err=True)
+    text = f"error: {error}"
+    click.echo(text, err=True)
+    if isinstance(error, InvalidScenario) and not error.hint:
+        click.echo("`kchaos --help` shows how to use it", err=True)
+
+
+if __name__ == "__main__":
+    main()

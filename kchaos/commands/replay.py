@@ -1,0 +1,98 @@
+"""`kchaos replay` and `kchaos explain`."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+import click
+import msgspec
+
+from kchaos.check.property import Severity
+from kchaos.engine.kubernetes import Outcome, boot
+from kchaos.engine.kubernetes import run as run_scenario
+from kchaos.engine.story import story
+from kchaos.engine.system import of_scenario
+from kchaos.errors import ExitCode, InvalidScenario, Location
+from kchaos.history.record import FORMAT as RUN_FORMAT
+from kchaos.history.record import load as load_run
+from kchaos.models.manifests.notes import BY_ID
+from kchaos.properties.catalog import CATALOG
+from kchaos.scenario import load as load_scenario
+
+
+def _again(file: Path) -> Outcome:
+    scenario = load_scenario(file)
+    system = of_scenario(scenario)
+    return run_scenario(system, boot(system, scenario.seed), scenario)
+
+
+def replay(file: Path, as_json: bool, save: Path | None) -> int:
+    """Run a scenario again; exit 1 if it violates something of level error."""
+    outcome = _again(file)
+    if save is not None:
+        try:
+            outcome.run.save(save)
+        except OSError as error:
+            click.echo(f"warning: can't write {save}: {error.strerror}", err=True)
+    violations = sorted(outcome.violations, key=lambda pair: (pair[1].severity.rank, pair[1].t))
+    bad = any(violation.severity is Severity.ERROR for _, violation in violations)
+    if as_json:
+        document = {
+            "digest": outcome.run.digest, "virtual_s": round(outcome.virtual_s, 3), "steps": outcome.steps,
+            "violations": [{"id": prop.id, "property": prop.name, **msgspec.to_builtins(violation)} for prop, violation in violations],
+        }  # fmt: skip
+        sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n")
+        return int(ExitCode.VIOLATION if bad else ExitCode.PASS)
+    about = violations[0][1].object if violations else ""
+    for sentence in story(outcome.run, about):
+        click.echo(sentence)
+    click.echo("")
+    for prop, violation in violations:
+        click.echo(f"{violation.severity.value:7} {prop.id} {violation.object}: {violation.summary}")
+    if not violations:
+        click.echo("no violation")
+    click.echo(f"digest {outcome.run.digest}")
+    return int(ExitCode.VIOLATION if bad else ExitCode.PASS)
+
+
+def explain(what: str) -> int:
+    """Tell a rule, or a story."""
+    if re.fullmatch(r"(?i)kc\d{3}", what):
+        return _rule(what.upper())
+    path = Path(what)
+    try:
+        head = path.read_bytes()[:200]
+    except OSError as error:
+        raise InvalidScenario(
+            f"neither a rule nor a file that can be read: {error.strerror}", location=Location(what), hint="write KC202, or a .scenario.json or .run.jsonl file"
+        ) from error
+    if RUN_FORMAT.encode() in head:
+        run = load_run(path)
+        for sentence in story(run):
+            click.echo(sentence)
+        return 0
+    outcome = _again(path)
+    violations = sorted(outcome.violations, key=lambda pair: (pair[1].severity.rank, pair[1].t))
+    for sentence in story(outcome.run, violations[0][1].object if violations else ""):
+        click.echo(sentence)
+    for prop, violation in violations:
+        click.echo(f"\n{prop.id} {prop.name}: {prop.claim}\n  {violation.object}: {violation.summary}")
+        if violation.advice:
+            click.echo(f"  what to change: {violation.advice}")
+        click.echo(f"  source: {prop.source}")
+    return 0
+
+
+def _rule(ident: str) -> int:
+    prop = CATALOG.get(ident)
+    if prop is not None:
+        kind = "liveness: judged after healing" if prop.liveness else "safety: judged at every event"
+        click.echo(f"{prop.id} {prop.name}\n\n{prop.claim}\n\n{kind}; guaranteed {prop.guarantee.value}\nsource: {prop.source}")
+        return 0
+    rule = BY_ID.get(ident)
+    if rule is not None:
+        click.echo(f"{rule.id} {rule.name}\n\n{rule.claim}\n\nsource: {rule.source}")
+        return 0
+    raise InvalidScenario(f"no rule {ident}", hint="`kchaos properties` lists them")

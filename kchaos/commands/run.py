@@ -1,0 +1,153 @@
+"""`kchaos run`."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from kchaos.check.property import Severity
+from kchaos.engine.campaign import BudgetOption, Example
+from kchaos.engine.execute import Answer, Listener, Question, execute
+from kchaos.engine.inputs import HelmOptions, read_paths
+from kchaos.engine.machines import Machines, of_file, of_numbers
+from kchaos.engine.output import FOLDER, name_of, write_all
+from kchaos.engine.result import Result
+from kchaos.engine.settings import FILE, Settings, load_settings
+from kchaos.errors import InvalidScenario
+from kchaos.models.api.tree import Obj
+from kchaos.models.api.versions import DEFAULT, constants
+from kchaos.models.manifests.load import Loaded
+
+FORMATS = ("html", "junit", "json")
+
+
+class _Bar(Listener):
+    """A progress bar on standard error: examples per second, and what was found so far."""
+
+    def __init__(self, console: Console) -> None:
+        self._progress = Progress(
+            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.fields[rate]}"),
+            console=console, transient=True, disable=not console.is_terminal,
+        )  # fmt: skip
+        self._task: Any = None
+        self._began = time.monotonic()
+        self._ran = 0
+        self._bit: dict[str, None] = {}
+
+    def planned(self, level1: int, total: int) -> None:
+        self._progress.start()
+        self._task = self._progress.add_task("examples", total=total, rate="")
+        self._began = time.monotonic()
+
+    def ran(self, one: Example) -> None:
+        self._ran += 1
+        for line in one.report:
+            if line["status"] == "bit":
+                self._bit[line["name"]] = None
+        rate = self._ran / max(1e-6, time.monotonic() - self._began)
+        self._progress.update(self._task, completed=self._ran, rate=f"{rate:.0f} examples/s, {len(self._bit)} sorts of faults bit")
+
+    def stop(self) -> None:
+        """Take the bar away."""
+        self._progress.stop()
+
+
+def run(paths: tuple[str, ...], options: dict[str, Any]) -> int:
+    """Do it; return the exit code."""
+    errors = Console(stderr=True)
+    formats = _formats(options["formats"])
+    settings = _settings(options["config"], paths)
+    version = options["version"] or settings.kubernetes or DEFAULT
+    constants(version)  # refuses unknown versions
+    helm = HelmOptions(options["values"], options["sets"], options["namespace"], options["release_name"], version)
+    question = Question(
+        texts=read_paths(paths, helm), machines=_machines(options), settings=settings, context=read_paths(options["beside"], helm),
+        faults=options["faults"], budget=BudgetOption.of(options["budget"]), seed=options["seed"], fail_on=Severity(options["fail_on"]),
+        jobs=options["jobs"], kubernetes=version, namespace=options["namespace"], command=_command(),
+    )  # fmt: skip
+    bar = _Bar(errors) if not options["quiet"] else None
+    began = time.monotonic()
+    try:
+        answer = execute(question, bar)
+    finally:
+        if bar is not None:
+            bar.stop()
+    result = msgspec.structs.replace(answer.result, duration_s=round(time.monotonic() - began, 3))
+    folder, problems = _write(answer, result, formats, options["out"], paths, question.fail_on)
+    if options["as_json"]:
+        sys.stdout.buffer.write(result.to_json())
+        sys.stdout.buffer.flush()
+    else:
+        from kchaos.reports.terminal import show
+
+        where = str(folder / "report.html") if folder is not None and "html" in formats else str(folder or "")
+        show(result, Console(), where, options["quiet"])
+    for problem in problems:
+        errors.print(f"warning: {problem}", style="yellow", markup=False, highlight=False)
+    if result.examples.interrupted:
+        errors.print("interrupted: this is what is known so far", style="magenta")
+        return 130
+    return result.exit_code
+
+
+def _formats(text: str) -> tuple[str, ...]:
+    found = tuple(one.strip() for one in text.split(",") if one.strip())
+    for one in found:
+        if one not in FORMATS:
+            raise InvalidScenario(f"no such report: {one}", hint=f"known: {', '.join(FORMATS)}")
+    return found
+
+
+def _settings(config: Path | None, paths: tuple[str, ...]) -> Settings:
+    if config is not None:
+        return load_settings(config)
+    for folder in (Path("."), *(Path(path) if Path(path).is_dir() else Path(path).parent for path in paths if path != "-")):
+        if (folder / FILE).is_file():
+            return load_settings(folder / FILE)
+    return Settings()
+
+
+def _machines(options: dict[str, Any]) -> Callable[[Sequence[Obj]], Machines]:
+    file = options["topology"]
+    if file is not None:
+        if options["nodes"] or options["zones"]:
+            raise InvalidScenario("--topology says which machines there are", hint="leave out --nodes and --zones")
+        found = of_file(file)
+        return lambda objects: found
+    nodes, zones = options["nodes"], options["zones"]
+    return lambda objects: of_numbers(nodes, zones, objects)
+
+
+def _command() -> str:
+    return shlex.join(["kchaos", *sys.argv[1:]])
+
+
+def _write(
+    answer: Answer, result: Result, formats: tuple[str, ...], out: Path | None, paths: tuple[str, ...], fail_on: Severity
+) -> tuple[Path | None, list[str]]:
+    from kchaos.reports.html import html
+    from kchaos.reports.junit import junit
+
+    files: dict[str, Callable[[Path], object]] = {}
+    if "html" in formats:
+        files["report.html"] = lambda path: path.write_text(html(result), encoding="utf-8")
+    if "junit" in formats:
+        files["junit.xml"] = lambda path: path.write_bytes(junit(result, fail_on))
+    if "json" in formats:
+        files["result.json"] = lambda path: path.write_bytes(result.to_json())
+    for replay in answer.replays.values():
+        files[f"{replay.name}.scenario.json"] = replay.scenario.save
+        files[f"{replay.name}.run.jsonl"] = replay.run.save
+    folder = out if out is not None else Path(FOLDER) / name_of(paths)
+    return write_all(folder, files, out is not None)
+
+
+__all__ = ["Loaded", "run"]

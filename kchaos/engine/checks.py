@@ -1,0 +1,171 @@
+"""What can be said of the objects without running them, after the boot: selectors that match nothing, pods nobody knows, refusals."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from kchaos.engine.kubernetes import Boot
+from kchaos.models.api.selectors import compile_selector, from_map
+from kchaos.models.api.tree import Obj, get
+from kchaos.models.manifests.custom import harmless
+from kchaos.models.manifests.load import Loaded, Manifest, placeholder
+from kchaos.models.manifests.notes import Note
+
+NOT_MODELLED = {
+    "CronJob": "its Jobs are not started", "HorizontalPodAutoscaler": "nothing scales by itself: spec.replicas counts",
+    "ValidatingWebhookConfiguration": "its webhook is not called", "MutatingWebhookConfiguration": "its webhook is not called",
+    "NetworkPolicy": "all connections are allowed", "Ingress": "requests go to the Services directly",
+    "ValidatingAdmissionPolicy": "it is not evaluated", "APIService": "its API is not served",
+    "Role": "every request is allowed", "ClusterRole": "every request is allowed",
+    "LimitRange": "its defaults and limits are not applied", "RuntimeClass": "its overhead is not added",
+}  # fmt: skip
+"""Kinds that are stored and do nothing here, and what that means."""
+
+
+def checks(loaded: Loaded, booted: Boot, context: Iterable[Obj] = ()) -> list[Note]:
+    """Return remarks on the objects."""
+    by_id = {one.id: one for one in loaded.manifests}
+    out = list(_refused(booted, by_id))
+    templates = [*_templates(one.obj for one in loaded.manifests), *_templates(context)]
+    unknown = [one for one in loaded.custom if not harmless(one.obj["apiVersion"], one.obj["kind"])]
+    out += _selectors(loaded.manifests, templates, bool(unknown), {f"{r.obj['kind']}/{r.obj['metadata'].get('name')}" for r in booted.refused})
+    for one in unknown:
+        name = get(one.obj, "metadata", "name", default="")
+        text = f"{one.obj['kind']} {name}: an operator would turn it into pods that are not in these files, so what becomes of them is not known"
+        out.append(Note("KC311", "unknown", one.file, one.line, text, "run the operator's output: the objects it makes", f"{one.obj['kind']}//{name}"))
+    out += _webhooks(loaded.manifests)
+    return out
+
+
+def _refused(booted: Boot, by_id: dict[str, Manifest]) -> Iterator[Note]:
+    for refusal in booted.refused:
+        obj = refusal.obj
+        meta = obj["metadata"]
+        ident = f"{obj['kind']}/{meta.get('namespace', '')}/{meta.get('name') or meta.get('generateName', '')}"
+        manifest = by_id.get(ident)
+        file, line = (manifest.file, manifest.line) if manifest is not None else ("", 0)
+        hint = ""
+        if manifest is not None:
+            path = _path_in(refusal.message)
+            if path:
+                line = manifest.at(path)
+        if found := placeholder(refusal.message):
+            hint = f"{found} is an unrendered placeholder: render the template first"
+        yield Note("KC309", "error", file, line, f"the API server refuses {obj['kind']} {meta.get('name', '')}: {_short(refusal.message)}", hint, ident)
+
+
+def _short(message: str) -> str:
+    """Return a server's message without the part that repeats which object it is about."""
+    head, sep, rest = message.partition(" is invalid: ")
+    return rest if sep and len(head) < 200 else message
+
+
+def _path_in(message: str) -> str:
+    import re
+
+    found = re.search(r"((?:spec|metadata|data|rules|subjects|roleRef|webhooks)(?:[.\[][^\s:]*)?): (?:Required|Invalid|Unsupported|Forbidden|Duplicate|Not found|Too)", message)
+    return found[1] if found else ""
+
+
+def _templates(objects: Iterable[Obj]) -> list[tuple[str, dict[str, str], str]]:
+    out = []
+    for obj in objects:
+        space = get(obj, "metadata", "namespace", default="")
+        if obj["kind"] == "Pod":
+            out.append((space, get(obj, "metadata", "labels", default={}), f"Pod {get(obj, 'metadata', 'name', default='')}"))
+            continue
+        template = get(obj, "spec", "jobTemplate", "spec", "template") if obj["kind"] == "CronJob" else get(obj, "spec", "template")
+        if isinstance(template, dict):
+            out.append((space, get(template, "metadata", "labels", default={}), f"{obj['kind']} {obj['metadata'].get('name', '')}"))
+    return out
+
+
+def _selectors(
+    manifests: Iterable[Manifest], templates: list[tuple[str, dict[str, str], str]], unknown: bool, refused: set[str]
+) -> Iterator[Note]:
+    manifests = list(manifests)
+    endpoints = {(get(m.obj, "metadata", "namespace", default=""), m.obj["metadata"].get("name")) for m in manifests if m.obj["kind"] == "Endpoints"}
+    for one in manifests:
+        kind, meta = one.obj["kind"], one.obj["metadata"]
+        space = meta.get("namespace", "")
+        if f"{kind}/{meta.get('name')}" in refused:
+            continue
+        if kind == "Service":
+            selector = get(one.obj, "spec", "selector")
+            if not selector or get(one.obj, "spec", "type") == "ExternalName" or (space, meta.get("name")) in endpoints:
+                continue
+            fits = from_map(selector)
+        elif kind == "PodDisruptionBudget":
+            selector = get(one.obj, "spec", "selector")
+            if selector is None or not (selector.get("matchLabels") or selector.get("matchExpressions")):
+                continue
+            fits = compile_selector(selector)
+        else:
+            continue
+        if any(space == where and fits(labels) for where, labels, _ in templates):
+            continue
+        line = one.at("spec.selector")
+        what = f"{kind} {meta.get('name', '')} selects no pod of these files"
+        elsewhere = next((f"{owner} in namespace {where or 'default'}" for where, labels, owner in templates if fits(labels)), "")
+        near = _near(selector, space, templates) if kind == "Service" else ""
+        if elsewhere:
+            hint = f"{elsewhere} has such labels: put both in one namespace"
+        else:
+            hint = near or "check the labels of the pod template"
+        if kind == "PodDisruptionBudget":
+            yield Note("KC310", "warning", one.file, line, f"{what}: it protects nothing", hint, one.id)
+        elif unknown and not near and not elsewhere:
+            yield Note("KC311", "info", one.file, line, f"{what}: an operator may make them", "", one.id)
+        elif near or elsewhere:
+            yield Note("KC310", "error", one.file, line, f"{what}: it never has an endpoint", hint, one.id)
+        else:
+            yield Note("KC310", "warning", one.file, line, f"{what}: unless they come from elsewhere, it never has an endpoint", hint, one.id)
+
+
+def _near(selector: dict[str, str], space: str, templates: list[tuple[str, dict[str, str], str]]) -> str:
+    """Return how a workload's labels nearly match: all but one pair, and that one's key is there."""
+    for where, labels, owner in templates:
+        if where != space:
+            continue
+        off = [key for key, value in selector.items() if labels.get(key) != value]
+        if len(off) == 1 and (len(selector) > 1 or _alike(selector[off[0]], labels.get(off[0], ""))):
+            have = f"{off[0]}: {labels[off[0]]}" if off[0] in labels else f"no label {off[0]}"
+            return f"{owner} has {have}, the selector asks for {off[0]}: {selector[off[0]]}"
+    return ""
+
+
+def _alike(one: str, other: str) -> bool:
+    import difflib
+
+    return bool(one and other) and difflib.SequenceMatcher(None, one, other).ratio() >= 0.75
+
+
+def _webhooks(manifests: Iterable[Manifest]) -> Iterator[Note]:
+    for one in manifests:
+        if one.obj["kind"] not in ("ValidatingWebhookConfiguration", "MutatingWebhookConfiguration"):
+            continue
+        for hook in one.obj.get("webhooks") or ():
+            rules = [r for r in hook.get("rules") or () if _matters(r)]
+            if hook.get("failurePolicy", "Fail") == "Fail" and rules:
+                text = f"{one.obj['kind']} {one.obj['metadata'].get('name', '')}: webhook {hook.get('name', '')} may refuse or change pods and workloads, and fails closed"
+                yield Note("KC311", "unknown", one.file, one.line, text, "kchaos runs as if it allowed everything", one.id)
+                break
+
+
+def _matters(rule: Obj) -> bool:
+    groups, resources = rule.get("apiGroups") or (), rule.get("resources") or ()
+    core = any(g in ("", "*", "apps", "batch") for g in groups)
+    return core and any(r.partition("/")[0] in ("*", "pods", "deployments", "statefulsets", "replicasets", "daemonsets", "jobs") for r in resources)
+
+
+def not_modelled(loaded: Loaded) -> list[str]:
+    """Return in words which kinds of the input do nothing here."""
+    counts: dict[str, int] = {}
+    for one in loaded.manifests:
+        counts[one.obj["kind"]] = counts.get(one.obj["kind"], 0) + 1
+    out = [f"{kind} ({count}): {NOT_MODELLED[kind]}" for kind, count in sorted(counts.items()) if kind in NOT_MODELLED]
+    for one in loaded.custom:
+        if harmless(one.obj["apiVersion"], one.obj["kind"]):
+            counts[f"*{one.obj['kind']}"] = counts.get(f"*{one.obj['kind']}", 0) + 1
+    out += [f"{kind[1:]} ({count}): a custom resource that makes no pods" for kind, count in sorted(counts.items()) if kind.startswith("*")]
+    return out

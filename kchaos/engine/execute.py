@@ -1,0 +1,234 @@
+"""`kchaos run` from texts to result: load, boot, sweep, judge, tell the stories. Files are written by the caller."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+
+from kchaos.check.property import Severity
+from kchaos.check.verdict import Finding, Verdict
+from kchaos.engine.campaign import BudgetOption, Done, Example, campaign, example
+from kchaos.engine.checks import checks, not_modelled
+from kchaos.engine.findings import Shown, of_examples, of_notes, order, verdict_of
+from kchaos.engine.kubernetes import Boot, System, boot
+from kchaos.engine.machines import Machines
+from kchaos.engine.result import Cell, Counts, FaultResult, NoteResult, Result, WorkloadResult
+from kchaos.engine.settings import Settings
+from kchaos.engine.story import story
+from kchaos.engine.sweep import Sweep, choose, sweep
+from kchaos.engine.system import build, inputs_of
+from kchaos.errors import ExitCode, InvalidScenario
+from kchaos.history.record import Run
+from kchaos.models.api.tree import Obj
+from kchaos.models.faults.catalog import catalog
+from kchaos.models.manifests.load import Loaded, Text, load
+from kchaos.models.manifests.notes import Note
+from kchaos.scenario import Scenario
+
+STORIES = 25
+"""Findings that get a story and a replay file; more than a person reads."""
+
+
+class Question(NamedTuple):
+    """What `kchaos run` is asked."""
+
+    texts: Sequence[Text]
+    machines: Callable[[Sequence[Obj]], Machines]
+    settings: Settings = Settings()
+    context: Sequence[Text] = ()
+    faults: str | None = None
+    budget: BudgetOption = BudgetOption()
+    seed: int = 0
+    fail_on: Severity = Severity.ERROR
+    jobs: int = 1
+    kubernetes: str = "1.34"
+    namespace: str = "default"
+    command: str = ""
+
+
+class Listener:
+    """What a progress display hears; this one says nothing."""
+
+    def loaded(self, loaded: Loaded, machines: Machines) -> None:
+        """The input was read."""
+
+    def planned(self, level1: int, total: int) -> None:
+        """The sweep is known."""
+
+    def ran(self, one: Example) -> None:
+        """One example ran."""
+
+
+class Replay(NamedTuple):
+    """The scenario that shows a finding, and its run."""
+
+    name: str
+    scenario: Scenario
+    run: Run
+
+
+class Answer(NamedTuple):
+    """The result and the replays of its findings, by finding fingerprint."""
+
+    result: Result
+    replays: dict[str, Replay]
+
+
+def execute(question: Question, listener: Listener | None = None) -> Answer:
+    """Answer a question. Raises InvalidScenario if nothing can be run; then its ``notes`` say why."""
+    listener = listener or Listener()
+    loaded = load(question.texts, question.namespace, question.kubernetes)
+    context = load(question.context, question.namespace, question.kubernetes)
+    objects = [one.obj for one in loaded.manifests]
+    if not objects and not loaded.custom:
+        raise NothingToRun(loaded.notes, [text.name for text in question.texts])
+    machines = question.machines(objects)
+    beside = [*machines.objects, *(one.obj for one in context.manifests)]
+    names = {one.id for one in loaded.manifests}
+    inputs = inputs_of(objects, [one for one in beside if _id(one) not in names], question.settings, question.kubernetes)
+    topology: dict[str, Any] = msgspec.to_builtins(machines.topology)
+    system = build(topology, inputs)
+    listener.loaded(loaded, machines)
+    booted = boot(system, question.seed)
+    kinds = catalog()
+    plan = sweep(system, booted, choose(question.faults, kinds), question.seed)
+    budget = question.budget
+    listener.planned(len(plan.level1), budget.count or len(plan.level1))
+    done = campaign(system, booted, plan, seed=question.seed, budget=budget, jobs=question.jobs, progress=listener.ran)
+    notes = [*loaded.notes, *context.notes, *checks(loaded, booted, [one.obj for one in context.manifests])]
+    return _conclude(question, loaded, machines, system, booted, plan, done, notes, topology, inputs)
+
+
+def _id(obj: Obj) -> str:
+    return f"{obj['kind']}/{obj['metadata'].get('namespace', '')}/{obj['metadata'].get('name', '')}"
+
+
+class NothingToRun(InvalidScenario):
+    """No object could be read; ``notes`` say why."""
+
+    def __init__(self, notes: Sequence[Note], names: Sequence[str]) -> None:
+        self.notes = tuple(notes)
+        where = names[0] if len(names) == 1 else f"{len(names)} files"
+        super().__init__(f"nothing to run: no Kubernetes object in {where}", hint="give YAML or JSON manifests, a chart or a kustomization")
+
+
+def _conclude(
+    question: Question, loaded: Loaded, machines: Machines, system: System, booted: Boot, plan: Sweep, done: Done, notes: list[Note],
+    topology: dict[str, Any], inputs: dict[str, Any],
+) -> Answer:  # fmt: skip
+    manifests = {one.id: one for one in loaded.manifests}
+    accepts = question.settings.accept
+    shown = order([*of_examples(done, manifests, accepts), *of_notes(notes, accepts)])
+    reasons: list[str] = []
+    unknown = False
+    for note in notes:
+        if note.level == "unknown":
+            unknown = True
+            reasons.append(note.message)
+    if not booted.at_rest:
+        unknown = True
+        reasons.append("the cluster did not come to rest within 15 minutes after the objects were applied")
+    if not done.complete:
+        reasons.append(f"level 1 of the sweep is unfinished: {done.level1[0]} of {done.level1[1]} examples ran")
+    if not booted.workloads and not unknown:
+        reasons.append("no pod comes of these objects: there is nothing that faults could do")
+        unknown = True
+    verdict = verdict_of(shown, done.complete, unknown, question.fail_on)
+    told, replays = _stories(system, booted, shown, question, topology, inputs)
+    code = ExitCode.VIOLATION if verdict is Verdict.FAIL else ExitCode.UNKNOWN if verdict is Verdict.UNKNOWN else ExitCode.PASS
+    result = Result(
+        verdict=verdict.value, exit_code=int(code), reasons=tuple(dict.fromkeys(reasons)), seed=question.seed, digest=done.digest(),
+        kubernetes=question.kubernetes, topology=machines.words,
+        examples=Counts(
+            run=len(done.examples), level1_done=done.level1[0], level1=done.level1[1], pairs_done=done.pairs[0], pairs=done.pairs[1],
+            interrupted=done.interrupted,
+        ),
+        objects=len(loaded.manifests) + len(loaded.custom), workloads=_workloads(booted, done, manifests), findings=tuple(told),
+        faults=_faults(done), notes=tuple(NoteResult(rule=n.rule, level=n.level, file=n.file, line=n.line, message=n.message, hint=n.hint) for n in notes),
+        not_modelled=tuple(not_modelled(loaded)), assumptions=_assumptions(system, booted, question.settings), command=question.command,
+        inputs={text.name: hashlib.sha256(text.data).hexdigest() for text in question.texts},
+    )  # fmt: skip
+    return Answer(result, replays)
+
+
+def _stories(
+    system: System, booted: Boot, shown: Sequence[Shown], question: Question, topology: dict[str, Any], inputs: dict[str, Any]
+) -> tuple[list[Finding], dict[str, Replay]]:
+    """Run the example behind each finding again, tell its story, keep its replay."""
+    told: list[Finding] = []
+    replays: dict[str, Replay] = {}
+    runs: dict[int, Run] = {}
+    for one in shown:
+        finding = one.finding
+        if one.example is not None and len(replays) < STORIES:
+            index = one.example.index
+            if index not in runs:
+                runs[index] = example(system, booted, index, one.example.steps, question.seed)[1].run
+            name = f"{finding.id}-{finding.fingerprint[:8]}"
+            scenario = Scenario(
+                name=f"{finding.id} {finding.property}: {finding.summary}"[:200], seed=question.seed, steps=one.example.steps,
+                topology=topology, inputs=inputs,
+            )  # fmt: skip
+            replays[finding.fingerprint] = Replay(name, scenario, runs[index])
+            finding = msgspec.structs.replace(finding, story=tuple(story(runs[index], finding.object)), replay=f"{name}.scenario.json")
+        told.append(finding)
+    return told, replays
+
+
+def _workloads(booted: Boot, done: Done, manifests: dict[str, Any]) -> tuple[WorkloadResult, ...]:
+    cells: dict[str, dict[str, Cell]] = {workload: {} for workload in booted.workloads}
+    for one in done.examples:
+        if len(one.steps) != 1:
+            continue
+        fault = one.steps[0].do
+        bit = any(line["status"] == "bit" for line in one.report)
+        severities = {v.object: v.severity for _, v in reversed(one.violations)}
+        lost_by: dict[str, float] = {}
+        for service, lost in one.figures.lost.items():
+            for workload in booted.backing.get(service, ()):
+                lost_by[workload] = max(lost_by.get(workload, 0.0), lost)
+        for workload, row in cells.items():
+            target = one.steps[0].args.get("target")
+            if "/" in str(target) and target != workload and workload not in one.figures.outage_s:
+                continue
+            before = row.get(fault, Cell())
+            severity = severities.get(workload)
+            worse = severity is not None and (not before.severity or severity.rank < Severity(before.severity).rank)
+            row[fault] = Cell(
+                outage_s=max(before.outage_s, one.figures.outage_s.get(workload, 0.0)), examples=before.examples + bit,
+                lost_requests=max(before.lost_requests, lost_by.get(workload, 0.0)),
+                severity=severity.value if worse and severity is not None else before.severity,
+                unbounded=before.unbounded or any(v.object == workload and bool(v.figures.get("unbounded")) for _, v in one.violations),
+            )  # fmt: skip
+    out = []
+    for workload in sorted(cells):
+        manifest = manifests.get(workload)
+        out.append(WorkloadResult(
+            workload=workload, replicas=booted.workloads[workload].replicas, file=manifest.file if manifest else "",
+            line=manifest.line if manifest else 0, faults=cells[workload],
+        ))  # fmt: skip
+    return tuple(out)
+
+
+def _faults(done: Done) -> tuple[FaultResult, ...]:
+    counts: dict[str, list[int]] = {}
+    for one in done.examples:
+        for line in one.report:
+            row = counts.setdefault(line["name"], [0, 0, 0])
+            row[0] += 1
+            row[1] += line["status"] == "bit"
+            row[2] += line["status"] == "inert"
+    kinds = catalog()
+    return tuple(
+        FaultResult(name=kind.name, summary=kind.summary, exercised=row[0], bit=row[1], inert=row[2])
+        for kind in kinds
+        if (row := counts.get(kind.name)) is not None
+    )
+
+
+def _assumptions(system: System, booted: Boot, settings: Settings) -> dict[str, Any]:
+    base = msgspec.to_builtins(system.assumptions.default)
+    return {"defaults": base, "workloads": settings.workloads, "storage_class": "standard: a zonal disk, made where its first pod goes"}

@@ -1,0 +1,37 @@
+"""Where results go: a folder that can be written, or a temporary one; a full disk or read-only folder loses no verdict."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+FOLDER = ".kchaos"
+
+
+def name_of(paths: tuple[str, ...]) -> str:
+    """Return a folder name for the first input path."""
+    first = Path(paths[0]).resolve().name if paths and paths[0] != "-" else "stdin"
+    stem = first.rsplit(".", 1)[0] if first.lower().endswith((".yaml", ".yml", ".json")) else first
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-.") or "run"
+
+
+def write_all(folder: Path, files: Mapping[str, Callable[[Path], object]], chosen: bool) -> tuple[Path | None, list[str]]:
+    """Write files into a folder; if it can't be written and was not ``chosen`` by the user, into a temporary one.
+
+    Return where they are (None: nowhere) and what went wrong, in words.
+    """
+    problems: list[str] = []
+    candidates: list[Callable[[], Path]] = [lambda: folder, lambda: Path(tempfile.mkdtemp(prefix="kchaos-"))]
+    for index, candidate in enumerate(candidates):
+        try:
+            where = candidate()
+            where.mkdir(parents=True, exist_ok=True)
+            for name, write in files.items():
+                write(where / name)
+            return where, problems
+        except OSError as error:
+            place = str(folder) if index == 0 else "a temporary folder"
+            problems.append(f"can't write to {place}: {error.strerror or error}")
+    return None, problems

@@ -1,0 +1,101 @@
+"""The result of a campaign: one JSON document with a version. Everything that is printed or reported is read from here."""
+
+from __future__ import annotations
+
+import platform
+from typing import Any
+
+import msgspec
+
+from kchaos import __version__
+from kchaos.check.verdict import Finding
+
+SCHEMA_VERSION = 1
+
+
+class Counts(msgspec.Struct, frozen=True, kw_only=True):
+    """How much of the sweep ran: done and all of level 1, of the pairs."""
+
+    run: int
+    level1_done: int
+    level1: int
+    pairs_done: int
+    pairs: int
+    interrupted: bool = False
+
+    def words(self) -> str:
+        """Return ``level 1 212/212, pairs 40/3800``."""
+        return f"level 1 {self.level1_done}/{self.level1}, pairs {self.pairs_done}/{self.pairs}"
+
+
+class Cell(msgspec.Struct, frozen=True, kw_only=True):
+    """One workload under one kind of fault: the worst single fault of that kind."""
+
+    outage_s: float = 0.0
+    lost_requests: float = 0.0
+    examples: int = 0
+    severity: str = ""
+    unbounded: bool = False
+
+
+class WorkloadResult(msgspec.Struct, frozen=True, kw_only=True):
+    """One workload: how many pods, where it is declared, and what each kind of fault did to it."""
+
+    workload: str
+    replicas: int
+    file: str = ""
+    line: int = 0
+    faults: dict[str, Cell] = {}
+
+
+class FaultResult(msgspec.Struct, frozen=True, kw_only=True):
+    """One kind of fault: how often exercised, how often it bit, how often it was inert."""
+
+    name: str
+    summary: str
+    exercised: int
+    bit: int
+    inert: int
+
+
+class NoteResult(msgspec.Struct, frozen=True, kw_only=True):
+    """One remark on the input."""
+
+    rule: str
+    level: str
+    file: str
+    line: int
+    message: str
+    hint: str = ""
+
+
+class Result(msgspec.Struct, frozen=True, kw_only=True):
+    """The whole document (``kchaos run --json``)."""
+
+    schema_version: int = SCHEMA_VERSION
+    kchaos: str = __version__
+    verdict: str
+    exit_code: int
+    reasons: tuple[str, ...] = ()
+    """Why the verdict is not pass, in words."""
+    seed: int
+    digest: str
+    kubernetes: str
+    topology: str
+    examples: Counts
+    objects: int
+    workloads: tuple[WorkloadResult, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    faults: tuple[FaultResult, ...] = ()
+    notes: tuple[NoteResult, ...] = ()
+    not_modelled: tuple[str, ...] = ()
+    assumptions: dict[str, Any] = {}
+    command: str = ""
+    inputs: dict[str, str] = {}
+    """File -> SHA-256 of its bytes."""
+    python: str = platform.python_version()
+    duration_s: float = 0.0
+
+    def to_json(self) -> bytes:
+        """Return the document as indented JSON."""
+        return msgspec.json.format(msgspec.json.encode(self), indent=2) + b"\n"

@@ -1,0 +1,87 @@
+"""The inputs of a scenario as JSON, and the system they make: a replay builds exactly what the first run built."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from kchaos.canonical import digest, encode
+from kchaos.engine.kubernetes import System
+from kchaos.engine.settings import Settings
+from kchaos.errors import InvalidScenario
+from kchaos.models.api.tree import Obj, get
+from kchaos.models.api.versions import constants
+from kchaos.models.cluster import AssumptionTable
+from kchaos.models.node.assumptions import Assumptions
+from kchaos.models.topology import Topology
+from kchaos.scenario import Scenario
+
+DEFAULT_CLASS_MARK = "storageclass.kubernetes.io/is-default-class"
+DEFAULT_CLASS: Obj = {
+    "apiVersion": "storage.k8s.io/v1", "kind": "StorageClass",
+    "metadata": {"name": "standard", "annotations": {DEFAULT_CLASS_MARK: "true"}},
+    "provisioner": "zonal-disk.kchaos.io", "reclaimPolicy": "Delete", "volumeBindingMode": "WaitForFirstConsumer",
+}  # fmt: skip
+"""The class of claims that name none: a zonal disk, made where its first pod goes. Stated among the assumptions."""
+
+
+def inputs_of(objects: Sequence[Obj], context: Sequence[Obj], settings: Settings, kubernetes: str) -> dict[str, Any]:
+    """Return the inputs of a scenario."""
+    everything = [*objects, *context]
+    marked = any(
+        one["kind"] == "StorageClass" and get(one, "metadata", "annotations", default={}).get(DEFAULT_CLASS_MARK) == "true" for one in everything
+    )
+    return {
+        "kubernetes": kubernetes,
+        "objects": list(objects),
+        "context": [*context, *([] if marked else [DEFAULT_CLASS])],
+        "assumptions": {"defaults": settings.defaults, "workloads": settings.workloads},
+    }
+
+
+def build(topology: Mapping[str, Any], inputs: Mapping[str, Any]) -> System:
+    """Return the system of a scenario's topology and inputs. Raises InvalidScenario."""
+    plain: dict[str, Any] = msgspec.json.decode(encode(dict(inputs)))
+    try:
+        machines = msgspec.convert(msgspec.json.decode(encode(dict(topology))), Topology)
+        raw = plain["assumptions"]
+        settings = Settings(defaults=raw["defaults"], workloads=raw["workloads"])
+        base = settings.default()
+        table = {key: msgspec.structs.replace(base, **own) for key, own in raw["workloads"].items()}
+        for one in [base, *table.values()]:
+            msgspec.convert(msgspec.to_builtins(one), Assumptions)
+        objects, context = plain["objects"], plain["context"]
+    except (KeyError, TypeError, msgspec.ValidationError) as error:
+        raise InvalidScenario(f"the scenario's inputs can't be used: {error}", hint="run `kchaos run` again to write it anew") from error
+    expected = {**settings.expectations(), "rates": _rates(objects, table, base)}
+    stamp = digest([plain, msgspec.to_builtins(machines)])
+    return System(objects, machines, constants(plain["kubernetes"]), AssumptionTable(table, base), expected, context, stamp)
+
+
+def _rates(objects: Sequence[Obj], table: Mapping[str, Assumptions], base: Assumptions) -> dict[str, float]:
+    """Return requests per second by Service: what is said of the Service's own name, else of a workload that it selects."""
+    out: dict[str, float] = {}
+    for one in objects:
+        if one["kind"] != "Service":
+            continue
+        meta = one["metadata"]
+        space = meta.get("namespace", "default")
+        key = f"{space}/{meta.get('name', '')}"
+        selector = get(one, "spec", "selector", default={})
+        rate = base.requests_per_s
+        for other in objects:
+            labels = get(other, "spec", "template", "metadata", "labels", default=None)
+            own = f"{space}/{other['metadata'].get('name', '')}"
+            if labels and own in table and other["metadata"].get("namespace", "default") == space and selector.items() <= labels.items():
+                rate = table[own].requests_per_s
+        out[key] = table[key].requests_per_s if key in table else rate
+    return out
+
+
+def of_scenario(scenario: Scenario) -> System:
+    """Return the system that a saved scenario describes."""
+    if scenario.system != "kubernetes":
+        raise InvalidScenario(f"a scenario for {scenario.system!r}, which this kchaos does not know", hint="this kchaos runs system: kubernetes")
+    return build(scenario.topology, scenario.inputs)

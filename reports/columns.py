@@ -1,0 +1,74 @@
+"""How faults are put together into the few columns that a person reads."""
+
+from __future__ import annotations
+
+from kchaos.engine.result import Cell, Result, WorkloadResult
+
+COLUMNS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("node lost", ("node-power-loss", "node-pause", "network-partition", "out-of-service")),
+    ("zone lost", ("zone-power-loss",)),
+    ("drain", ("drain",)),
+    ("rollout", ("rollout", "rollback", "slow-start", "image-pull-failure")),
+    ("scaling", ("scale-up", "scale-down")),
+    ("crash", ("pod-kill", "container-kill", "oom-kill", "probe-flap")),
+)
+_RANK = {"error": 0, "warning": 1, "info": 2, "": 3}
+
+
+def worst(workload: WorkloadResult, faults: tuple[str, ...]) -> Cell | None:
+    """Return the worst of some faults' cells; None if none of them was exercised on the workload."""
+    cells = [workload.faults[name] for name in faults if name in workload.faults and workload.faults[name].examples]
+    if not cells:
+        return None
+    return min(cells, key=lambda c: (_RANK[c.severity], -c.outage_s, -c.lost_requests))
+
+
+def text(cell: Cell | None) -> str:
+    """Return a cell in words: ``ok``, ``353 s``, ``5 s, 50 lost``, ``-`` if not exercised."""
+    if cell is None:
+        return "-"
+    parts = []
+    if cell.outage_s >= 0.05:
+        parts.append(f"{seconds(cell.outage_s)}{'+' if cell.unbounded else ''}")
+    if cell.lost_requests >= 0.5:
+        parts.append(f"{count(cell.lost_requests)} lost")
+    return ", ".join(parts) or "ok"
+
+
+def count(value: float) -> str:
+    """Return ``650`` or ``3.5k``."""
+    return f"{value:.0f}" if value < 1000 else f"{value / 1000:.1f}k"
+
+
+def seconds(value: float) -> str:
+    """Return ``5 s`` or ``1.2 s`` or ``12 min``."""
+    if value >= 600:
+        return f"{value / 60:.0f} min"
+    return f"{value:.0f} s" if value >= 2 else f"{value:.1f} s"
+
+
+def ranked(result: Result) -> list[WorkloadResult]:
+    """Return the workloads, those with the most trouble first."""
+
+    def key(one: WorkloadResult) -> tuple[int, float, str]:
+        cells = [cell for cell in one.faults.values()]
+        return (min((_RANK[c.severity] for c in cells), default=3), -max((c.outage_s for c in cells), default=0.0), one.workload)
+
+    return sorted(result.workloads, key=key)
+
+
+HEADLINES = {"pass": "PASS", "fail": "FAIL", "unknown": "UNKNOWN"}
+
+
+def headline(result: Result) -> str:
+    """Return the verdict in one sentence."""
+    open_ = [f for f in result.findings if not f.accepted]
+    counts = {level: sum(1 for f in open_ if f.severity.value == level) for level in ("error", "warning")}
+    found = " and ".join(f"{n} {level}{'s' if n > 1 else ''}" for level, n in counts.items() if n) or "no finding"
+    if result.verdict == "pass":
+        return f"PASS: {found} in {result.examples.run} examples ({result.examples.words()})"
+    if result.verdict == "fail":
+        return f"FAIL: {found} in {result.examples.run} examples ({result.examples.words()})"
+    why = f": {result.reasons[0]}" if result.reasons else ""
+    more = f" (and {len(result.reasons) - 1} more reasons)" if len(result.reasons) > 1 else ""
+    return f"UNKNOWN{why}{more}; {found} in {result.examples.run} examples ({result.examples.words()})"

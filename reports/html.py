@@ -1,0 +1,23 @@
+"""The result as one HTML file: offline, no scripts needed, readable in the dark and in print. Names from manifests are escaped."""
+
+from __future__ import annotations
+
+from importlib import resources
+
+from jinja2 import Environment, StrictUndefined
+
+from kchaos.engine.result import Result
+from kchaos.reports.columns import headline, ranked, seconds, text
+
+
+def html(result: Result) -> str:
+    """Return the page."""
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    template = environment.from_string(resources.files(__package__).joinpath("report.html.j2").read_text(encoding="utf-8"))
+    columns = [fault.name for fault in result.faults]
+    open_ = [f for f in result.findings if not f.accepted]
+    return template.render(
+        r=result, headline=headline(result), rows=ranked(result), columns=columns, text=text, seconds=seconds,
+        loud=[f for f in open_ if f.severity.value != "info"], quiet=[f for f in open_ if f.severity.value == "info"],
+        accepted=[f for f in result.findings if f.accepted],
+    )  # fmt: skip

@@ -1,0 +1,140 @@
+"""The result in a terminal: verdict, what stands out, the table, the first failure as a story, where everything is."""
+
+from __future__ import annotations
+
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from kchaos.check.verdict import Finding
+from kchaos.engine.result import Result
+from kchaos.reports.columns import COLUMNS, headline, ranked, text, worst
+
+STYLE = {"error": "bold red", "warning": "yellow", "info": "cyan", "": "green", "pass": "bold green", "fail": "bold red", "unknown": "bold magenta"}
+SHORT = {"Deployment": "deploy", "StatefulSet": "sts", "DaemonSet": "ds", "ReplicaSet": "rs", "ReplicationController": "rc"}
+"""kubectl's short names."""
+ROWS = 25
+LISTED = 12
+
+
+def show(result: Result, console: Console, folder: str = "", quiet: bool = False) -> None:
+    """Print the result."""
+    console.print(Text(headline(result), style=STYLE[result.verdict]), soft_wrap=True)
+    if quiet:
+        return
+    for reason in result.reasons[:5] if result.verdict != "pass" else ():
+        console.print(Text(f"  {reason}", style="magenta"), soft_wrap=True)
+    _notes(result, console)
+    console.print(f"on {result.topology}; Kubernetes {result.kubernetes}, seed {result.seed}", style="dim", highlight=False, soft_wrap=True)
+    _table(result, console)
+    _findings(result, console)
+    _story(result, console)
+    _rest(result, console)
+    if folder:
+        console.print(f"\nReport: {escape(folder)}", highlight=False, soft_wrap=True)
+
+
+def _notes(result: Result, console: Console) -> None:
+    shown = [n for n in result.notes if n.level == "info"]
+    for note in shown[:8]:
+        where = f"{note.file}:{note.line}" if note.line else note.file
+        console.print(Text(f"  note: {where}: {note.message}", style="dim"), soft_wrap=True)
+    if len(shown) > 8:
+        console.print(Text(f"  … {len(shown) - 8} more notes (--json lists them)", style="dim"))
+
+
+def _table(result: Result, console: Console) -> None:
+    if not result.workloads:
+        return
+    columns = [(name, faults) for name, faults in COLUMNS if any(worst(w, faults) is not None for w in result.workloads)]
+    if not columns:
+        return
+    console.print("\nseconds in which nobody answered, and requests lost: the worst single fault of each sort", style="dim", soft_wrap=True)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
+    table.add_column("workload", overflow="fold", min_width=12)
+    table.add_column("pods", justify="right")
+    for name, _ in columns:
+        table.add_column(name, justify="right", min_width=max(4, len(name) // 2))
+    rows = ranked(result)
+    spaces = dict.fromkeys(one.workload.split("/")[1] for one in rows)
+    for one in rows[:ROWS]:
+        cells = [worst(one, faults) for _, faults in columns]
+        kind, _, rest = one.workload.partition("/")
+        name = rest.partition("/")[2] if len(spaces) == 1 else rest
+        table.add_row(
+            Text(f"{SHORT.get(kind, kind.lower())}/{name}"), str(one.replicas),
+            *(Text(text(cell), style=STYLE[cell.severity] if cell is not None else "dim") for cell in cells),
+        )  # fmt: skip
+    console.print(table)
+    if len(rows) > ROWS:
+        console.print(f"  … and {len(rows) - ROWS} more workloads with no more trouble than these", style="dim")
+    if any(cell.unbounded for one in rows for cell in one.faults.values()):
+        console.print("  + lasts until somebody repairs the fault", style="dim")
+
+
+def line(finding: Finding) -> Text:
+    """Return a finding as one styled paragraph."""
+    out = Text()
+    out.append(f"{finding.severity.value:7} ", style=STYLE[finding.severity.value])
+    out.append(f"{finding.id} ")
+    where = f"{finding.file}:{finding.line}" if finding.file else ""
+    if finding.object:
+        kind, _, rest = finding.object.partition("/")
+        out.append(f"{kind} {rest.strip('/')}: ", style="bold")
+    out.append(finding.summary)
+    if where:
+        out.append(f"  [{where}]", style="dim")
+    if finding.advice:
+        out.append(f"\n        → {finding.advice}", style="dim")
+    if finding.accepted:
+        out.append(f"\n        accepted: {finding.accepted}", style="green")
+    return out
+
+
+def _findings(result: Result, console: Console) -> None:
+    rows = [f for f in result.findings if f.severity.value != "info" or f.accepted]
+    infos = [f for f in result.findings if f.severity.value == "info" and not f.accepted and not f.figures.get("unknown")]
+    if rows:
+        console.print(f"\n{len(rows)} finding{'s' if len(rows) > 1 else ''}:", style="bold")
+    for finding in rows[:LISTED]:
+        console.print(line(finding), soft_wrap=True)
+    if len(rows) > LISTED:
+        console.print(f"  … {len(rows) - LISTED} more: see the report, or --json", style="dim")
+    for finding in infos[:3]:
+        console.print(line(finding), soft_wrap=True)
+    if len(infos) > 3:
+        console.print(f"  … {len(infos) - 3} more remarks of level info", style="dim")
+
+
+def _story(result: Result, console: Console) -> None:
+    first = next((f for f in result.findings if f.story and not f.accepted and f.severity.value != "info"), None)
+    if first is None:
+        return
+    console.print(f"\nHow it came to {first.id}:", style="bold")
+    for sentence in first.story:
+        console.print(Text(f"  {sentence}"), soft_wrap=True)
+
+
+def _rest(result: Result, console: Console) -> None:
+    inert = [f"{fault.name} ({fault.inert})" for fault in result.faults if fault.inert]
+    if inert:
+        console.print(f"\nWithout effect, so nothing is claimed of them: {', '.join(inert)}", style="dim", highlight=False, soft_wrap=True)
+    if result.not_modelled:
+        console.print("\nNot modelled, and so without influence here:", style="dim")
+        for one in result.not_modelled[:8]:
+            console.print(Text(f"  {one}", style="dim"), soft_wrap=True)
+        if len(result.not_modelled) > 8:
+            console.print(f"  … {len(result.not_modelled) - 8} more", style="dim")
+    defaults = result.assumptions.get("defaults", {})
+    if defaults:
+        console.print(
+            Text(
+                f"\nAssumed where YAML does not tell (kchaos.yaml changes it): containers answer {defaults.get('start_s', 0):g} s after they start,"
+                f" stop answering {defaults.get('accepts_after_sigterm_s', 0):g} s after SIGTERM; {defaults.get('requests_per_s', 0):g} requests/s"
+                " to each Service; a StatefulSet of three or more needs more than half of its members.",
+                style="dim",
+            ),
+            soft_wrap=True,
+        )
