@@ -19,8 +19,6 @@ ATTACH_S = 2.0
 """How long a cloud takes to attach a disk."""
 DETACH_S = 2.0
 """How long a cloud takes to detach a disk."""
-UNMOUNT_S = 1.0
-"""How long a healthy node takes to unmount after a pod was removed without its leave."""
 
 
 def uses_volumes(pod: Obj) -> bool:
@@ -34,11 +32,8 @@ def uses_volumes(pod: Obj) -> bool:
 
 def lets_go_s(node: Obj | None, since_s: float, now_s: float, force_s: float) -> float:
     """Return in how many seconds a disk may be detached from ``node``; unused since ``since_s``."""
-    if node is not None:
-        if any(taint["key"] == OUT_OF_SERVICE for taint in node["spec"].get("taints") or ()):
-            return 0.0
-        if is_true(node, "Ready"):
-            return 0.0
+    if node is not None and (is_true(node, "Ready") or any(t["key"] == OUT_OF_SERVICE for t in node["spec"].get("taints") or ())):
+        return 0.0
     return max(0.0, since_s + force_s - now_s)
 
 
@@ -62,9 +57,9 @@ class AttachDetachController(Controller):
         self._queue = ctx.queue(self.name, self._sync, workers=100)
 
     def start(self) -> None:
-        """Watch pods, volumes, attachments, and nodes that fall ill."""
+        """Watch pods, claims, attachments, and nodes that fall ill."""
         self._pods.add_handler(self._pod_changed)
-        self._volumes.add_handler(self._volume_changed)
+        self._claims.add_handler(self._claim_changed)
         self._attachments.add_handler(self._attachment_changed)
         self._nodes.add_handler(self._node_changed)
         self._queue.start()
@@ -81,11 +76,9 @@ class AttachDetachController(Controller):
             if claim is not None and claim["spec"].get("volumeName"):
                 self._queue.add(claim["spec"]["volumeName"])
 
-    def _volume_changed(self, old: Obj | None, new: Obj | None) -> None:
-        if new is None or get(new, "status", "phase") != "Bound" or not needs_attachment(new):
-            return
-        if old is None or get(old, "status", "phase") != "Bound":
-            self._queue.add(name(new))
+    def _claim_changed(self, old: Obj | None, new: Obj | None) -> None:
+        if new is not None and get(new, "status", "phase") == "Bound" and (old is None or get(old, "status", "phase") != "Bound"):
+            self._queue.add(new["spec"]["volumeName"])
 
     def _attachment_changed(self, old: Obj | None, new: Obj | None) -> None:
         one = new if new is not None else old
@@ -210,7 +203,8 @@ class Attacher(Controller):
                 await self.rt.sleep(DETACH_S)
                 one = self._attachments.get(key)
                 if one is not None:
-                    await self.api.update("volumeattachments", put(one, [f for f in finalizers if f != finalizer], "metadata", "finalizers"))
+                    left = [other for other in one["metadata"].get("finalizers") or () if other != finalizer]
+                    await self.api.update("volumeattachments", put(one, left, "metadata", "finalizers"))
         elif finalizer not in finalizers:
             await self.api.update("volumeattachments", put(one, [*finalizers, finalizer], "metadata", "finalizers"))
         elif not get(one, "status", "attached"):

@@ -17,6 +17,7 @@ from kchaos.models.api.versions import Constants
 from kchaos.models.apiserver.store import key_of
 from kchaos.models.client.client import Client
 from kchaos.models.client.informer import Informer
+from kchaos.models.controllers.volumes import attachment_name, claims_of, needs_attachment
 from kchaos.models.node.assumptions import Assumptions
 from kchaos.models.node.machine import PodMachine
 from kchaos.models.node.runtime import ContainerRuntime, Mark
