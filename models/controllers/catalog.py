@@ -7,6 +7,7 @@ from kchaos.models.controllers.base import Controller
 from kchaos.models.controllers.deployment import DeploymentController
 from kchaos.models.controllers.disruption import DisruptionController
 from kchaos.models.controllers.endpointslice import EndpointSliceController
+from kchaos.models.controllers.garbagecollector import GarbageCollector
 from kchaos.models.controllers.nodelifecycle import NodeLifecycleController
 from kchaos.models.controllers.podgc import PodGarbageCollector
 from kchaos.models.controllers.provisioner import Provisioner
@@ -33,4 +34,5 @@ CONTROLLERS: tuple[type[Controller], ...] = (
     EphemeralVolumes,
     AttachDetachController,
     Attacher,
+    GarbageCollector,
 )
