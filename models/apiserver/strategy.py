@@ -95,6 +95,10 @@ def prepare_update(resource: Resource, new: Obj, old: Obj, subresource: str) -> 
                 kept[key] = meta[key]
         out = {**old, "metadata": kept, "status": new.get("status", {})}
         return out
+    if resource.plural == "namespaces":  # only the subresource finalize may change spec.finalizers (namespace/strategy.go)
+        if subresource == "finalize":
+            return put(old, get(new, "spec", "finalizers", default=[]), "spec", "finalizers")
+        new = {**new, "spec": old.get("spec", {})}
     out = {**new, "metadata": meta}
     if resource.has_status:
         if "status" in old:

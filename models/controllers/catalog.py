@@ -8,11 +8,14 @@ from kchaos.models.controllers.deployment import DeploymentController
 from kchaos.models.controllers.disruption import DisruptionController
 from kchaos.models.controllers.endpointslice import EndpointSliceController
 from kchaos.models.controllers.garbagecollector import GarbageCollector
+from kchaos.models.controllers.namespace import NamespaceController
 from kchaos.models.controllers.nodelifecycle import NodeLifecycleController
 from kchaos.models.controllers.podgc import PodGarbageCollector
 from kchaos.models.controllers.provisioner import Provisioner
 from kchaos.models.controllers.pvbinder import PersistentVolumeBinder
 from kchaos.models.controllers.replicaset import ReplicaSetController, ReplicationControllerController
+from kchaos.models.controllers.resourcequota import ResourceQuotaController
+from kchaos.models.controllers.serviceaccount import RootCaPublisher, ServiceAccountController
 from kchaos.models.controllers.statefulset import StatefulSetController
 from kchaos.models.controllers.tainteviction import TaintEvictionController
 from kchaos.models.controllers.volumeprotection import ClaimProtection, EphemeralVolumes, VolumeProtection
@@ -35,4 +38,8 @@ CONTROLLERS: tuple[type[Controller], ...] = (
     AttachDetachController,
     Attacher,
     GarbageCollector,
+    NamespaceController,
+    ServiceAccountController,
+    RootCaPublisher,
+    ResourceQuotaController,
 )
