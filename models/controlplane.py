@@ -6,7 +6,7 @@ process that dies is started again by its host's kubelet after ``RESTART_S``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from kchaos.errors import HarnessError
 from kchaos.models.api.request import USER, Identity, Request
@@ -17,6 +17,7 @@ from kchaos.models.apiserver.server import ApiServer
 from kchaos.models.apiserver.store import Store
 from kchaos.models.client.client import Client, Session
 from kchaos.models.controllers.base import EventSink
+from kchaos.models.controllers.base import Controller
 from kchaos.models.controllers.catalog import CONTROLLERS
 from kchaos.models.controllers.manager import ControllerManager
 from kchaos.models.scheduler.shell import Scheduler
@@ -46,6 +47,7 @@ class ControlPlane:
         constants: Constants | None = None,
         security: Security | None = None,
         events: EventSink = _no_events,
+        controllers: Sequence[type[Controller]] = CONTROLLERS,
     ) -> None:
         self.world = world
         self.store = store if store is not None else Store()
@@ -53,6 +55,7 @@ class ControlPlane:
         self._security = security or Security()
         self._events = events
         self._elect = elect
+        self._controllers = controllers
         self.hosts = tuple(f"master-{i}" for i in range(masters))
         self.servers = tuple(f"{host}/{APISERVER}" for host in self.hosts)
         self.apis: dict[str, ApiServer] = {}
@@ -85,7 +88,7 @@ class ControlPlane:
         rt = self.world.start(host, MANAGER)
         index = self.hosts.index(host)
         manager = ControllerManager(
-            rt, self.servers, index, self.constants, CONTROLLERS, self._events, self._elect, lambda: self.exited(host, MANAGER)
+            rt, self.servers, index, self.constants, self._controllers, self._events, self._elect, lambda: self.exited(host, MANAGER)
         )
         self.managers[host] = manager
         self.world.loop.soon(manager.start, (), self.world.processes[rt.address].owner)

@@ -60,6 +60,11 @@ class _Base(BaseMonitor):
         found: dict[str, Any] = table.get(f"{space}/{owner}", {})
         return found
 
+    def was_up(self, workload: str) -> bool:
+        """Tell whether any pod of a workload was ready before chaos: of one that never came up, only that is reported."""
+        before: dict[str, int] | None = self.context.facts.get("ready_before")
+        return before is None or before.get(workload, 0) > 0
+
     def replicas(self, workload: str) -> int:
         """Return how many pods a workload asks for, as of now."""
         kind, space, owner = workload.split("/")
@@ -240,7 +245,8 @@ class _LostRequests(_Base):
             total = sum(table.values())
             space, owner = service.split("/")
             sizes = [self.replicas(one) for one in self.context.settings.get("backing", {}).get(service, ())]
-            if total < 0.5 or not sizes or max(sizes) < 2:
+            backing = self.context.settings.get("backing", {}).get(service, ())
+            if total < 0.5 or not sizes or max(sizes) < 2 or not any(self.was_up(one) for one in backing):
                 continue
             reasons = ", ".join(f"{count:.0f} {reason}" for reason, count in sorted(table.items()) if count >= 0.5)
             text = f"{total:.0f} requests lost ({reasons}) during {_fault_words(self.faults)}"
@@ -305,6 +311,8 @@ class _Rollouts(_Base):
     def finish(self, t: float) -> Iterable[Violation]:
         for target, (what, begun) in self._begun.items():
             kind, space, owner = target.split("/")
+            if not self.was_up(target):
+                continue
             plural = {"Deployment": "deployments", "StatefulSet": "statefulsets", "DaemonSet": "daemonsets"}[kind]
             found = self.context.view.get(plural, f"{space}/{owner}")
             if found is None or terminating(found):
@@ -355,7 +363,7 @@ class _Placed(_Base):
     def _phase(self, mark: Mark) -> Iterable[Violation]:
         super()._phase(mark)
         if self.phase == "heal":
-            for pod in self._pending():
+            for pod in _unplaced(self.context):
                 text = self._text(pod)
                 if "volume" in text and not self.planned:
                     summary = f"its replacement can't be placed while {_fault_words(self.faults)} lasts: {text}"
@@ -365,13 +373,6 @@ class _Placed(_Base):
                         advice="use a StorageClass that replicates over zones, or run members with own volumes in three zones",
                     )  # fmt: skip
 
-    def _pending(self) -> list[Obj]:
-        return [
-            pod
-            for pod in self.context.view.table("pods").values()
-            if not pod["spec"].get("nodeName") and not terminating(pod) and not ended(pod) and not pod["spec"].get("schedulingGates")
-        ]
-
     @staticmethod
     def _text(pod: Obj) -> str:
         found = condition(pod, "PodScheduled")
@@ -380,10 +381,40 @@ class _Placed(_Base):
     def finish(self, t: float) -> Iterable[Violation]:
         if self.faults:
             return
-        for pod in self._pending():
+        for pod in _unplaced(self.context):
             summary = f"{pod['metadata']['name']} can't be placed: {self._text(pod)}"
             owner = workload_of(self.context, pod)
             yield Violation(t=t, object=owner, summary=summary, severity=Severity.ERROR, root=f"placement {owner}")
+
+
+class _ComesUp(_Base):
+    """Without any fault, every pod is ready in the end."""
+
+    def finish(self, t: float) -> Iterable[Violation]:
+        if self.faults:
+            return
+        counts: dict[str, list[int]] = {}
+        for pod in self.context.view.table("pods").values():
+            if terminating(pod) or ended(pod):
+                continue
+            owner = workload_of(self.context, pod)
+            row = counts.setdefault(owner, [0, 0])
+            row[0] += ready(pod)
+            row[1] += 1
+        placed = {workload_of(self.context, pod) for pod in _unplaced(self.context)}
+        for owner, (up, all_) in counts.items():
+            if up < all_ and owner not in placed:
+                waits = _waits(self.context, owner)
+                text = f"{up} of {all_} pods are ready, without any fault" + (f"; still waiting: {waits}" if waits else "")
+                yield Violation(t=t, object=owner, summary=text, severity=Severity.ERROR, root=f"comes up {owner}")
+
+
+def _unplaced(context: Context) -> list[Obj]:
+    return [
+        pod
+        for pod in context.view.table("pods").values()
+        if not pod["spec"].get("nodeName") and not terminating(pod) and not ended(pod) and not pod["spec"].get("schedulingGates")
+    ]
 
 
 def _recovered(context: Context, t: float) -> Iterable[Violation]:
@@ -431,6 +462,8 @@ PROPERTIES = (
             K8S + "concepts/workloads/controllers/deployment/#failed-deployment", _Rollouts, Guarantee.WITHOUT_FAULTS, liveness=True),
     declare("KC205", "", "no-lost-requests", "A planned operation on a replicated workload loses no request.",
             K8S + "tutorials/services/pods-and-endpoint-termination-flow/", _LostRequests, Guarantee.WITHOUT_FAULTS),
+    declare("KC206", "39", "comes-up", "Without any fault, every pod becomes ready.", K8S + "concepts/workloads/pods/pod-lifecycle/", _ComesUp,
+            Guarantee.WITHOUT_FAULTS, liveness=True),
     declare("KC069", "69", "stable-again", "Once faults stop, the desired state is reached and stays.",
             "https://www.usenix.org/conference/osdi24/presentation/sun-xudong", folded(end=_recovered), Guarantee.ALWAYS, liveness=True),
 )  # fmt: skip

@@ -24,15 +24,15 @@ def worst(workload: WorkloadResult, faults: tuple[str, ...]) -> Cell | None:
 
 
 def text(cell: Cell | None) -> str:
-    """Return a cell in words: ``ok``, ``353 s``, ``5 s, 50 lost``, ``-`` if not exercised."""
+    """Return a cell: ``ok``, ``353 s``, ``5 s (50)`` with 50 lost requests, ``-`` if not exercised."""
     if cell is None:
         return "-"
     parts = []
     if cell.outage_s >= 0.05:
         parts.append(f"{seconds(cell.outage_s)}{'+' if cell.unbounded else ''}")
     if cell.lost_requests >= 0.5:
-        parts.append(f"{count(cell.lost_requests)} lost")
-    return ", ".join(parts) or "ok"
+        parts.append(f"({count(cell.lost_requests)})")
+    return " ".join(parts) or "ok"
 
 
 def count(value: float) -> str:

@@ -51,12 +51,12 @@ def _table(result: Result, console: Console) -> None:
     columns = [(name, faults) for name, faults in COLUMNS if any(worst(w, faults) is not None for w in result.workloads)]
     if not columns:
         return
-    console.print("\nseconds in which nobody answered, and requests lost: the worst single fault of each sort", style="dim", soft_wrap=True)
+    console.print("\nseconds in which nobody answered (requests lost): the worst single fault of each sort", style="dim", soft_wrap=True)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
-    table.add_column("workload", overflow="fold", min_width=12)
+    table.add_column("workload", overflow="fold")
     table.add_column("pods", justify="right")
     for name, _ in columns:
-        table.add_column(name, justify="right", min_width=max(4, len(name) // 2))
+        table.add_column(name, justify="right", no_wrap=False)
     rows = ranked(result)
     spaces = dict.fromkeys(one.workload.split("/")[1] for one in rows)
     for one in rows[:ROWS]:

@@ -235,5 +235,9 @@ class Story:
 
 
 def run_story(story: Obj, seed: int = 0) -> list[Obj]:
-    """Run a timeline story; return its candidate log."""
+    """Run a timeline or scheduler story; return its candidate log."""
+    if "pods" in story:
+        from kchaos.models.conform.scheduling import run_scheduler_story
+
+        return run_scheduler_story(story, seed)
     return Story(story, seed).run()
