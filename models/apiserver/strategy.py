@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 KEEPS_STATUS_ON_CREATE = {"nodes", "customresourcedefinitions"}
 SERVICE_NETWORK = ipaddress.ip_network("10.96.0.0/16")
+DAEMON_GENERATION = "deprecated.daemonset.template.generation"
 NODE_PORTS = range(30000, 32768)
 
 
@@ -105,6 +106,11 @@ def prepare_update(resource: Resource, new: Obj, old: Obj, subresource: str) -> 
             out["status"] = old["status"]
         else:
             out.pop("status", None)
+    if resource.plural == "daemonsets":  # the template generation, an annotation since apps/v1 (daemonset/strategy.go)
+        counted = int((old["metadata"].get("annotations") or {}).get(DAEMON_GENERATION, "1"))
+        if get(out, "spec", "template") != get(old, "spec", "template"):
+            counted += 1
+        meta["annotations"] = {**(meta.get("annotations") or {}), DAEMON_GENERATION: str(counted)}
     if resource.has_generation or resource.plural == "pods":
         changed = out.get("spec") is not old.get("spec") and out.get("spec") != old.get("spec")
         if resource.plural == "deployments" and not changed:

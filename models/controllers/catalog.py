@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from kchaos.models.controllers.attachdetach import AttachDetachController, Attacher
 from kchaos.models.controllers.base import Controller
+from kchaos.models.controllers.daemonset import DaemonSetController
 from kchaos.models.controllers.deployment import DeploymentController
 from kchaos.models.controllers.disruption import DisruptionController
 from kchaos.models.controllers.endpointslice import EndpointSliceController
@@ -25,6 +26,7 @@ CONTROLLERS: tuple[type[Controller], ...] = (
     ReplicationControllerController,
     DeploymentController,
     StatefulSetController,
+    DaemonSetController,
     NodeLifecycleController,
     TaintEvictionController,
     PodGarbageCollector,
