@@ -18,6 +18,10 @@ from kchaos.properties.common import Obj, declare, folded, workload_of
 Handlers = Mapping[str, Callable[[Mark], Iterable[Violation]]]
 
 
+BEYOND = "more than one fault"
+"""Root of what only two faults at once bring about: told, not held against the application."""
+
+
 def _fault_words(faults: list[dict[str, Any]]) -> str:
     return " and ".join(f"{one['name']} of {one['args'].get('target', '?')}" for one in faults) or "no fault"
 
@@ -47,6 +51,16 @@ class _Base(BaseMonitor):
         if mark.data["action"] == "injected":
             self.faults.append(mark.data)
         return ()
+
+    @property
+    def beyond(self) -> bool:
+        """Tell whether more happened at once than availability is claimed for: one fault."""
+        return len(self.faults) > 1
+
+    @property
+    def drains(self) -> bool:
+        """Tell whether several nodes were drained, and nothing else."""
+        return self.beyond and all(one["name"] == "drain" for one in self.faults)
 
     @property
     def planned(self) -> bool:
@@ -149,8 +163,13 @@ class _Outage(_Base):
             if workload in self._outages and self._wanted[workload] < 2:
                 continue
             text = f"fewer than {quorum} of {want} members served for {length:.0f} s during {_fault_words(self.faults)}"
+            severity, root = Severity.ERROR, f"quorum {workload} {self._class()}"
+            if self.drains:
+                severity, root = Severity.WARNING, f"two drains {workload}"
+            elif self.beyond:
+                severity, root = Severity.INFO, BEYOND
             yield Violation(
-                t=start, object=workload, summary=text, severity=Severity.ERROR, root=f"quorum {workload} {self._class()}",
+                t=start, object=workload, summary=text, severity=severity, root=root,
                 figures={"outage_s": round(length, 1), "quorum": quorum}, advice=_quorum_advice(self.faults),
             )  # fmt: skip
 
@@ -167,6 +186,8 @@ class _Outage(_Base):
         held = self.heal_s is not None and any(start < self.heal_s <= end for start, end in spans)
         words = _fault_words(self.faults)
         figures = {"outage_s": round(total, 1), "unbounded": held or never}
+        if never and workload in self.context.facts.get("rollback_targets", ()):
+            return  # that a bad template is stuck is told by rollout-ends
         if never:
             text = f"no pod serves at the end, {total:.0f} s after {words} and its healing"
             yield Violation(
@@ -175,6 +196,13 @@ class _Outage(_Base):
             )  # fmt: skip
             return
         ends = "until the fault is healed" if held else f"for {total:.0f} s"
+        if self.beyond:
+            yield Violation(
+                t=spans[0][0], object=workload, summary=f"no pod of {want} served {ends} during {words}", severity=Severity.INFO,
+                root=BEYOND, figures=figures,
+                advice="two faults at once are more than is claimed; a PodDisruptionBudget keeps two drains apart",
+            )  # fmt: skip
+            return
         if want >= 2 and workload not in self._empty:
             text = (
                 f"no pod of {want} answered {ends} during {words}, though Kubernetes took them for ready: nothing tells it"
@@ -186,8 +214,9 @@ class _Outage(_Base):
             )  # fmt: skip
         elif want >= 2:
             text = f"no pod of {want} served {ends} during {words}"
+            daemon = workload.startswith("DaemonSet/")  # each serves its own node; whoever lets all go at once says so
             yield Violation(
-                t=spans[0][0], object=workload, summary=text, severity=Severity.ERROR, figures=figures,
+                t=spans[0][0], object=workload, summary=text, severity=Severity.WARNING if daemon else Severity.ERROR, figures=figures,
                 root=f"outage {workload} {self._class()}", advice=_outage_advice(self.faults),
             )  # fmt: skip
         elif workload.startswith(("Deployment/", "StatefulSet/", "ReplicaSet/", "ReplicationController/", "Pod/")):
@@ -239,7 +268,7 @@ class _LostRequests(_Base):
         return ()
 
     def finish(self, t: float) -> Iterable[Violation]:
-        if not self.planned:
+        if not self.planned or self.beyond:
             return
         for service, table in self._lost.items():
             total = sum(table.values())
@@ -281,8 +310,9 @@ class _Drains(_Base):
             first = next((one["args"].get("target") for one in self.faults if one["name"] == "drain"), data["target"])
             others = f" (after {first} had been drained)" if first != data["target"] else ""
             text = f"the drain of {data['target']}{others} never ends: {blocked.data['pod']} can't be evicted. {blocked.data['why']}"
+            severity = Severity.WARNING if self.drains else Severity.INFO if self.beyond else Severity.ERROR
             yield Violation(
-                t=blocked.t, object=owner, summary=text, severity=Severity.ERROR, root=f"drain {owner}",
+                t=blocked.t, object=owner, summary=text, severity=severity, root=BEYOND if severity is Severity.INFO else f"drain {owner}",
                 advice="let the PodDisruptionBudget allow one disruption: maxUnavailable: 1, with two or more replicas",
             )  # fmt: skip
 

@@ -32,6 +32,8 @@ from kchaos.sim.world import EPOCH_S
 
 QUIET_S = 30.0
 """A cluster is at rest when nothing but upkeep has happened for this long (a silent node is noticed within 25 s)."""
+BACKOFF_S = 330.0
+"""Longer than the longest back-off of a kubelet (MaxContainerBackOff and image back-off, 300 s)."""
 BOOT_S = 900.0
 BEFORE_CHAOS_S = 8.0
 """Components start and elect their leaders before chaos begins."""
@@ -210,6 +212,8 @@ def run(system: System, booted: Boot, scenario: Scenario, properties: Sequence[P
     cluster.traffic_changed()
     cluster.recorder.mark("phase", name="settle")
     cluster.run_until_quiet(scenario.budget.settle_s, QUIET_S)
+    if not _recovered(cluster, booted):  # a back-off may still run out: containers and images are tried again within five minutes
+        cluster.run_until_quiet(scenario.budget.settle_s, BACKOFF_S)
     cluster.traffic.finish()
     steps = nemesis.report()
     cluster.recorder.mark("phase", name="final")
@@ -218,6 +222,17 @@ def run(system: System, booted: Boot, scenario: Scenario, properties: Sequence[P
     virtual = loop.time() - start
     cluster.close()
     return Outcome(scenario, finished, violations, steps, virtual)
+
+
+def _recovered(cluster: Cluster, booted: Boot) -> bool:
+    """Tell whether every workload has as many ready pods as before."""
+    store = cluster.control.store
+    counts: dict[str, int] = {}
+    for pod in store.table("pods").values():
+        if ready(pod) and not terminating(pod):
+            owner = workload_of(store, pod)
+            counts[owner] = counts.get(owner, 0) + 1
+    return all(counts.get(owner, 0) >= count for owner, count in booted.ready_before.items())
 
 
 def _listen(cluster: Cluster, nemesis: Nemesis[Cluster], scenario: Scenario) -> None:

@@ -15,6 +15,7 @@ from kchaos.scenario import At, Step
 
 SECOND_S = 20.0
 """In a pair, the second fault follows the first after this long: the first is felt, and not yet dealt with."""
+DRAINS_FIRST = 15
 ROLLED = ("Deployment", "StatefulSet", "DaemonSet")
 SCALED = ("Deployment", "StatefulSet", "ReplicaSet", "ReplicationController")
 GENTLE = ("rollout", "rollback", "slow-start", "image-pull-failure")
@@ -30,7 +31,8 @@ class Sweep(NamedTuple):
     def pair(self, index: int) -> tuple[Step, ...]:
         """Return the steps of a pair."""
         first, second = (self.level1[i][0] for i in self.pairs[index])
-        return (first, Step(do=second.do, args=second.args, when=At(SECOND_S)))
+        together = first.do == second.do == "drain"
+        return (first, Step(do=second.do, args=second.args, when=At(1.0 if together else SECOND_S)))
 
 
 def choose(names: str | None, kinds: Catalog[Cluster]) -> list[str]:
@@ -56,6 +58,9 @@ def sweep(system: System, booted: Boot, faults: Sequence[str] | None = None, see
         if level1[i][0].args != level1[j][0].args or level1[i][0].do != level1[j][0].do
     ]
     random.Random(f"{seed}/pairs").shuffle(pairs)
+    # two drains at once are what people really do: some of these come first
+    drains = [pair for pair in pairs if all(level1[i][0].do == "drain" for i in pair)][:DRAINS_FIRST]
+    pairs = [*drains, *(pair for pair in pairs if pair not in drains)]
     return Sweep(tuple(level1), tuple(pairs))
 
 

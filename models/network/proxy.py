@@ -1,7 +1,8 @@
 """kube-proxy: which backends a node sends a Service's requests to, and how late that follows the endpoints.
 
-pkg/proxy: BoundedFrequencyRunner (at most one sync a second), CategorizeEndpoints (topology.go). In iptables mode a backend is chosen at
-random and never retried.
+pkg/proxy: BoundedFrequencyRunner (changes are bundled for --iptables-min-sync-period, 1 s), CategorizeEndpoints (topology.go). The real proxy
+spares the first change after a quiet second that wait; here every change waits, as on a cluster where something always changes. In
+iptables mode a backend is chosen at random and never retried.
 """
 
 from __future__ import annotations
@@ -59,7 +60,6 @@ class Proxy:
         identity = Identity("system:kube-proxy", ("system:nodes",), "kube-proxy")
         self._slices = Informer(rt, Client(rt, servers, first_server), "endpointslices", identity)
         self._slices.add_index("service", lambda one: (f"{one['metadata']['namespace']}/{labels(one).get(SERVICE, '')}",))
-        self._last_sync = float("-inf")
         self._due = False
         self._dirty: dict[str, None] = {}
 
@@ -76,12 +76,10 @@ class Proxy:
         self._dirty[f"{one['metadata']['namespace']}/{labels(one).get(SERVICE, '')}"] = None
         if not self._due:
             self._due = True
-            wait = max(SYNC_S, self._last_sync + self._constants.proxy_min_sync_s - self._rt.now())
-            self._rt.call_later(wait, self._sync)
+            self._rt.call_later(self._constants.proxy_min_sync_s + SYNC_S, self._sync)
 
     def _sync(self) -> None:
         self._due = False
-        self._last_sync = self._rt.now()
         dirty, self._dirty = self._dirty, {}
         for service in dirty:
             found = backends(self._slices.by("service", service))
