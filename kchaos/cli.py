@@ -35,14 +35,22 @@ def cli() -> None:
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...")
 @click.option("--nodes", type=click.IntRange(1, 5000), help="Number of worker nodes. Default: enough for the requests.")
 @click.option("--zones", type=click.IntRange(1, 100), help="Number of zones they are spread over. Default: 3.")
-@click.option("--topology", type=click.Path(path_type=Path), help="Machines: a file, or the output of kubectl get nodes,sc,pc,quota -o yaml.")
+@click.option(
+    "--topology", type=click.Path(path_type=Path), help="Machines: a file, or the output of kubectl get nodes,sc,pc,quota -o yaml."
+)
 @click.option("--context", "beside", multiple=True, metavar="PATH", help="Objects that exist but are not under test. Repeatable.")
-@click.option("--config", type=click.Path(path_type=Path), help="Assumptions and expectations. Default: kchaos.yaml here or beside the input.")
+@click.option(
+    "--config", type=click.Path(path_type=Path), help="Assumptions and expectations. Default: kchaos.yaml here or beside the input."
+)
 @click.option("--faults", metavar="LIST", help="Only these faults, separated by commas (`kchaos faults` lists them; `none` for none).")
 @click.option("--budget", metavar="200|10s", help="Number of examples, or a time. Default: all single faults and 40 pairs.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of everything random.")
-@click.option("--fail-on", type=click.Choice(["error", "warning"]), default="error", show_default=True, help="From which severity on to exit 1.")
-@click.option("-j", "--jobs", type=click.IntRange(1, 256), default=1, show_default=True, help="Processes; they change nothing in what is found.")
+@click.option(
+    "--fail-on", type=click.Choice(["error", "warning"]), default="error", show_default=True, help="From which severity on to exit 1."
+)
+@click.option(
+    "-j", "--jobs", type=click.IntRange(1, 256), default=1, show_default=True, help="Processes; they change nothing in what is found."
+)
 @click.option("--kubernetes", "version", default=None, metavar="1.28..1.34", help="Kubernetes version to model. Default: 1.34.")
 @click.option("-o", "--output", "formats", default="html", show_default=True, metavar="html,junit,json", help="Reports to write.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for reports and replays. Default: .kchaos/NAME.")
@@ -185,7 +193,10 @@ def run_cli(arguments: list[str] | None = None) -> int:
         import traceback
 
         traceback.print_exc()
-        click.echo(f"kchaos failed ({type(error).__name__}): this is a defect of kchaos, not of your files. Please report the lines above.", err=True)
+        click.echo(
+            f"kchaos failed ({type(error).__name__}): this is a defect of kchaos, not of your files. Please report the lines above.",
+            err=True,
+        )
         return int(ExitCode.HARNESS)
 
 

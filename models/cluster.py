@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
+from functools import partial
 from typing import NamedTuple
 
 from kchaos.history.record import Header
@@ -122,7 +123,7 @@ class Cluster:
             self.world.add_host(spec.name)
             adopted = image.machines.get(spec.name, {}) if image is not None else {}
             self._start_node(spec, index, {key: copy.deepcopy(one, {id(one.pod): one.pod}) for key, one in adopted.items()})
-            self.world.on_boot.setdefault(spec.name, []).append(lambda spec=spec, index=index: self._start_node(spec, index, {}))
+            self.world.on_boot.setdefault(spec.name, []).append(partial(self._start_node, spec, index, {}))
 
     # -- nodes ---------------------------------------------------------------------------------------------------------
 

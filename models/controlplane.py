@@ -7,6 +7,7 @@ process that dies is started again by its host's kubelet after ``RESTART_S``.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 from kchaos.errors import HarnessError
 from kchaos.models.api.request import USER, Identity, Request
@@ -16,8 +17,7 @@ from kchaos.models.api.versions import Constants
 from kchaos.models.apiserver.server import ApiServer
 from kchaos.models.apiserver.store import Store
 from kchaos.models.client.client import Client, Session
-from kchaos.models.controllers.base import EventSink
-from kchaos.models.controllers.base import Controller
+from kchaos.models.controllers.base import Controller, EventSink
 from kchaos.models.controllers.catalog import CONTROLLERS
 from kchaos.models.controllers.manager import ControllerManager
 from kchaos.models.scheduler.shell import Scheduler
@@ -66,7 +66,7 @@ class ControlPlane:
         for host in self.hosts:
             world.add_host(host)
             self._start_api(host)
-            world.on_boot.setdefault(host, []).append(lambda host=host: self._boot(host))
+            world.on_boot.setdefault(host, []).append(partial(self._boot, host))
 
     # -- processes ---------------------------------------------------------------------------------------------------
 

@@ -272,7 +272,6 @@ class _LostRequests(_Base):
             return
         for service, table in self._lost.items():
             total = sum(table.values())
-            space, owner = service.split("/")
             sizes = [self.replicas(one) for one in self.context.settings.get("backing", {}).get(service, ())]
             backing = self.context.settings.get("backing", {}).get(service, ())
             if total < 0.5 or not sizes or max(sizes) < 2 or not any(self.was_up(one) for one in backing):

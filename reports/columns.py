@@ -51,7 +51,7 @@ def ranked(result: Result) -> list[WorkloadResult]:
     """Return the workloads, those with the most trouble first."""
 
     def key(one: WorkloadResult) -> tuple[int, float, str]:
-        cells = [cell for cell in one.faults.values()]
+        cells = list(one.faults.values())
         return (min((_RANK[c.severity] for c in cells), default=3), -max((c.outage_s for c in cells), default=0.0), one.workload)
 
     return sorted(result.workloads, key=key)

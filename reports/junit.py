@@ -27,7 +27,9 @@ def junit(result: Result, fail_on: Severity = Severity.ERROR) -> bytes:
         case = ElementTree.SubElement(suite, "testcase", classname="kchaos", name=f"{ident} {names[ident]}", time="0")
         for finding in bad:
             failures += 1
-            node = ElementTree.SubElement(case, "failure", message=_clean(f"{finding.object}: {finding.summary}")[:500], type=finding.severity.value)
+            node = ElementTree.SubElement(
+                case, "failure", message=_clean(f"{finding.object}: {finding.summary}")[:500], type=finding.severity.value
+            )
             where = f"{finding.file}:{finding.line}\n" if finding.file else ""
             node.text = _clean(where + "\n".join(finding.story) + (f"\n→ {finding.advice}" if finding.advice else ""))
         others = [f for f in found if f not in bad]
@@ -41,7 +43,8 @@ def junit(result: Result, fail_on: Severity = Severity.ERROR) -> bytes:
     suite.set("tests", str(len(suite.findall("testcase"))))
     suite.set("failures", str(failures))
     del suite.attrib["timestamp"]
-    return b'<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(suite, encoding="utf-8") + b"\n"
+    body: bytes = ElementTree.tostring(suite, encoding="utf-8", xml_declaration=True)
+    return body + b"\n"
 
 
 def _clean(text: str) -> str:

@@ -12,7 +12,15 @@ from kchaos.check.verdict import Finding
 from kchaos.engine.result import Result
 from kchaos.reports.columns import COLUMNS, headline, ranked, text, worst
 
-STYLE = {"error": "bold red", "warning": "yellow", "info": "cyan", "": "green", "pass": "bold green", "fail": "bold red", "unknown": "bold magenta"}
+STYLE = {
+    "error": "bold red",
+    "warning": "yellow",
+    "info": "cyan",
+    "": "green",
+    "pass": "bold green",
+    "fail": "bold red",
+    "unknown": "bold magenta",
+}
 SHORT = {"Deployment": "deploy", "StatefulSet": "sts", "DaemonSet": "ds", "ReplicaSet": "rs", "ReplicationController": "rc"}
 """kubectl's short names."""
 ROWS = 25

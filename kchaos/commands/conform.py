@@ -67,7 +67,10 @@ def conform(paths: tuple[str, ...], as_json: bool, verbose: bool) -> int:
     if not stories:
         raise InvalidScenario("no story in these paths", hint="give recorded story files (JSON with story, cluster, and facts or pods)")
     held, of = sum(t[0] for t in groups.values()), sum(t[1] for t in groups.values())
-    table = {name: {"held": t[0], "of": t[1], "stories": t[2], "share": round(t[0] / t[1], 4) if t[1] else None} for name, t in sorted(groups.items())}
+    table = {
+        name: {"held": t[0], "of": t[1], "stories": t[2], "share": round(t[0] / t[1], 4) if t[1] else None}
+        for name, t in sorted(groups.items())
+    }
     missing = [line["story"] for line in stories if "not_executed" in line]
     if as_json:
         click.echo(json.dumps({"stories": stories, "facts": {"held": held, "of": of}, "groups": table, "not_executed": missing}, indent=1))

@@ -39,7 +39,9 @@ def properties(as_json: bool) -> int:
             {"id": p.id, "name": p.name, "claim": p.claim, "source": p.source, "guarantee": p.guarantee.value, "liveness": p.liveness}
             for p in CATALOG.values()
         ]
-        rows += [{"id": r.id, "name": r.name, "claim": r.claim, "source": r.source, "guarantee": "always", "liveness": False} for r in RULES]
+        rows += [
+            {"id": r.id, "name": r.name, "claim": r.claim, "source": r.source, "guarantee": "always", "liveness": False} for r in RULES
+        ]
         click.echo(json.dumps(rows, indent=2))
         return 0
     table = Table(box=None, pad_edge=False)

@@ -66,7 +66,9 @@ def explain(what: str) -> int:
         head = path.read_bytes()[:200]
     except OSError as error:
         raise InvalidScenario(
-            f"neither a rule nor a file that can be read: {error.strerror}", location=Location(what), hint="write KC202, or a .scenario.json or .run.jsonl file"
+            f"neither a rule nor a file that can be read: {error.strerror}",
+            location=Location(what),
+            hint="write KC202, or a .scenario.json or .run.jsonl file",
         ) from error
     if RUN_FORMAT.encode() in head:
         run = load_run(path)

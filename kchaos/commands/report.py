@@ -22,7 +22,9 @@ def read_result(file: Path) -> Result:
         found = msgspec.json.decode(raw)
         version = found.get("schema_version") if isinstance(found, dict) else None
         if version != SCHEMA_VERSION:
-            raise InvalidScenario(f"not a result of this version (schema_version {version})", location=where, hint="write one with kchaos run -o json")
+            raise InvalidScenario(
+                f"not a result of this version (schema_version {version})", location=where, hint="write one with kchaos run -o json"
+            )
         return msgspec.convert(found, Result)
     except (msgspec.DecodeError, msgspec.ValidationError) as error:
         raise InvalidScenario(f"not a result: {error}", location=where, hint="write one with kchaos run -o json") from error

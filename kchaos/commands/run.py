@@ -109,7 +109,7 @@ def _formats(text: str) -> tuple[str, ...]:
 def _settings(config: Path | None, paths: tuple[str, ...]) -> Settings:
     if config is not None:
         return load_settings(config)
-    for folder in (Path("."), *(Path(path) if Path(path).is_dir() else Path(path).parent for path in paths if path != "-")):
+    for folder in (Path(), *(Path(path) if Path(path).is_dir() else Path(path).parent for path in paths if path != "-")):
         if (folder / FILE).is_file():
             return load_settings(folder / FILE)
     return Settings()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import multiprocessing
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from typing import Any, NamedTuple
 
@@ -27,7 +27,7 @@ DEFAULT_PAIRS = 40
 class BudgetOption(NamedTuple):
     """How many examples (None: level 1 and some pairs), and for how many seconds of real time at most."""
 
-    count: int | None = None
+    examples: int | None = None
     seconds: float | None = None
 
     @classmethod
@@ -51,7 +51,7 @@ class BudgetOption(NamedTuple):
 class Example(NamedTuple):
     """One run of the campaign, without its history: what was violated, what the steps came to, figures."""
 
-    index: int
+    number: int
     steps: tuple[Step, ...]
     digest: str
     violations: tuple[tuple[str, Violation], ...]
@@ -104,8 +104,8 @@ def campaign(
     """Run level 1, then pairs, within the budget; an interruption (Ctrl-C) keeps what is known."""
     budget = budget or BudgetOption()
     level1 = len(plan.level1)
-    if budget.count is not None:
-        planned = min(budget.count, level1 + len(plan.pairs))
+    if budget.examples is not None:
+        planned = min(budget.examples, level1 + len(plan.pairs))
     elif budget.seconds is not None:
         planned = level1 + len(plan.pairs)
     else:
@@ -130,7 +130,7 @@ def campaign(
     return Done(tuple(found), planned, (min(ran, level1), level1), (max(0, ran - level1), len(plan.pairs)), interrupted)
 
 
-def _alone(system: System, booted: Boot, work: Iterator[tuple[int, tuple[Step, ...]]], seed: int) -> Iterator[Example]:
+def _alone(system: System, booted: Boot, work: Iterator[tuple[int, tuple[Step, ...]]], seed: int) -> Generator[Example, None, None]:
     for index, steps in work:
         yield example(system, booted, index, steps, seed)[0]
 
@@ -152,7 +152,7 @@ def _work(index: int, steps: tuple[Step, ...], seed: int) -> Example:
     return example(_WORKER["system"], _WORKER["booted"], index, steps, seed)[0]
 
 
-def _together(system: System, work: Iterator[tuple[int, tuple[Step, ...]]], seed: int, jobs: int) -> Iterator[Example]:
+def _together(system: System, work: Iterator[tuple[int, tuple[Step, ...]]], seed: int, jobs: int) -> Generator[Example, None, None]:
     """Run on ``jobs`` processes; yield in the order of the plan."""
     import pickle
 
@@ -175,7 +175,7 @@ def _together(system: System, work: Iterator[tuple[int, tuple[Step, ...]]], seed
 def as_json(one: Example) -> dict[str, Any]:
     """Return an example as JSON."""
     return {
-        "index": one.index, "steps": msgspec.to_builtins(one.steps), "digest": one.digest, "virtual_s": one.virtual_s,
+        "index": one.number, "steps": msgspec.to_builtins(one.steps), "digest": one.digest, "virtual_s": one.virtual_s,
         "outage_s": one.figures.outage_s, "lost_requests": one.figures.lost,
         "violations": [{"id": ident, **msgspec.to_builtins(violation)} for ident, violation in one.violations],
     }  # fmt: skip

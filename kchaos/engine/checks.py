@@ -28,11 +28,23 @@ def checks(loaded: Loaded, booted: Boot, context: Iterable[Obj] = ()) -> list[No
     out = list(_refused(booted, by_id))
     templates = [*_templates(one.obj for one in loaded.manifests), *_templates(context)]
     unknown = [one for one in loaded.custom if not harmless(one.obj["apiVersion"], one.obj["kind"])]
-    out += _selectors(loaded.manifests, templates, bool(unknown), {f"{r.obj['kind']}/{r.obj['metadata'].get('name')}" for r in booted.refused})
+    out += _selectors(
+        loaded.manifests, templates, bool(unknown), {f"{r.obj['kind']}/{r.obj['metadata'].get('name')}" for r in booted.refused}
+    )
     for one in unknown:
         name = get(one.obj, "metadata", "name", default="")
         text = f"{one.obj['kind']} {name}: an operator would turn it into pods that are not in these files, so what becomes of them is not known"
-        out.append(Note("KC311", "unknown", one.file, one.line, text, "run the operator's output: the objects it makes", f"{one.obj['kind']}//{name}"))
+        out.append(
+            Note(
+                "KC311",
+                "unknown",
+                one.file,
+                one.line,
+                text,
+                "run the operator's output: the objects it makes",
+                f"{one.obj['kind']}//{name}",
+            )
+        )
     out += _webhooks(loaded.manifests)
     return out
 
@@ -51,7 +63,15 @@ def _refused(booted: Boot, by_id: dict[str, Manifest]) -> Iterator[Note]:
                 line = manifest.at(path)
         if found := placeholder(refusal.message):
             hint = f"{found} is an unrendered placeholder: render the template first"
-        yield Note("KC309", "error", file, line, f"the API server refuses {obj['kind']} {meta.get('name', '')}: {_short(refusal.message)}", hint, ident)
+        yield Note(
+            "KC309",
+            "error",
+            file,
+            line,
+            f"the API server refuses {obj['kind']} {meta.get('name', '')}: {_short(refusal.message)}",
+            hint,
+            ident,
+        )
 
 
 def _short(message: str) -> str:
@@ -63,7 +83,10 @@ def _short(message: str) -> str:
 def _path_in(message: str) -> str:
     import re
 
-    found = re.search(r"((?:spec|metadata|data|rules|subjects|roleRef|webhooks)(?:[.\[][^\s:]*)?): (?:Required|Invalid|Unsupported|Forbidden|Duplicate|Not found|Too)", message)
+    found = re.search(
+        r"((?:spec|metadata|data|rules|subjects|roleRef|webhooks)(?:[.\[][^\s:]*)?): (?:Required|Invalid|Unsupported|Forbidden|Duplicate|Not found|Too)",
+        message,
+    )
     return found[1] if found else ""
 
 
@@ -84,7 +107,9 @@ def _selectors(
     manifests: Iterable[Manifest], templates: list[tuple[str, dict[str, str], str]], unknown: bool, refused: set[str]
 ) -> Iterator[Note]:
     manifests = list(manifests)
-    endpoints = {(get(m.obj, "metadata", "namespace", default=""), m.obj["metadata"].get("name")) for m in manifests if m.obj["kind"] == "Endpoints"}
+    endpoints = {
+        (get(m.obj, "metadata", "namespace", default=""), m.obj["metadata"].get("name")) for m in manifests if m.obj["kind"] == "Endpoints"
+    }
     for one in manifests:
         kind, meta = one.obj["kind"], one.obj["metadata"]
         space = meta.get("namespace", "")
@@ -119,7 +144,9 @@ def _selectors(
         elif near or elsewhere:
             yield Note("KC310", "error", one.file, line, f"{what}: it never has an endpoint", hint, one.id)
         else:
-            yield Note("KC310", "warning", one.file, line, f"{what}: unless they come from elsewhere, it never has an endpoint", hint, one.id)
+            yield Note(
+                "KC310", "warning", one.file, line, f"{what}: unless they come from elsewhere, it never has an endpoint", hint, one.id
+            )
 
 
 def _near(selector: dict[str, str], space: str, templates: list[tuple[str, dict[str, str], str]]) -> str:
@@ -147,7 +174,7 @@ def _webhooks(manifests: Iterable[Manifest]) -> Iterator[Note]:
         for hook in one.obj.get("webhooks") or ():
             rules = [r for r in hook.get("rules") or () if _matters(r)]
             if hook.get("failurePolicy", "Fail") == "Fail" and rules:
-                text = f"{one.obj['kind']} {one.obj['metadata'].get('name', '')}: webhook {hook.get('name', '')} may refuse or change pods and workloads, and fails closed"
+                text = f"{one.obj['kind']} {one.obj['metadata'].get('name', '')}: webhook {hook.get('name', '')} may refuse or change workloads, and fails closed"
                 yield Note("KC311", "unknown", one.file, one.line, text, "kchaos runs as if it allowed everything", one.id)
                 break
 
@@ -155,7 +182,9 @@ def _webhooks(manifests: Iterable[Manifest]) -> Iterator[Note]:
 def _matters(rule: Obj) -> bool:
     groups, resources = rule.get("apiGroups") or (), rule.get("resources") or ()
     core = any(g in ("", "*", "apps", "batch") for g in groups)
-    return core and any(r.partition("/")[0] in ("*", "pods", "deployments", "statefulsets", "replicasets", "daemonsets", "jobs") for r in resources)
+    return core and any(
+        r.partition("/")[0] in ("*", "pods", "deployments", "statefulsets", "replicasets", "daemonsets", "jobs") for r in resources
+    )
 
 
 def not_modelled(loaded: Loaded) -> list[str]:

@@ -96,7 +96,7 @@ def execute(question: Question, listener: Listener | None = None) -> Answer:
     kinds = catalog()
     plan = sweep(system, booted, choose(question.faults, kinds), question.seed)
     budget = question.budget
-    listener.planned(len(plan.level1), budget.count or len(plan.level1))
+    listener.planned(len(plan.level1), budget.examples or len(plan.level1))
     done = campaign(system, booted, plan, seed=question.seed, budget=budget, jobs=question.jobs, progress=listener.ran)
     notes = [*loaded.notes, *context.notes, *checks(loaded, booted, [one.obj for one in context.manifests])]
     return _conclude(question, loaded, machines, system, booted, plan, done, notes, topology, inputs)
@@ -164,7 +164,7 @@ def _stories(
     for one in shown:
         finding = one.finding
         if one.example is not None and len(replays) < STORIES:
-            index = one.example.index
+            index = one.example.number
             if index not in runs:
                 runs[index] = example(system, booted, index, one.example.steps, question.seed)[1].run
             name = f"{finding.id}-{finding.fingerprint[:8]}"
@@ -225,7 +225,7 @@ def _faults(done: Done) -> tuple[FaultResult, ...]:
     return tuple(
         FaultResult(name=kind.name, summary=kind.summary, exercised=row[0], bit=row[1], inert=row[2])
         for kind in kinds
-        if (row := counts.get(kind.name)) is not None
+        if (row := counts.get(kind.name, [])) 
     )
 
 

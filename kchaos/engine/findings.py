@@ -36,7 +36,11 @@ def _finding(
     worst = min(violation.severity.rank for _, violation in members)
     best_example, best = min(
         ((e, v) for e, v in members if v.severity.rank == worst),
-        key=lambda pair: (len(pair[0].steps), -float(pair[1].figures.get("outage_s", pair[1].figures.get("lost_requests", 0.0))), pair[0].index),
+        key=lambda pair: (
+            len(pair[0].steps),
+            -float(pair[1].figures.get("outage_s", pair[1].figures.get("lost_requests", 0.0))),
+            pair[0].number,
+        ),
     )
     prop = CATALOG[ident]
     affected = tuple(dict.fromkeys(violation.object for _, violation in members))
@@ -49,7 +53,7 @@ def _finding(
     finding = Finding(
         id=ident, property=prop.name, severity=best.severity, summary=summary, object=best.object, fingerprint=print_,
         file=manifest.file if manifest else "", line=manifest.line if manifest else 0, fault=best_example.label, t=round(best.t, 3),
-        affected=affected, faults=faults, examples=len({one.index for one, _ in members}), advice=best.advice, figures=figures,
+        affected=affected, faults=faults, examples=len({one.number for one, _ in members}), advice=best.advice, figures=figures,
         accepted=_accepted(accepts, ident, print_, affected),
     )  # fmt: skip
     return Shown(finding, best_example)

@@ -52,7 +52,7 @@ def _one(path: str, helm: HelmOptions) -> Iterator[Text]:
     elif found.is_file():
         yield _read(found)
     elif any(char in path for char in "*?["):
-        matches = sorted(glob.glob(path, recursive=True))
+        matches = sorted(glob.glob(path, recursive=True))  # noqa: PTH207  (patterns may be absolute)
         if not matches:
             raise InvalidScenario("no file matches this pattern", location=Location(path))
         for match in matches:
@@ -68,7 +68,7 @@ def _near(path: Path) -> str:
     import difflib
 
     try:
-        names = sorted(one.name for one in (path.parent if str(path.parent) else Path(".")).iterdir())
+        names = sorted(one.name for one in (path.parent if str(path.parent) else Path()).iterdir())
     except OSError:
         return f"{path.parent} does not exist either"
     near = difflib.get_close_matches(path.name, names, n=1)

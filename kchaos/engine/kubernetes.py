@@ -174,8 +174,6 @@ def _services(cluster: Cluster) -> tuple[tuple[str, ...], dict[str, tuple[str, .
     return tuple(found), backing
 
 
-
-
 def run(system: System, booted: Boot, scenario: Scenario, properties: Sequence[Property] | None = None) -> Outcome:
     """Run one scenario from the booted image and judge it."""
     noise: Noise = msgspec.convert(scenario.noise, Noise)

@@ -20,7 +20,15 @@ ZONES = 3
 SIZES = ((8, 32), (16, 64), (32, 128), (64, 256))
 """Machines to choose from: CPUs and GiB; the smallest that holds the largest pod."""
 ZONE, REGION = "topology.kubernetes.io/zone", "topology.kubernetes.io/region"
-_OWN = ("beta.kubernetes.io/arch", "beta.kubernetes.io/os", "kubernetes.io/arch", "kubernetes.io/hostname", "kubernetes.io/os", ZONE, REGION)
+_OWN = (
+    "beta.kubernetes.io/arch",
+    "beta.kubernetes.io/os",
+    "kubernetes.io/arch",
+    "kubernetes.io/hostname",
+    "kubernetes.io/os",
+    ZONE,
+    REGION,
+)
 
 
 class Machines(NamedTuple):
@@ -152,7 +160,10 @@ def _own(document: Document, where: str) -> Machines:
 
 def _is_master(node: Obj) -> bool:
     taints = get(node, "spec", "taints", default=())
-    return any(t["key"] in ("node-role.kubernetes.io/control-plane", "node-role.kubernetes.io/master") and t["effect"] == "NoSchedule" for t in taints)
+    return any(
+        t["key"] in ("node-role.kubernetes.io/control-plane", "node-role.kubernetes.io/master") and t["effect"] == "NoSchedule"
+        for t in taints
+    )
 
 
 def _node(node: Obj) -> NodeSpec:

@@ -102,7 +102,10 @@ class _Teller:
     def _scene(self) -> Iterator[Sentence]:
         if self._all:
             return
-        zones = {name: get(node, "metadata", "labels", default={}).get("topology.kubernetes.io/zone", "") for name, node in self._view.table("nodes").items()}
+        zones = {
+            name: get(node, "metadata", "labels", default={}).get("topology.kubernetes.io/zone", "")
+            for name, node in self._view.table("nodes").items()
+        }
         places = []
         for _, pod in sorted(self._view.table("pods").items()):
             if self._mine(pod):
@@ -111,7 +114,9 @@ class _Teller:
                 places.append(f"{pod['metadata']['name']} {at}" + ("" if ready(pod) else ", not ready"))
         if places:
             more = f" and {len(places) - 8} more" if len(places) > 8 else ""
-            yield Sentence(-1.0, f"{_words(self._about)} has {len(places)} pod{'s' if len(places) > 1 else ''}: {'; '.join(places[:8])}{more}")
+            yield Sentence(
+                -1.0, f"{_words(self._about)} has {len(places)} pod{'s' if len(places) > 1 else ''}: {'; '.join(places[:8])}{more}"
+            )
 
     # -- marks ---------------------------------------------------------------------------------------------------------
 
@@ -125,10 +130,25 @@ class _Teller:
             workload, count = data["workload"], int(data["serving"])
             before = self._serving.get(workload)
             self._serving[workload] = count
-            if t >= 0 and before is not None and before != count and (self._all or workload == self._about) and (count == 0 or before == 0 or not self._all):
-                text = f"nobody of {_words(workload)} answers any more" if count == 0 else f"{count} of {_words(workload)} answer{'s' if count == 1 else ''}"
+            if (
+                t >= 0
+                and before is not None
+                and before != count
+                and (self._all or workload == self._about)
+                and (count == 0 or before == 0 or not self._all)
+            ):
+                text = (
+                    f"nobody of {_words(workload)} answers any more"
+                    if count == 0
+                    else f"{count} of {_words(workload)} answer{'s' if count == 1 else ''}"
+                )
                 yield Sentence(t, text)
-        elif mark.what == "event" and data.get("type") == "Warning" and data["reason"] in ("FailedCreate", "FailedAttachVolume", "ProvisioningFailed") and t >= 0:
+        elif (
+            mark.what == "event"
+            and data.get("type") == "Warning"
+            and data["reason"] in ("FailedCreate", "FailedAttachVolume", "ProvisioningFailed")
+            and t >= 0
+        ):
             if data["message"] not in self._refusals and self._concerns(data):
                 self._refusals[data["message"]] = None
                 yield Sentence(t, f"{data['by']} reports {data['reason']} for {data['kind']} {data['name']}: {data['message'][:200]}")

@@ -90,4 +90,3 @@ def relevant(fault: str, workload: str, booted: Boot) -> bool:
     if fault == "probe-flap":
         return facts.probed
     return kind != "Job"
-

@@ -31,7 +31,8 @@ def inputs_of(objects: Sequence[Obj], context: Sequence[Obj], settings: Settings
     """Return the inputs of a scenario."""
     everything = [*objects, *context]
     marked = any(
-        one["kind"] == "StorageClass" and get(one, "metadata", "annotations", default={}).get(DEFAULT_CLASS_MARK) == "true" for one in everything
+        one["kind"] == "StorageClass" and get(one, "metadata", "annotations", default={}).get(DEFAULT_CLASS_MARK) == "true"
+        for one in everything
     )
     return {
         "kubernetes": kubernetes,
@@ -83,5 +84,7 @@ def _rates(objects: Sequence[Obj], table: Mapping[str, Assumptions], base: Assum
 def of_scenario(scenario: Scenario) -> System:
     """Return the system that a saved scenario describes."""
     if scenario.system != "kubernetes":
-        raise InvalidScenario(f"a scenario for {scenario.system!r}, which this kchaos does not know", hint="this kchaos runs system: kubernetes")
+        raise InvalidScenario(
+            f"a scenario for {scenario.system!r}, which this kchaos does not know", hint="this kchaos runs system: kubernetes"
+        )
     return build(scenario.topology, scenario.inputs)

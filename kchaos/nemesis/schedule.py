@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from fnmatch import fnmatchcase
+from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
 
 from kchaos.nemesis.fault import Active, Catalog, bit
@@ -55,7 +56,7 @@ class Nemesis(Generic[C]):
         for index, step in enumerate(self._steps):
             self.pending += 1
             if isinstance(step.when, At):
-                self._alarms[index] = self._later(step.when.s, lambda index=index: self._fire(index))
+                self._alarms[index] = self._later(step.when.s, partial(self._fire, index))
             else:
                 self._waiting[index] = (step.when, 0)
 

@@ -162,7 +162,7 @@ class World:
 
     def __init__(self, seed: int = 0, noise: Noise | None = None, start_s: float = 0.0) -> None:
         self.seed = seed
-        self.loop = SimLoop(start_s)
+        self.loop = SimLoop(start_s)  # type: ignore[abstract]  # the rest is fenced off at import
         self.hosts: dict[str, Host] = {}
         self.processes: dict[str, Process] = {}
         self.picker = picker(noise or Quiet())

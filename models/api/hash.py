@@ -117,10 +117,10 @@ def _body(value: Any, go_type: str) -> str:
     table = value or {}
     shown = []
     for field in fields:
-        inner = table if field.json == "" else table.get(field.json)
+        below: Any = table if field.json == "" else table.get(field.json)
         if field.json == "" and field.type.startswith("*"):
-            inner = table if any(name in table for name in members(field.type[1:-2])) else None
-        shown.append(f"{field.go}:({_shown(field.type)}){_body(inner, field.type)}")
+            below = table if any(name in table for name in members(field.type[1:-2])) else None
+        shown.append(f"{field.go}:({_shown(field.type)}){_body(below, field.type)}")
     return "{" + " ".join(shown) + "}"
 
 

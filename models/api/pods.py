@@ -36,11 +36,6 @@ def labels(obj: Obj) -> dict[str, str]:
 
 
 def notes_of(obj: Obj) -> dict[str, str]:
-    """Return the annotations, empty if none (a name that mypy does not take for the __future__ import)."""
-    return obj["metadata"].get("annotations") or {}
-
-
-def annotations(obj: Obj) -> dict[str, str]:
     """Return the annotations, empty if none."""
     return obj["metadata"].get("annotations") or {}
 

@@ -76,9 +76,9 @@ def priority(store: Store, request: Request, resource: Resource, obj: Obj) -> Ob
 
 def _tolerates(tolerations: list[Obj], key: str) -> bool:
     for one in tolerations:
-        if one.get("key") in (key, None, "") and one.get("effect") in ("NoExecute", None, ""):
-            if one.get("key") or one.get("operator") == "Exists":
-                return True
+        fits = one.get("key") in (key, None, "") and one.get("effect") in ("NoExecute", None, "")
+        if fits and (one.get("key") or one.get("operator") == "Exists"):
+            return True
     return False
 
 

@@ -88,7 +88,7 @@ def matches_scopes(quota: Obj, resource: Resource, obj: Obj) -> bool:
     """Tell whether a quota's scopes select ``obj``; scopes select pods only."""
     spec = quota["spec"]
     selector = (spec.get("scopeSelector") or {}).get("matchExpressions") or ()
-    scopes = [(scope, "Exists", []) for scope in spec.get("scopes") or ()]
+    scopes: list[tuple[str, str, list[str]]] = [(scope, "Exists", []) for scope in spec.get("scopes") or ()]
     scopes += [(one["scopeName"], one.get("operator", "Exists"), one.get("values") or []) for one in selector]
     if not scopes:
         return True

@@ -83,7 +83,7 @@ class ApiServer:
         kind = payload[0]
         if kind == "req":
             try:
-                answer = ("resp", payload[1], self.execute(payload[2]), None)
+                answer: tuple[Any, ...] = ("resp", payload[1], self.execute(payload[2]), None)
                 code = 200
             except ApiError as error:
                 code = error.code

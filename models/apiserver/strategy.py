@@ -160,7 +160,9 @@ class ServiceAllocator:
         for port in service["spec"].get("ports") or ():
             if not port.get("nodePort"):
                 rng = self._rng()
-                free = next(p for p in iter(lambda: rng.choice(NODE_PORTS), None) if p not in taken)
+                free = rng.choice(NODE_PORTS)
+                while free in taken:
+                    free = rng.choice(NODE_PORTS)
                 taken.add(free)
                 port = {**port, "nodePort": free}
             ports.append(port)

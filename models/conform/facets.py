@@ -26,7 +26,8 @@ _TIMES = ("lastScheduleTime", "lastSuccessfulTime", "lastScaleTime")
 def conditions(obj: Obj) -> dict[str, str]:
     """Return type -> ``Status/Reason``."""
     return {
-        one["type"]: one["status"] + ("/" + one["reason"] if one.get("reason") else "") for one in get(obj, "status", "conditions", default=())
+        one["type"]: one["status"] + ("/" + one["reason"] if one.get("reason") else "")
+        for one in get(obj, "status", "conditions", default=())
     }
 
 

@@ -52,7 +52,9 @@ def _final(facts: Obj, seen: Observed) -> Iterator[Fact]:
                     wrong.append(f"[{index}]{path}: want {value!r} got {have[path]!r}")
         yield Fact("final", f"{role}: final state", not wrong, "; ".join(wrong[:4]))
     for role, counts in (facts.get("spread") or {}).items():
-        yield Fact("final", f"{role}: pods per node, most first: {counts}", seen.spread.get(role, []) == counts, f"got {seen.spread.get(role)}")
+        yield Fact(
+            "final", f"{role}: pods per node, most first: {counts}", seen.spread.get(role, []) == counts, f"got {seen.spread.get(role)}"
+        )
     for kind, roles in (facts.get("roles") or {}).items():
         others = sorted({one.role: None for one in seen.milestones if one.role.startswith(kind + ":") and one.role not in roles})
         yield Fact("final", f"no other {kind} than {len(roles)} listed role(s) ever appears", not others, f"unexpected {others[:4]}")
@@ -80,7 +82,12 @@ def _sequences(facts: Obj, seen: Observed) -> Iterator[Fact]:
         got = seen.sequences.get(role, [])
         exact = bool(expected.get("exact"))
         holds = got == expected["is"] if exact else _within(expected["is"], got)
-        yield Fact("sequence", f"{role}: status sequence ({'exact' if exact else 'contains in order'})", holds, f"want {expected['is']} got {got}"[:400])
+        yield Fact(
+            "sequence",
+            f"{role}: status sequence ({'exact' if exact else 'contains in order'})",
+            holds,
+            f"want {expected['is']} got {got}"[:400],
+        )
 
 
 def _within(wanted: Sequence[str], got: Sequence[str]) -> bool:
@@ -123,7 +130,9 @@ def _counts(facts: Obj, seen: Observed, lines: Sequence[Obj]) -> Iterator[Fact]:
             yield Fact("event", f"{role}: events", got == expected["is"], f"want {expected['is']} got {got}"[:500])
             continue
         counts = Counter(got)
-        wrong = [f"{text}: want {lo}..{hi} got {counts[text]}" for text, (lo, hi) in expected["counts"].items() if not lo <= counts[text] <= hi]
+        wrong = [
+            f"{text}: want {lo}..{hi} got {counts[text]}" for text, (lo, hi) in expected["counts"].items() if not lo <= counts[text] <= hi
+        ]
         yield Fact("event", f"{role}: events", not wrong, "; ".join(wrong)[:500])
 
 
@@ -136,13 +145,33 @@ def _scheduled(story: Obj, lines: Sequence[Obj]) -> Iterator[Fact]:
             yield Fact("sched", f"{name}: has a result", False, "missing")
             continue
         if "nodes" in expected:
-            yield Fact("sched", f"{name}: scheduled to {' or '.join(expected['nodes'])}", got.get("node") in expected["nodes"], f"got {got.get('node')} {got.get('message', '')}")
+            yield Fact(
+                "sched",
+                f"{name}: scheduled to {' or '.join(expected['nodes'])}",
+                got.get("node") in expected["nodes"],
+                f"got {got.get('node')} {got.get('message', '')}",
+            )
         elif "reason" in expected:
             holds = not got.get("node") and got.get("reason") == expected["reason"]
             yield Fact("sched", f"{name}: not scheduled, {expected['reason']}", holds, f"got {got.get('node')} {got.get('reason')}")
             if "message" in expected:
-                yield Fact("sched", f"{name}: message {expected['message']}", got.get("message") == expected["message"], f"got {got.get('message')}")
+                yield Fact(
+                    "sched",
+                    f"{name}: message {expected['message']}",
+                    got.get("message") == expected["message"],
+                    f"got {got.get('message')}",
+                )
         if "nominated" in expected:
-            yield Fact("sched", f"{name}: nominated {expected['nominated']}", got.get("nominated") == expected["nominated"], f"got {got.get('nominated')}")
+            yield Fact(
+                "sched",
+                f"{name}: nominated {expected['nominated']}",
+                got.get("nominated") == expected["nominated"],
+                f"got {got.get('nominated')}",
+            )
         if "victims" in expected:
-            yield Fact("sched", f"{name}: victims {expected['victims']}", sorted(got.get("victims") or []) == expected["victims"], f"got {got.get('victims')}")
+            yield Fact(
+                "sched",
+                f"{name}: victims {expected['victims']}",
+                sorted(got.get("victims") or []) == expected["victims"],
+                f"got {got.get('victims')}",
+            )

@@ -16,9 +16,7 @@ _UID = re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f-]{22}\b")
 
 def daemon_node(pod: Obj) -> str:
     """Return the node that a DaemonSet made a pod for."""
-    terms = get(
-        pod, "spec", "affinity", "nodeAffinity", "requiredDuringSchedulingIgnoredDuringExecution", "nodeSelectorTerms", default=()
-    )
+    terms = get(pod, "spec", "affinity", "nodeAffinity", "requiredDuringSchedulingIgnoredDuringExecution", "nodeSelectorTerms", default=())
     for term in terms:
         for field in term.get("matchFields") or ():
             if field["key"] == "metadata.name":
@@ -50,7 +48,7 @@ class Names:
         return found
 
     def _owner(self, ref: Obj, space: str) -> str:
-        own = self.known.get((ref["kind"], space, ref["name"]), "x:" + ref["name"]).partition(":")[2]
+        own: str = self.known.get((ref["kind"], space, ref["name"]), "x:" + ref["name"]).partition(":")[2]
         return own[len(space) + 1 :] if space and own.startswith(space + "/") else own
 
     def _make(self, obj: Obj) -> str:

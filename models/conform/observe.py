@@ -51,7 +51,7 @@ class Observed:
 
     def _read(self, lines: Sequence[Obj], steps: Sequence[Obj]) -> None:
         done = {line["step"]: line["t"] for line in lines if "step" in line}
-        waiting = [(done.get(index, step["at_s"]), str(index)) for index, step in enumerate(steps)]
+        waiting = [(float(done.get(index, step["at_s"])), str(index)) for index, step in enumerate(steps)]
         marks: list[Milestone] = []
         notices: list[tuple[float, str, Obj]] = []
         for line in lines:
@@ -220,7 +220,9 @@ class Observed:
                 label = f"{base}#{self.count[base]}"
             self.at[label] = one.t
             self.order[label] = index
-        self.lives = {role: self._batches(sorted(entries, key=lambda e: e[3])) for role, entries in self._lives.items() if role.startswith("pod:")}
+        self.lives = {
+            role: self._batches(sorted(entries, key=lambda e: e[3])) for role, entries in self._lives.items() if role.startswith("pod:")
+        }
         self._finals()
 
     @staticmethod
@@ -254,7 +256,9 @@ class Observed:
         for role, found in final.items():
             if role.startswith("pod:") and role.endswith("*"):
                 counts = Counter(
-                    p["nodeName"] for p in found if p.get("nodeName") and not p.get("deleting") and p.get("phase") not in ("Failed", "Succeeded")
+                    p["nodeName"]
+                    for p in found
+                    if p.get("nodeName") and not p.get("deleting") and p.get("phase") not in ("Failed", "Succeeded")
                 )
                 self.spread[role] = sorted(counts.values(), reverse=True)
 

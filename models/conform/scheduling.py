@@ -58,7 +58,9 @@ class _Feeder:
         if obj.get("status") and resource.has_status:
             name = made["metadata"]["name"]
             api = next(iter(self._control.apis.values()))
-            made = api.execute(Request("update", resource.plural, space, name, body={**made, "status": obj["status"]}, subresource="status", identity=USER))
+            made = api.execute(
+                Request("update", resource.plural, space, name, body={**made, "status": obj["status"]}, subresource="status", identity=USER)
+            )
         return made
 
     def _node(self, spec: Obj) -> None:
@@ -75,7 +77,12 @@ class _Feeder:
 
     def _seen(self, event: Event) -> None:
         """A pod asked to go is gone: no kubelet has to confirm it."""
-        if event.resource == "pods" and event.type == "MODIFIED" and event.obj["metadata"].get("deletionTimestamp") and event.key not in self._deleted:
+        if (
+            event.resource == "pods"
+            and event.type == "MODIFIED"
+            and event.obj["metadata"].get("deletionTimestamp")
+            and event.key not in self._deleted
+        ):
             self._deleted.append(event.key)
             self._world.loop.soon(self._remove, (event.key,), None)
 

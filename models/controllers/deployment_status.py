@@ -76,7 +76,7 @@ def timed_out(deployment: Obj, conditions: list[Obj], wall_s: float) -> bool:
         return False
     if found["reason"] == TIMED_OUT:
         return True
-    return parse(found["lastUpdateTime"]) + deployment["spec"]["progressDeadlineSeconds"] < wall_s
+    return parse(found["lastUpdateTime"]) + float(deployment["spec"]["progressDeadlineSeconds"]) < wall_s
 
 
 def calculate(deployment: Obj, new: Obj | None, sets: list[Obj], now: str) -> Obj:
@@ -146,4 +146,4 @@ def stuck_for_s(deployment: Obj, status: Obj, wall_s: float) -> float | None:
     found = find(status["conditions"], "Progressing")
     if not has_deadline(deployment) or found is None or complete(deployment, status) or found["reason"] == TIMED_OUT:
         return None
-    return max(0.0, parse(found["lastUpdateTime"]) + deployment["spec"]["progressDeadlineSeconds"] - wall_s) + 1.0
+    return max(0.0, parse(found["lastUpdateTime"]) + float(deployment["spec"]["progressDeadlineSeconds"]) - wall_s) + 1.0

@@ -179,7 +179,7 @@ class EndpointSliceController(Controller):
             else:
                 groups.append((ports, {pod["metadata"]["uid"]: endpoint_of(pod, service, zone)}))
         if not groups:
-            first = {"spec": {"containers": []}}
+            first: Obj = {"spec": {"containers": []}}
             groups.append((ports_of(first, service), {}))
         return groups
 

@@ -61,7 +61,8 @@ class PodGarbageCollector(Controller):
                 if now >= self._missing.get(node_name, now + 1) + self.ctx.constants.pod_gc_quarantine_s - 1e-9:
                     out.append((pod, "PodGC: node no longer exists"))
             elif terminating(pod) and not is_true(node, "Ready"):
-                if any(t["key"] == OUT_OF_SERVICE for t in node["spec"].get("taints") or ()):
+                doomed = any(t["key"] == OUT_OF_SERVICE for t in node["spec"].get("taints") or ())
+                if doomed:
                     out.append((pod, ""))
         for node_name in unknown:
             if node_name not in self._missing:

@@ -83,9 +83,9 @@ def _sorted_out(owner: Obj, pods: list[Obj], wall_s: float) -> _Set:
             condemned.append(pod)
     condemned.sort(key=lambda pod: -ordinal_of(owner, pod))
     first = ""
-    for pod in [*replicas, *reversed(condemned)]:
-        if pod is None or not _healthy(pod):
-            first = name(pod) if pod is not None else "not yet made"
+    for one in [*replicas, *reversed(condemned)]:
+        if one is None or not _healthy(one):
+            first = name(one) if one is not None else "not yet made"
             break
     monotonic = owner["spec"].get("podManagementPolicy", "OrderedReady") != "Parallel"
     wait = int(owner["spec"].get("minReadySeconds") or 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from kchaos.models.api.errors import ApiError
@@ -35,7 +36,7 @@ def _as_node(cluster: Cluster, kubelet: Kubelet, action: Callable[[], Any]) -> A
 def _kill(cluster: Cluster, args: dict[str, Any], reason: str) -> Active:
     killed = 0
     for kubelet, machine in _machines(cluster, args["target"])[:1]:
-        killed += _as_node(cluster, kubelet, lambda k=kubelet, m=machine: k.runtime.kill(m, "", 137, reason))
+        killed += _as_node(cluster, kubelet, partial(kubelet.runtime.kill, machine, "", 137, reason))
     cluster.traffic_changed()
     return Once({"containers_killed": killed})
 
@@ -105,7 +106,7 @@ class _BadImage:
 def _flap(cluster: Cluster, args: dict[str, Any]) -> Active:
     noticed = 0
     for kubelet, machine in _machines(cluster, args["target"])[:1]:
-        noticed += _as_node(cluster, kubelet, lambda k=kubelet, m=machine: k.runtime.flap(m, float(args.get("for_s", 45.0))))
+        noticed += _as_node(cluster, kubelet, partial(kubelet.runtime.flap, machine, float(args.get("for_s", 45.0))))
     return Once({"pods_flapped": noticed})
 
 

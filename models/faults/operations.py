@@ -114,7 +114,7 @@ class _Restart:
     def __init__(self, cluster: Cluster, target: str) -> None:
         self._cluster = cluster
         self._target = target
-        kind, space, owner = parts(target)
+        _, space, owner = parts(target)
         self._key = f"{space}/{owner}"
         self._resource = plural_of(target)
         self._before = self._generation()
@@ -138,7 +138,7 @@ class _BadRollout:
     def __init__(self, cluster: Cluster, target: str, after_s: float) -> None:
         self._cluster = cluster
         self._target = target
-        kind, space, owner = parts(target)
+        _, space, owner = parts(target)
         self._space, self._owner, self._resource = space, owner, plural_of(target)
         self._changed = 0
         self._reverted = False
@@ -188,7 +188,7 @@ class _Scale:
     def __init__(self, cluster: Cluster, target: str, by: int) -> None:
         self._cluster = cluster
         self._target = target
-        kind, self._space, self._owner = parts(target)
+        _, self._space, self._owner = parts(target)
         self._resource = plural_of(target)
         found = cluster.control.store.get(self._resource, f"{self._space}/{self._owner}")
         self._old = int(found["spec"].get("replicas", 1)) if found is not None else 0

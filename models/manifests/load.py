@@ -152,7 +152,9 @@ class _Reading:
     def _no_object(self, file: str, line: int, value: Obj, node: Any) -> None:
         missing = [key for key in ("apiVersion", "kind") if not value.get(key)]
         if "services" in value and "kind" not in value and "apiVersion" not in value and isinstance(value["services"], dict):
-            self._note("KC302", "info", file, line, "skipped: a Docker Compose file, not Kubernetes objects", "convert it with `kompose convert`")
+            self._note(
+                "KC302", "info", file, line, "skipped: a Docker Compose file, not Kubernetes objects", "convert it with `kompose convert`"
+            )
         elif "resources" in value and len(missing) == 2 and isinstance(value["resources"], list):
             self._kustomizations.append(file)
             self._note("KC302", "info", file, line, "skipped: a kustomization, not an object", "give its folder, and it is rendered")
@@ -182,7 +184,7 @@ class _Reading:
         if not isinstance(meta, dict):
             self._note("KC302", "error", file, line, f"{kind} without metadata", "write metadata: with a name: below it")
             return
-        found = [one for one in misfits(obj)]
+        found = misfits(obj)
         wrong = [one for one in found if not one.unknown]
         for one in found:
             level = "warning" if one.unknown else "error"
@@ -213,7 +215,15 @@ class _Reading:
         if is_custom(api_version):
             self._custom.append(Manifest(redact(obj), file, line, node))
             if harmless(api_version, kind):
-                self._note("KC311", "info", file, line, f"{kind} {get(obj, 'metadata', 'name', default='')} makes no pods: not modelled", "", self._ident(obj))
+                self._note(
+                    "KC311",
+                    "info",
+                    file,
+                    line,
+                    f"{kind} {get(obj, 'metadata', 'name', default='')} makes no pods: not modelled",
+                    "",
+                    self._ident(obj),
+                )
             return
         known = by_kind(None, kind)
         if known is not None:
@@ -239,10 +249,20 @@ class _Reading:
         before = self._found.pop(manifest.id, None)
         if before is not None:
             same = before.obj == manifest.obj
-            says = f"{manifest.obj['kind']} {meta['name']} is declared twice, " + ("both times the same" if same else "with different content")
+            says = f"{manifest.obj['kind']} {meta['name']} is declared twice, " + (
+                "both times the same" if same else "with different content"
+            )
             where = f"{before.file}:{before.line}"
             hint = "" if same else "the later one counts, as `kubectl apply` does; keep one, or run them apart"
-            self._note("KC306", "info" if same else "warning", manifest.file, manifest.line, f"{says}: this one is used, not {where}", hint, manifest.id)
+            self._note(
+                "KC306",
+                "info" if same else "warning",
+                manifest.file,
+                manifest.line,
+                f"{says}: this one is used, not {where}",
+                hint,
+                manifest.id,
+            )
         self._found[manifest.id] = manifest
 
 
@@ -268,7 +288,7 @@ def _without(tree: Any, path: str) -> Any:
 
 
 def _cut(tree: Any, steps: list[tuple[str, str]]) -> Any:
-    index, key = steps[0]
+    index = steps[0][0]
     if index and isinstance(tree, list):
         out = list(tree)
         out[int(index)] = _cut(out[int(index)], steps[1:])

@@ -57,7 +57,9 @@ def _env(tree: Any) -> Any:
     for key, value in tree.items():
         if key == "env" and isinstance(value, list):
             new: Any = [
-                {**one, "value": hashed(one["value"])} if isinstance(one, dict) and isinstance(one.get("value"), str) and one["value"] else one
+                {**one, "value": hashed(one["value"])}
+                if isinstance(one, dict) and isinstance(one.get("value"), str) and one["value"]
+                else one
                 for one in value
             ]
         elif isinstance(value, dict | list):
@@ -65,5 +67,5 @@ def _env(tree: Any) -> Any:
         else:
             continue
         if new is not value:
-            out = {**out, key: new} if out is tree else {**out, key: new}
+            out = {**out, key: new}
     return out

@@ -15,8 +15,8 @@ import yaml
 MAX_NODES = 2_000_000
 """A document that aliases blow up beyond this many values is refused."""
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_TRUE = frozenset("y Y yes Yes YES true True TRUE on On ON".split())
-_FALSE = frozenset("n N no No NO false False FALSE off Off OFF".split())
+_TRUE = frozenset(["y", "Y", "yes", "Yes", "YES", "true", "True", "TRUE", "on", "On", "ON"])
+_FALSE = frozenset(["n", "N", "no", "No", "NO", "false", "False", "FALSE", "off", "Off", "OFF"])
 _NULL = frozenset(("", "~", "null", "Null", "NULL"))
 _INT = re.compile(r"[-+]?(0b[01_]+|0x[0-9a-fA-F_]+|0o?[0-7_]*|[1-9][0-9_]*)$")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$")
@@ -154,7 +154,9 @@ class _Builder:
             if key in lines:
                 same = " with the same value" if out[key] == value else ", and the values differ"
                 self._warnings.append(
-                    Problem(line, f"the key {key!r} stands twice (first in line {lines[key]}){same}; the last one counts", "remove one", False)
+                    Problem(
+                        line, f"the key {key!r} stands twice (first in line {lines[key]}){same}; the last one counts", "remove one", False
+                    )
                 )
             lines[key] = line
             out[key] = value
@@ -224,7 +226,11 @@ def _explain(error: yaml.YAMLError, text: str) -> Problem:
     rows = text.splitlines()
     row = rows[line - 1] if 0 < line <= len(rows) else ""
     if "{{" in row or "{%" in row or (row.lstrip().startswith("@") and "{{" in text):
-        return Problem(line, f"an unrendered template: {row.strip()[:80]}", "render it first: give the chart's folder, or the output of `helm template`")
+        return Problem(
+            line,
+            f"an unrendered template: {row.strip()[:80]}",
+            "render it first: give the chart's folder, or the output of `helm template`",
+        )
     indent = row[: len(row) - len(row.lstrip())]
     if "\t" in indent:
         return Problem(line, "a tab in the indentation", "YAML is indented with spaces")

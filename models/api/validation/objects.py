@@ -56,10 +56,10 @@ def _same(new: Obj, old: Obj, key: str) -> bool:
 
 
 def _body_changed(new: Obj, old: Obj) -> bool:
-    for key in new.keys() | old.keys():  # the order does not matter: any() over equality
-        if key not in ("metadata", "status") and new.get(key) is not old.get(key) and new.get(key) != old.get(key):
-            return True
-    return False
+    return any(
+        key not in ("metadata", "status") and new.get(key) is not old.get(key) and new.get(key) != old.get(key)
+        for key in new.keys() | old.keys()  # the order does not matter: any() over equality
+    )
 
 
 _CHECKS: dict[str, Check] = {
