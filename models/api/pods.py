@@ -40,6 +40,10 @@ def notes_of(obj: Obj) -> dict[str, str]:
     return obj["metadata"].get("annotations") or {}
 
 
+annotations_of = notes_of
+"""The same, by the name that most callers use."""
+
+
 def controller_of(obj: Obj) -> Obj | None:
     """Return the owner reference with controller: true, if any."""
     for ref in obj["metadata"].get("ownerReferences") or ():
