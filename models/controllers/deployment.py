@@ -8,7 +8,7 @@ from __future__ import annotations
 from kchaos.models.api.errors import ApiError
 from kchaos.models.api.hash import pod_template_hash
 from kchaos.models.api.pods import (
-    annotations_of,
+    notes_of,
     controller_of,
     labels,
     name,
@@ -160,7 +160,7 @@ class DeploymentController(Controller):
 
     @staticmethod
     def _revision(obj: Obj) -> int:
-        return int(annotations_of(obj).get(rolling.REVISION) or 0)
+        return int(notes_of(obj).get(rolling.REVISION) or 0)
 
     async def _keep_new(self, deployment: Obj, new: Obj, sets: list[Obj]) -> tuple[Obj, Obj]:
         """Bring the existing new set's annotations up to date, and the Deployment's revision with it."""
@@ -168,7 +168,7 @@ class DeploymentController(Controller):
         revision = max([self._revision(rs) for rs in olds], default=0) + 1
         notes = self._notes(deployment, new, revision, exists=True)
         wait = deployment["spec"].get("minReadySeconds", 0)
-        if notes != annotations_of(new) or new["spec"].get("minReadySeconds", 0) != wait:
+        if notes != notes_of(new) or new["spec"].get("minReadySeconds", 0) != wait:
             changed = put(new, notes, "metadata", "annotations")
             if wait or "minReadySeconds" in new["spec"]:
                 changed = put(changed, wait, "spec", "minReadySeconds")
@@ -184,16 +184,16 @@ class DeploymentController(Controller):
     async def _note(self, deployment: Obj, revision: str, conditions: list[Obj]) -> Obj:
         """Write the Deployment's revision annotation and conditions if they differ."""
         changed = deployment
-        if annotations_of(deployment).get(rolling.REVISION) != revision:
-            changed = put(changed, {**annotations_of(deployment), rolling.REVISION: revision}, "metadata", "annotations")
+        if notes_of(deployment).get(rolling.REVISION) != revision:
+            changed = put(changed, {**notes_of(deployment), rolling.REVISION: revision}, "metadata", "annotations")
         if conditions != get(deployment, "status", "conditions", default=[]):
             changed = put(changed, conditions, "status", "conditions")
         return deployment if changed is deployment else await self.api.update("deployments", changed, "status")
 
     def _notes(self, deployment: Obj, rs: Obj, revision: int, exists: bool) -> dict[str, str]:
         """Return the annotations of the new set (SetNewReplicaSetAnnotations)."""
-        notes = dict(annotations_of(rs))
-        notes.update({k: v for k, v in annotations_of(deployment).items() if k not in NOT_COPIED})
+        notes = dict(notes_of(rs))
+        notes.update({k: v for k, v in notes_of(deployment).items() if k not in NOT_COPIED})
         old = notes.get(rolling.REVISION)
         if int(old or 0) < revision:
             if old is not None:
@@ -230,7 +230,7 @@ class DeploymentController(Controller):
             text = f'Created new replica set "{name(new)}"'
             made = progress.new_condition("Progressing", "True", "NewReplicaSetCreated", text, self.ctx.now())
             conditions = progress.with_condition(conditions, made)
-        deployment = await self._note(deployment, annotations_of(new)[rolling.REVISION], conditions)
+        deployment = await self._note(deployment, notes_of(new)[rolling.REVISION], conditions)
         return deployment, new, [*[rs for rs in sets if uid(rs) != uid(new)], new]
 
     def _new_set(self, deployment: Obj, sets: list[Obj]) -> Obj:
@@ -271,7 +271,7 @@ class DeploymentController(Controller):
         if progress.has_deadline(deployment):
             failed = progress.new_condition("Progressing", "False", "ReplicaSetCreateError", text, self.ctx.now())
             conditions = progress.with_condition(list(get(deployment, "status", "conditions", default=())), failed)
-            await self._note(deployment, annotations_of(deployment).get(rolling.REVISION, ""), conditions)
+            await self._note(deployment, notes_of(deployment).get(rolling.REVISION, ""), conditions)
 
     # -- scaling, history, status ------------------------------------------------------------------------------------
 
@@ -280,8 +280,8 @@ class DeploymentController(Controller):
         current = {uid(rs): rs for rs in sets}
         for rs, size in plan:
             before = rolling.replicas(rs)
-            notes = {**annotations_of(rs), **_sizes(deployment)}
-            if size == before and notes == annotations_of(rs):
+            notes = {**notes_of(rs), **_sizes(deployment)}
+            if size == before and notes == notes_of(rs):
                 continue
             changed = put(put(rs, size, "spec", "replicas"), notes, "metadata", "annotations")
             current[uid(rs)] = await self.api.update("replicasets", changed)

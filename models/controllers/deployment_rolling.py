@@ -6,7 +6,7 @@ pkg/controller/deployment/{rolling,recreate,sync}.go and util/deployment_util.go
 from __future__ import annotations
 
 from kchaos.models.api.intstr import scaled
-from kchaos.models.api.pods import annotations_of, name, terminating, uid
+from kchaos.models.api.pods import notes_of, name, terminating, uid
 from kchaos.models.api.tree import Obj, get
 
 DESIRED = "deployment.kubernetes.io/desired-replicas"
@@ -113,7 +113,7 @@ def plan_recreate(olds: list[Obj]) -> Plan:
 def is_scaling_event(deployment: Obj, sets: list[Obj]) -> bool:
     """Tell whether spec.replicas changed since the sets were last sized."""
     for rs in sets:
-        desired = annotations_of(rs).get(DESIRED)
+        desired = notes_of(rs).get(DESIRED)
         if replicas(rs) > 0 and desired is not None and desired != str(replicas(deployment)):
             return True
     return False
@@ -151,7 +151,7 @@ def plan_scale(deployment: Obj, new: Obj | None, olds: list[Obj]) -> Plan:
 
 def _saturated(deployment: Obj, new: Obj) -> bool:
     """Tell whether the new set alone serves the Deployment (IsSaturated)."""
-    desired = annotations_of(new).get(DESIRED)
+    desired = notes_of(new).get(DESIRED)
     want = replicas(deployment)
     return replicas(new) == want and desired == str(want) and available(new) == want
 
@@ -167,7 +167,7 @@ def _proportion(rs: Obj, deployment: Obj, to_add: int, added: int) -> int:
 def _fraction(rs: Obj, deployment: Obj) -> int:
     if replicas(deployment) == 0:
         return -replicas(rs)
-    before = int(annotations_of(rs).get(MAX) or 0) or int(get(deployment, "status", "replicas", default=0))
+    before = int(notes_of(rs).get(MAX) or 0) or int(get(deployment, "status", "replicas", default=0))
     if before == 0:
         return 0
     surge, _ = bounds(deployment)
@@ -184,7 +184,7 @@ def stale_history(deployment: Obj, olds: list[Obj]) -> list[Obj]:
     excess = len(alive) - limit
     if excess <= 0:
         return []
-    alive = sorted(by_age(alive), key=lambda rs: int(annotations_of(rs).get(REVISION) or 0))
+    alive = sorted(by_age(alive), key=lambda rs: int(notes_of(rs).get(REVISION) or 0))
     return [
         rs
         for rs in alive[:excess]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kchaos.models.api.errors import ApiError
 from kchaos.models.api.hash import revision_data, revision_hash
-from kchaos.models.api.pods import annotations_of, name, namespace, owner_reference
+from kchaos.models.api.pods import notes_of, name, namespace, owner_reference
 from kchaos.models.api.tree import Obj, put
 from kchaos.models.client.client import Session
 
@@ -26,8 +26,8 @@ def new_revision(owner: Obj, number: int, collisions: int) -> Obj:
         "name": f"{name(owner)[:223]}-{digest}", "namespace": namespace(owner), "labels": marks,
         "ownerReferences": [owner_reference(owner)],
     }  # fmt: skip
-    if annotations_of(owner):
-        meta["annotations"] = dict(annotations_of(owner))
+    if notes_of(owner):
+        meta["annotations"] = dict(notes_of(owner))
     return {"apiVersion": "apps/v1", "kind": "ControllerRevision", "metadata": meta, "data": data, "revision": number}
 
 

@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterable
 from functools import cmp_to_key
 
-from kchaos.models.api.pods import annotations_of, condition, phase, ready, restarts, uid
+from kchaos.models.api.pods import notes_of, condition, phase, ready, restarts, uid
 from kchaos.models.api.times import parse
 from kchaos.models.api.tree import Obj
 
@@ -22,7 +22,7 @@ def _log(age_s: float) -> float:
 
 def _cost(pod: Obj) -> int:
     try:
-        return int(annotations_of(pod).get("controller.kubernetes.io/pod-deletion-cost", "0"))
+        return int(notes_of(pod).get("controller.kubernetes.io/pod-deletion-cost", "0"))
     except ValueError:
         return 0
 
