@@ -21,7 +21,7 @@ from kchaos.models.apiserver import admission
 from kchaos.models.apiserver.deletion import mark_deleted, ready_to_go
 from kchaos.models.apiserver.eviction import charge_budget
 from kchaos.models.apiserver.store import Key, Store
-from kchaos.models.apiserver.strategy import ServiceAllocator, prepare_create, prepare_update
+from kchaos.models.apiserver.strategy import ServiceAllocator, job_status_error, prepare_create, prepare_update
 from kchaos.runtime import Runtime
 
 UNPATCHED_RETRIES = 5
@@ -156,6 +156,8 @@ class Registry:
             why = f"Precondition failed: UID in precondition: {meta['uid']}, UID in object meta: {old['metadata']['uid']}"
             raise conflict(resource.group, resource.plural, request.name, why)
         new = prepare_update(resource, body, old, request.subresource)
+        if request.subresource == "status" and resource.plural == "jobs" and (why := job_status_error(new["status"])):
+            raise ApiError("Invalid", f'Job.batch "{request.name}" is invalid: {why}')
         if request.subresource != "status":
             new = default_object(new)
             if resource.has_status and "status" in old:

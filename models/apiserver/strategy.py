@@ -120,6 +120,12 @@ def prepare_update(resource: Resource, new: Obj, old: Obj, subresource: str) -> 
     return out
 
 
+def job_status_error(status: Obj) -> str:
+    """Return why a Job's status is refused, empty if it is not (ValidateJobStatus; the Job controller does run into this one)."""
+    active, ready = status.get("active", 0), status.get("ready") or 0
+    return f"status.ready: Invalid value: {ready}: cannot set more ready pods than active" if ready > active else ""
+
+
 class ServiceAllocator:
     """Gives each Service a cluster IP and node ports that no other has; freed with the Service."""
 

@@ -214,6 +214,9 @@ class StoryKubelet:
             reason = "PodCompleted" if code == 0 else "PodFailed"
             status = {"phase": phase, "containerStatuses": self._statuses(pod, False, restarts, ended_state)}
             conditions = [{"type": t, "status": "False", "reason": reason} for t in ("Ready", "ContainersReady")]
+            conditions.append({"type": "PodReadyToStartContainers", "status": "False"})
+            if code == 0:
+                conditions.append({"type": "Initialized", "status": "True", "reason": "PodCompleted"})
             self._rt.spawn(self._write(pod, status, conditions), f"exit {key}")
             return
         status = {"containerStatuses": self._statuses(pod, False, restarts + 1, ended_state)}

@@ -42,13 +42,18 @@ class Story:
         self._user = self.control.client("user", USER)
         self._rt = self._user.client._rt
         self._event_number = 0
+        self._events_seen: dict[tuple[str, ...], None] = {}
 
     def _now(self) -> float:
         return round(self.world.loop.time() - self._zero, 6)
 
     def _event(self, controller: str, regarding: Obj, kind: str, reason: str, message: str) -> None:
-        self._event_number += 1
         meta = regarding["metadata"]
+        seen = (regarding["kind"], meta.get("uid", meta["name"]), kind, reason, message)
+        if seen in self._events_seen:  # a real recorder counts it up in the Event that there is
+            return
+        self._events_seen[seen] = None
+        self._event_number += 1
         involved = {"kind": regarding["kind"], "namespace": meta.get("namespace", ""), "name": meta["name"]}
         body = {
             "kind": "Event", "apiVersion": "v1", "metadata": {"name": f"{meta['name']}.{self._event_number:x}", "uid": f"event-{self._event_number}"},

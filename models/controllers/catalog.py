@@ -9,6 +9,7 @@ from kchaos.models.controllers.deployment import DeploymentController
 from kchaos.models.controllers.disruption import DisruptionController
 from kchaos.models.controllers.endpointslice import EndpointSliceController
 from kchaos.models.controllers.garbagecollector import GarbageCollector
+from kchaos.models.controllers.job import JobController, TtlAfterFinished
 from kchaos.models.controllers.namespace import NamespaceController
 from kchaos.models.controllers.nodelifecycle import NodeLifecycleController
 from kchaos.models.controllers.podgc import PodGarbageCollector
@@ -27,6 +28,8 @@ CONTROLLERS: tuple[type[Controller], ...] = (
     DeploymentController,
     StatefulSetController,
     DaemonSetController,
+    JobController,
+    TtlAfterFinished,
     NodeLifecycleController,
     TaintEvictionController,
     PodGarbageCollector,
