@@ -117,8 +117,10 @@ class Cache:
         there = self.placed.pop(key, None)
         if there is None:
             return
+        rank = list(there[1].pods).index(key)
         info, node = there
         self.apply(info, node, -1)
+        node.close_gap(rank)
         if node.index >= 0:
             self._log.append(node.index)
         elif node.node is None and not node.pods:

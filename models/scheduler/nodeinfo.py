@@ -60,6 +60,13 @@ class NodeInfo:
             if not held:
                 del self.ports[protocol, port]
 
+    def close_gap(self, rank: int) -> None:
+        """Move the last pod to where one was taken off, as upstream does: the order decides among equal victims (removeFromSlice)."""
+        keys = list(self.pods)
+        if rank < len(keys):
+            keys.insert(rank, keys.pop())
+            self.pods = {key: self.pods[key] for key in keys}
+
     def port_conflict(self, ports: Iterable[Port]) -> bool:
         """Tell whether one of ``ports`` is taken; 0.0.0.0 conflicts with every address (HostPortInfo.CheckConflict)."""
         for ip, protocol, port in ports:

@@ -13,7 +13,7 @@ from kchaos.models.scheduler.cache import Cache
 from kchaos.models.scheduler.cycle import Cycle
 from kchaos.models.scheduler.nodefilters import Refusal
 from kchaos.models.scheduler.nodeinfo import NodeInfo
-from kchaos.models.scheduler.podinfo import PodInfo
+from kchaos.models.scheduler.podinfo import LATE, PodInfo
 
 NOT_HELPFUL = "Preemption is not helpful for scheduling"
 NO_VICTIMS = Refusal(("No preemption victims found for incoming pod",), True)
@@ -45,9 +45,13 @@ def not_eligible(info: PodInfo, nominated: NodeInfo | None, refusal: Refusal | N
     return ""
 
 
-def important(info: PodInfo) -> tuple[int, str]:
-    """Sort key: the more important pod first (pkg/scheduler/util: MoreImportantPod)."""
-    return (-info.priority, info.started)
+def by_importance(pods: list[PodInfo]) -> list[PodInfo]:
+    """Return the more important pods first: by priority, then by age (pkg/scheduler/util: MoreImportantPod).
+
+    A pod that has not started counts as started now, asked anew at each comparison, so that such pods end up in reverse order.
+    """
+    ranked = sorted(enumerate(pods), key=lambda at: (-at[1].priority, at[1].started, -at[0] if at[1].started == LATE else at[0]))
+    return [one for _, one in ranked]
 
 
 def split_by_budget(pods: Iterable[PodInfo], budgets: Iterable[Obj]) -> tuple[list[PodInfo], list[PodInfo]]:
@@ -99,7 +103,7 @@ def victims_on(cycle: Cycle, cache: Cache, node: NodeInfo, budgets: list[Obj], n
         refusal = fits()
         if refusal is not None:
             return refusal
-        lower.sort(key=important)
+        lower = by_importance(lower)
         breaking, others = split_by_budget(lower, budgets)
         victims: list[PodInfo] = []
         violations = 0
@@ -110,8 +114,7 @@ def victims_on(cycle: Cycle, cache: Cache, node: NodeInfo, budgets: list[Obj], n
                     take(one)
                     victims.append(one)
                     violations += group is breaking
-        victims.sort(key=important)
-        return Candidate(node, victims, violations)
+        return Candidate(node, by_importance(victims) if violations else victims, violations)
     finally:
         for one in list(off.values()):
             put_back(one)
