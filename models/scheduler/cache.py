@@ -30,7 +30,7 @@ class Cache:
         self.nodes: dict[str, NodeInfo] = {}
         self.order: list[NodeInfo] = []
         self.placed: dict[str, tuple[PodInfo, NodeInfo]] = {}
-        self.matches = Matches(self.namespace_labels)
+        self.matches = Matches(self.namespace_labels, self.nodes)
         self.claim_users: dict[str, int] = {}
         self._infos: dict[str, PodInfo] = {}
         self._shape = shape_reader()
@@ -63,6 +63,7 @@ class Cache:
             info = self.nodes[name(node)] = NodeInfo(name(node))
         old = info.node
         info.set_node(node)
+        self.matches.places.version += 1
         if old is None or zone_key(old) != zone_key(node):
             self._stale = True
         elif info.index >= 0:
@@ -75,6 +76,7 @@ class Cache:
             info.set_node(None)
             info.index = -1
             info.labels = {}
+            self.matches.places.version += 1
             if not info.pods:
                 del self.nodes[node]
             self._stale = True

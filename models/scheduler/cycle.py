@@ -61,7 +61,7 @@ class Cycle:
                 self._spread = HardSpread(hard, cache.domains(self.table, hard, True), cache.matches, info.namespace)
         groups = cache.groups(info)
         if info.affinity or groups:
-            found = AffinityFilter(info, terms_of(info), groups, cache.matches, cache.nodes)
+            found = AffinityFilter(info, terms_of(info), groups, cache.matches)
             self._affinity = None if found.idle else found
         else:
             self._affinity = None
@@ -128,7 +128,7 @@ class Cycle:
             total = [t + 2 * s for t, s in zip(total, spread, strict=True)]
         groups = cache.groups(info)
         if info.affinity or groups:
-            affine = affinity_scores(terms_of(info), groups, cache.matches, cache.nodes, [table.nodes[i] for i in chosen])
+            affine = affinity_scores(terms_of(info), groups, cache.matches, [table.nodes[i] for i in chosen])
             if affine is not None:
                 total = [t + 2 * s for t, s in zip(total, affine, strict=True)]
         return total

@@ -14,6 +14,7 @@ import msgspec
 from kchaos.canonical import encode
 from kchaos.models.api.selectors import Predicate, compile_selector
 from kchaos.models.api.tree import Obj
+from kchaos.models.scheduler.nodeinfo import NodeInfo
 from kchaos.models.scheduler.podinfo import PodInfo
 
 NamespaceLabels = Callable[[str], Mapping[str, str]]
@@ -29,6 +30,19 @@ def merged_selector(selector: Obj | None, tags: Mapping[str, str], same: list[st
     if not extra or selector is None:
         return selector
     return {**selector, "matchExpressions": [*(selector.get("matchExpressions") or ()), *extra]}
+
+
+class Places:
+    """The labels of the nodes; ``version`` changes with them."""
+
+    def __init__(self, nodes: Mapping[str, NodeInfo]) -> None:
+        self._nodes = nodes
+        self.version = 0
+
+    def label(self, node: str, topology: str) -> str | None:
+        """Return the value of a node's label, None if there is none."""
+        found = self._nodes.get(node)
+        return found.labels.get(topology) if found is not None else None
 
 
 class Term:
@@ -89,42 +103,75 @@ def terms_of(info: PodInfo) -> list[tuple[int, bytes, int]]:
     return out
 
 
-class Counter:
-    """Pods that match, by node. ``alive``: terminating ones do not count."""
+class Tally:
+    """A number of pods, by node and, once asked for, by the value of a label of the nodes."""
 
-    __slots__ = ("alive", "by_node", "test")
+    __slots__ = ("_by_value", "_places", "by_node")
 
-    def __init__(self, test: Callable[[str, Mapping[str, str]], bool], alive: bool) -> None:
-        self.test = test
-        self.alive = alive
+    def __init__(self, places: Places) -> None:
+        self._places = places
         self.by_node: dict[str, int] = {}
+        self._by_value: dict[str, tuple[int, dict[str, int]]] = {}
 
     def add(self, node: str, sign: int) -> None:
         """Count one pod in or out."""
-        count = self.by_node.get(node, 0) + sign
-        if count:
-            self.by_node[node] = count
-        else:
-            del self.by_node[node]
+        _step(self.by_node, node, sign)
+        for topology, (version, counts) in self._by_value.items():
+            if version == self._places.version:
+                value = self._places.label(node, topology)
+                if value is not None:
+                    _step(counts, value, sign)
+
+    def by_value(self, topology: str) -> dict[str, int]:
+        """Return the pods by the value of a label; only values with pods are listed."""
+        found = self._by_value.get(topology)
+        if found is None or found[0] != self._places.version:
+            counts: dict[str, int] = {}
+            for node, count in self.by_node.items():
+                value = self._places.label(node, topology)
+                if value is not None:
+                    counts[value] = counts.get(value, 0) + count
+            found = self._by_value[topology] = (self._places.version, counts)
+        return found[1]
 
 
-class Group:
-    """The same affinity term on placed pods: how many of them by node."""
+def _step(counts: dict[str, int], key: str, sign: int) -> None:
+    count = counts.get(key, 0) + sign
+    if count:
+        counts[key] = count
+    else:
+        del counts[key]
 
-    __slots__ = ("by_node", "kind", "term", "weight")
 
-    def __init__(self, kind: int, key: bytes, weight: int) -> None:
+class Counter(Tally):
+    """Pods that match. ``alive``: terminating ones do not count."""
+
+    __slots__ = ("alive", "test")
+
+    def __init__(self, places: Places, test: Callable[[str, Mapping[str, str]], bool], alive: bool) -> None:
+        super().__init__(places)
+        self.test = test
+        self.alive = alive
+
+
+class Group(Tally):
+    """The same affinity term on placed pods: how many of them."""
+
+    __slots__ = ("kind", "term", "weight")
+
+    def __init__(self, places: Places, kind: int, key: bytes, weight: int) -> None:
+        super().__init__(places)
         self.kind = kind
         self.term = term(key)
         self.weight = weight
-        self.by_node: dict[str, int] = {}
 
 
 class Matches:
     """All counters and groups of one scheduler."""
 
-    def __init__(self, namespace_labels: NamespaceLabels) -> None:
+    def __init__(self, namespace_labels: NamespaceLabels, nodes: Mapping[str, NodeInfo]) -> None:
         self._of = namespace_labels
+        self.places = Places(nodes)
         self._placed: dict[str, tuple[PodInfo, str]] = {}
         self._counters: dict[bytes, Counter] = {}
         self._memo: dict[tuple[str, bytes], list[Counter]] = {}
@@ -159,16 +206,12 @@ class Matches:
         for key in terms_of(info):
             group = self.groups.get(key)
             if group is None:
-                group = self.groups[key] = Group(*key)
+                group = self.groups[key] = Group(self.places, *key)
                 self.version += 1
-            count = group.by_node.get(node, 0) + sign
-            if count:
-                group.by_node[node] = count
-            else:
-                del group.by_node[node]
-                if not group.by_node:
-                    del self.groups[key]
-                    self.version += 1
+            group.add(node, sign)
+            if not group.by_node:
+                del self.groups[key]
+                self.version += 1
 
     def _matching(self, info: PodInfo) -> list[Counter]:
         found = self._memo.get(info.label_key)
@@ -181,14 +224,14 @@ class Matches:
 
     # -- counters ------------------------------------------------------------------------------------------------------
 
-    def _counter(self, key: bytes, make: Callable[[], Callable[[str, Mapping[str, str]], bool]], alive: bool) -> dict[str, int]:
+    def _counter(self, key: bytes, make: Callable[[], Callable[[str, Mapping[str, str]], bool]], alive: bool) -> Counter:
         found = self._counters.get(key)
         if found is None:
             if len(self._counters) >= LIMIT:
                 for old in list(self._counters)[: LIMIT // 2]:
                     del self._counters[old]
                 self._memo.clear()
-            found = self._counters[key] = Counter(make(), alive)
+            found = self._counters[key] = Counter(self.places, make(), alive)
             answers: dict[tuple[str, bytes], bool] = {}
             for info, node in self._placed.values():
                 hit = answers.get(info.label_key)
@@ -202,7 +245,7 @@ class Matches:
                     hit = found.test(space, msgspec.json.decode(encoded))
                 if hit:
                     counters.append(found)
-        return found.by_node
+        return found
 
     def selected(self, space: str, selectors: list[Obj | None]) -> dict[str, int]:
         """Return, by node, the live pods of a namespace that match all ``selectors`` (countPodsMatchSelector)."""
@@ -211,10 +254,10 @@ class Matches:
             tests = [compile_selector(one) for one in selectors]
             return lambda where, tags: where == space and all(test(tags) for test in tests)
 
-        return self._counter(encode(["live", space, selectors]), make, True)
+        return self._counter(encode(["live", space, selectors]), make, True).by_node
 
-    def meant(self, keys: list[bytes]) -> dict[str, int]:
-        """Return, by node, the pods that match all of these terms."""
+    def meant(self, keys: list[bytes]) -> Counter:
+        """Return the pods that match all of these terms."""
 
         def make() -> Callable[[str, Mapping[str, str]], bool]:
             all_terms = [term(key) for key in keys]

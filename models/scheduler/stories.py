@@ -95,7 +95,10 @@ class SchedulerStory:
         self._wait(1.0)
 
     def _spawn_delete(self, pod: str) -> None:
-        self._user.client._rt.spawn(self._user.delete("pods", SPACE, pod, grace_period_seconds=0), f"delete {pod}")
+        async def delete() -> None:
+            await self._user.delete("pods", SPACE, pod, grace_period_seconds=0)
+
+        self._user.client._rt.spawn(delete(), f"delete {pod}")
 
     def _feed(self, entry: Obj) -> Obj:
         """Create one pod, wait for its result, and leave it where the recording had it."""
