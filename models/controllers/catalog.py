@@ -9,7 +9,7 @@ from kchaos.models.controllers.deployment import DeploymentController
 from kchaos.models.controllers.disruption import DisruptionController
 from kchaos.models.controllers.endpointslice import EndpointSliceController
 from kchaos.models.controllers.garbagecollector import GarbageCollector
-from kchaos.models.controllers.job import JobController, TtlAfterFinished
+from kchaos.models.controllers.job import JobController
 from kchaos.models.controllers.namespace import NamespaceController
 from kchaos.models.controllers.nodelifecycle import NodeLifecycleController
 from kchaos.models.controllers.podgc import PodGarbageCollector
@@ -20,6 +20,7 @@ from kchaos.models.controllers.resourcequota import ResourceQuotaController
 from kchaos.models.controllers.serviceaccount import RootCaPublisher, ServiceAccountController
 from kchaos.models.controllers.statefulset import StatefulSetController
 from kchaos.models.controllers.tainteviction import TaintEvictionController
+from kchaos.models.controllers.ttl import TtlAfterFinished
 from kchaos.models.controllers.volumeprotection import ClaimProtection, EphemeralVolumes, VolumeProtection
 
 CONTROLLERS: tuple[type[Controller], ...] = (

@@ -19,6 +19,8 @@ from kchaos.models.controllers.base import Context, Controller
 SERVICE = "kubernetes.io/service-name"
 MANAGER = "endpointslice.kubernetes.io/managed-by"
 HEADLESS = "service.kubernetes.io/headless"
+STALE_S = 1.0
+"""How long a sync is put off while the cache lacks our own last writes; ten times that long at most."""
 
 
 def endpoint_of(pod: Obj, service: Obj, zone: str | None) -> Obj:
@@ -113,6 +115,7 @@ class EndpointSliceController(Controller):
         self._nodes = ctx.informer("nodes")
         self._slices = ctx.informer("endpointslices")
         self._slices.add_index("service", lambda one: (f"{namespace(one)}/{labels(one).get(SERVICE, '')}",))
+        self._awaited: dict[str, dict[str, tuple[int, float]]] = {}
         self._queue = ctx.queue(self.name, self._sync)
 
     def start(self) -> None:
@@ -123,6 +126,10 @@ class EndpointSliceController(Controller):
         self._queue.start()
 
     def _slice_changed(self, old: Obj | None, new: Obj | None) -> None:
+        one = new if new is not None else old
+        key = f"{namespace(one)}/{labels(one).get(SERVICE, '')}" if one is not None else ""
+        if one is not None and key in self._awaited and self._seen_own_writes(key):
+            self._queue.add(key)
         if new is None and old is not None and labels(old).get(MANAGER) == self.MANAGED_BY:
             self._queue.add(f"{namespace(old)}/{labels(old).get(SERVICE, '')}")
 
@@ -144,7 +151,23 @@ class EndpointSliceController(Controller):
             labels(pod), ready(pod), terminating(pod), ended(pod), get(pod, "status", "podIP"), pod["spec"].get("nodeName"),
         )  # fmt: skip
 
+    def _seen_own_writes(self, key: str) -> bool:
+        """Tell whether the cache has caught up with what we wrote (endpointslice tracker, StaleSlices)."""
+        awaited = self._awaited.get(key)
+        if not awaited:
+            return True
+        for slice_key, (version, until) in list(awaited.items()):
+            seen = self._slices.get(slice_key)
+            if (seen is not None and int(seen["metadata"]["resourceVersion"]) >= version) or self.rt.now() >= until:
+                del awaited[slice_key]
+        if not awaited:
+            del self._awaited[key]
+        return key not in self._awaited
+
     async def _sync(self, key: str) -> None:
+        if not self._seen_own_writes(key):
+            self._queue.add_after(key, STALE_S)  # or earlier, when the cache catches up
+            return
         service = self._services.get(key)
         if service is None or not service["spec"].get("selector") or service["spec"].get("type") == "ExternalName":
             return
@@ -217,12 +240,15 @@ class EndpointSliceController(Controller):
     async def _tolerant(self, verb: str, body: Obj) -> None:
         try:
             if verb == "create":
-                await self.api.create("endpointslices", namespace(body), body)
+                made = await self.api.create("endpointslices", namespace(body), body)
             else:
-                await self.api.update("endpointslices", body)
+                made = await self.api.update("endpointslices", body)
         except ApiError as error:
             if "because it is being terminated" not in error.message and error.reason != "NotFound":
                 raise
+            return
+        awaited = self._awaited.setdefault(f"{namespace(made)}/{labels(made).get(SERVICE, '')}", {})
+        awaited[key_of(made)] = (int(made["metadata"]["resourceVersion"]), self.rt.now() + 10 * STALE_S)
 
     async def _delete(self, one: Obj) -> None:
         try:

@@ -23,7 +23,6 @@ from kchaos.models.api.pods import (
 )  # fmt: skip
 from kchaos.models.api.request import Request
 from kchaos.models.api.selectors import compile_selector
-from kchaos.models.api.times import parse
 from kchaos.models.api.tree import Obj, get
 from kchaos.models.apiserver.store import key_of
 from kchaos.models.client.workqueue import WorkQueue
@@ -519,42 +518,3 @@ class JobController(Controller):
             if error.reason == "NotFound":
                 return {**job, "status": status}
             raise
-
-
-class TtlAfterFinished(Controller):
-    """Deletes finished jobs when their time is over (pkg/controller/ttlafterfinished)."""
-
-    name = "ttl-after-finished-controller"
-
-    def __init__(self, ctx: Context) -> None:
-        super().__init__(ctx)
-        self._jobs = ctx.informer("jobs")
-        self._queue = ctx.queue(self.name, self._sync)
-
-    def start(self) -> None:
-        """Watch jobs."""
-        self._jobs.add_handler(lambda old, new: self._queue.add(key_of(new)) if new is not None and self._due(new) is not None else None)
-        self._queue.start()
-
-    @staticmethod
-    def _due(job: Obj) -> float | None:
-        ttl = job["spec"].get("ttlSecondsAfterFinished")
-        if ttl is None or terminating(job) or not finished(job):
-            return None
-        end = job_condition(job, "Complete") or job_condition(job, "Failed")
-        return parse(end["lastTransitionTime"]) + ttl if end is not None else None
-
-    async def _sync(self, key: str) -> None:
-        job = self._jobs.get(key)
-        due = self._due(job) if job is not None else None
-        if job is None or due is None:
-            return
-        left = due - self.rt.wall()
-        if left > 1e-9:
-            self._queue.add_after(key, left)
-            return
-        try:
-            await self.api.delete("jobs", namespace(job), name(job), uid=uid(job), propagation_policy="Foreground")
-        except ApiError as error:
-            if error.reason not in ("NotFound", "Conflict"):
-                raise

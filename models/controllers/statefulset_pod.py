@@ -74,13 +74,8 @@ def retained_refs(owner: Obj, pod: Obj | None, claim: Obj, condemned: bool) -> l
         ref for ref in claim["metadata"].get("ownerReferences") or ()
         if ref["uid"] not in ours and not (ref["kind"] == "Pod" and ref["name"] == (name(pod) if pod is not None else ""))
     ]  # fmt: skip
-    bare = {"controller", "blockOwnerDeletion"}
-
-    def plain(obj: Obj) -> Obj:
-        return {k: v for k, v in owner_reference(obj).items() if k not in bare}
-
     if policy.get("whenScaled") == "Delete" and condemned and pod is not None:
-        refs.append(plain(pod))
+        refs.append(owner_reference(pod))
     elif policy.get("whenDeleted") == "Delete":
-        refs.append(plain(owner))
+        refs.append(owner_reference(owner))
     return refs
