@@ -146,6 +146,8 @@ class Cache:
 
     def refresh(self) -> None:
         """Bring the order of nodes up to date."""
+        if len(self._infos) > 2 * len(self.placed) + 5000:  # pods that were deleted before they were placed
+            self._infos = {key: info for key, info in self._infos.items() if key in self.placed}
         if self._stale:
             self._stale = False
             self.order = interleaved(info for info in self.nodes.values() if info.node is not None)
