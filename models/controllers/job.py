@@ -13,7 +13,6 @@ from kchaos.models.api.pods import (
     controller_of,
     name,
     namespace,
-    notes_of,
     owner_reference,
     phase,
     ready,
@@ -29,9 +28,7 @@ from kchaos.models.client.workqueue import WorkQueue
 from kchaos.models.controllers.base import Context, Controller
 from kchaos.models.controllers.expectations import Expectations
 from kchaos.models.controllers.job_decide import (
-    FAILURES,
     FINALIZER,
-    IGNORED,
     INDEX,
     Backoff,
     Verdict,
@@ -46,12 +43,13 @@ from kchaos.models.controllers.job_decide import (
     index_verdict,
     index_wait_s,
     indexed,
-    job_condition,
+    inherited_failures,
     parse_indexes,
     pending_indexes,
     per_index,
     pod_failed,
     show_indexes,
+    standing_verdict,
     succeeded_indexes,
     success_policy,
     tracked,
@@ -195,7 +193,7 @@ class JobController(Controller):
             status["startTime"] = self.ctx.now()
             job = at.job = {**job, "status": status}
         at.backoff = self._backoff.get(key, Backoff()).after([finish_s(p, now) for p in good], [finish_s(p, now) for p in bad])
-        at.verdict = self._standing_verdict(job) or verdict(job, [p for p in pods if uid(p) not in at.skip], failures, now)
+        at.verdict = standing_verdict(job) or verdict(job, [p for p in pods if uid(p) not in at.skip], failures, now)
         left = deadline_left_s(job, now)
         if at.verdict is None and left is not None:
             self._queue.add_after(key, left)
@@ -226,14 +224,6 @@ class JobController(Controller):
         known = dict.fromkeys([*(uncounted.get("succeeded") or ()), *(uncounted.get("failed") or ()), *at.skip])
         fresh = [pod for pod in at.pods if tracked(pod) and uid(pod) not in known]
         return [pod for pod in fresh if phase(pod) == "Succeeded"], [pod for pod in fresh if pod_failed(at.job, pod)]
-
-    @staticmethod
-    def _standing_verdict(job: Obj) -> Verdict | None:
-        for kind in ("SuccessCriteriaMet", "FailureTarget"):
-            found = job_condition(job, kind)
-            if found is not None:
-                return kind, found["reason"], found["message"]
-        return None
 
     def _judge_indexes(self, at: _Sync) -> None:
         job = at.job
@@ -388,7 +378,7 @@ class JobController(Controller):
             body = pod_from_template(template, owner_reference(job), prefix[:58])
             meta = {**body["metadata"], "finalizers": [*(body["metadata"].get("finalizers") or ()), FINALIZER]}
             if index is not None:
-                meta["annotations"] = {**(meta.get("annotations") or {}), INDEX: str(index), **self._failures(at, index)}
+                meta["annotations"] = {**(meta.get("annotations") or {}), INDEX: str(index), **inherited_failures(job, at.held.get(index))}
                 meta["labels"] = {**(meta.get("labels") or {}), INDEX: str(index)}
                 body["spec"] = {**body["spec"], "hostname": f"{name(job)}-{index}"}
             requests.append(Request("create", "pods", namespace(job), body={**body, "metadata": meta}, identity=self.api.identity))
@@ -413,21 +403,6 @@ class JobController(Controller):
         if failure is not None and "because it is being terminated" in failure.message:
             return None
         return failure
-
-    @staticmethod
-    def _failures(at: _Sync, index: int) -> dict[str, str]:
-        """Return the count of failures that a new pod of an index inherits."""
-        if not per_index(at.job):
-            return {}
-        before = at.held.get(index)
-        if before is None:
-            return {FAILURES: "0"}
-        failures, ignored = int(notes_of(before).get(FAILURES, "0")), int(notes_of(before).get(IGNORED, "0"))
-        if counts(at.job, before):
-            failures += 1
-        else:
-            ignored += 1
-        return {FAILURES: str(failures), **({IGNORED: str(ignored)} if ignored else {})}
 
     # -- accounting --------------------------------------------------------------------------------------------------
 

@@ -242,6 +242,28 @@ def index_wait_s(pod: Obj, now_s: float) -> float:
     return Backoff(failures, finish_s(pod, now_s)).left_s(now_s)
 
 
+def inherited_failures(job: Obj, before: Obj | None) -> dict[str, str]:
+    """Return the annotations that count an index's failures for a new pod; ``before`` is the one that it replaces."""
+    if not per_index(job):
+        return {}
+    failures = int(notes_of(before).get(FAILURES, "0")) if before is not None else 0
+    ignored = int(notes_of(before).get(IGNORED, "0")) if before is not None else 0
+    if before is not None and counts(job, before):
+        failures += 1
+    elif before is not None:
+        ignored += 1
+    return {FAILURES: str(failures), **({IGNORED: str(ignored)} if ignored else {})}
+
+
+def standing_verdict(job: Obj) -> Verdict | None:
+    """Return what an earlier sync has decided."""
+    for kind in ("SuccessCriteriaMet", "FailureTarget"):
+        found = job_condition(job, kind)
+        if found is not None:
+            return kind, found["reason"], found["message"]
+    return None
+
+
 def deadline_left_s(job: Obj, now_s: float) -> float | None:
     """Return how long the job may still take; None if it may take for ever."""
     limit, start = job["spec"].get("activeDeadlineSeconds"), get(job, "status", "startTime")
