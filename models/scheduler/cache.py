@@ -36,6 +36,8 @@ class Cache:
         self._shape = shape_reader()
         self._log: list[int] = []
         self._stale = True
+        self.version = 0
+        """Changes with the nodes and with what is placed."""
         self._tables: dict[bytes, NodeTable] = {}
         self._domains: dict[tuple[bytes, bool, tuple[tuple[str, bool, bool], ...]], tuple[NodeTable, int, Domains]] = {}
         self._groups: dict[tuple[str, bytes], tuple[int, list[Group]]] = {}
@@ -63,6 +65,7 @@ class Cache:
             info = self.nodes[name(node)] = NodeInfo(name(node))
         old = info.node
         info.set_node(node)
+        self.version += 1
         self.matches.places.version += 1
         if old is None or zone_key(old) != zone_key(node):
             self._stale = True
@@ -74,6 +77,7 @@ class Cache:
         info = self.nodes.get(node)
         if info is not None and info.node is not None:
             info.set_node(None)
+            self.version += 1
             info.index = -1
             info.labels = {}
             self.matches.places.version += 1
@@ -106,6 +110,7 @@ class Cache:
         if target is None:
             target = self.nodes[node] = NodeInfo(node)
         self.placed[key] = (info, target)
+        self.version += 1
         self.apply(info, target, 1)
         if target.index >= 0:
             self._log.append(target.index)
@@ -121,6 +126,7 @@ class Cache:
             return
         rank = list(there[1].pods).index(key)
         info, node = there
+        self.version += 1
         self.apply(info, node, -1)
         node.close_gap(rank)
         if node.index >= 0:
@@ -129,7 +135,7 @@ class Cache:
             self.nodes.pop(node.name, None)
 
     def apply(self, info: PodInfo, node: NodeInfo, sign: int) -> None:
-        """Count a pod in or out without a trace in the log: what is tried must be undone."""
+        """Count a pod in or out without a trace: what is tried must be undone."""
         node.add(info, sign)
         if sign > 0:
             self.matches.add(info, node.name)

@@ -6,6 +6,7 @@ import random
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
+from kchaos.canonical import encode
 from kchaos.models.api.pods import name, notes_of, terminating, uid
 from kchaos.models.api.tree import Obj, get
 from kchaos.models.client.informer import Informers
@@ -22,6 +23,9 @@ from kchaos.models.scheduler.volumes import VolumeAction
 WATCHED = ("nodes", "pods", "persistentvolumes", "persistentvolumeclaims", "storageclasses", "poddisruptionbudgets")
 NO_NODES = "no nodes available to schedule pods"
 PINNED = Refusal(("node(s) didn't satisfy plugin(s) [NodeAffinity]",), True)
+
+
+Alike = tuple[bytes, tuple[str, bytes], bytes, int, str | None]
 
 
 class Decision(NamedTuple):
@@ -51,6 +55,8 @@ class Engine:
         self._volumes: Assumed = {}
         self._claims: Assumed = {}
         self._last: Cycle | None = None
+        self._changes = 0
+        self._hopeless: tuple[tuple[int, int, int], dict[Alike, Decision]] = ((-1, -1, -1), {})
 
     # -- what happens in the cluster -----------------------------------------------------------------------------------
 
@@ -67,6 +73,7 @@ class Engine:
                 return False
             self.cache.set_node(new)
             return True
+        self._changes += 1
         if resource == "services":
             if old is None or new is None or old["spec"].get("selector") != new["spec"].get("selector"):
                 self.cache.services_changed()
@@ -107,9 +114,25 @@ class Engine:
         info = cache.info(pod)
         cache.refresh()
         self._settle()
-        total = len(cache.order)
-        if not total:
+        if not cache.order:
             return Decision(None, "Unschedulable", NO_NODES)
+        if info.claims or self._nominated or get(pod, "status", "nominatedNodeName"):
+            return self._decide(info)
+        # the next of many pods that fit nowhere gets the answer of the one before, as long as nothing happens
+        state = (cache.version, cache.matches.version, self._changes)
+        if self._hopeless[0] != state:
+            self._hopeless = (state, {})
+        alike = _alike(info)
+        found = self._hopeless[1].get(alike)
+        if found is None:
+            found = self._decide(info)
+            if found.node is None and found.nominated is None:
+                self._hopeless[1][alike] = found
+        return found
+
+    def _decide(self, info: PodInfo) -> Decision:
+        cache = self.cache
+        total = len(cache.order)
         cycle = self._last = Cycle(cache, info, self._volumes, self._claims)
         if cycle.problem:
             return Decision(None, "Unschedulable", f"0/{total} nodes are available: {cycle.problem}. not found")
@@ -239,6 +262,11 @@ class Engine:
             claim = claims.get(key)
             if claim is None or claim["spec"].get("volumeName") or SELECTED_NODE in notes_of(claim):
                 del self._claims[key]
+
+
+def _alike(info: PodInfo) -> Alike:
+    """Return what two pods must have in common to fit the same nodes and be refused in the same words."""
+    return (info.shape.key, info.label_key, encode([info.affinity, info.spread]), info.priority, info.pod["spec"].get("preemptionPolicy"))
 
 
 def report(total: int, refusals: Iterable[Refusal], absent: str) -> str:

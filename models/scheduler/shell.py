@@ -1,7 +1,8 @@
 """kube-scheduler: the queue of pods without a node, one decision at a time, and the binding that follows it.
 
-pkg/scheduler/{schedule_one.go,backend/queue}. Pods wait by priority, then age; one that does not fit waits until an event may help
-(with back-off 1 s doubling to 10 s), at the latest five minutes. A decision is assumed at once and bound concurrently.
+pkg/scheduler/{schedule_one.go,backend/queue}. Pods wait by priority, then age; one that does not fit waits until an event may help, at
+the latest five minutes. An idle scheduler does not let it wait out its back-off (SchedulerPopFromBackoffQ), and decisions take no virtual
+time here, so back-off (1 s doubling to 10 s) is left for pods that could not be bound. A decision is assumed at once and bound concurrently.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from kchaos.models.client.client import Client
 from kchaos.models.client.informer import Informers
 from kchaos.models.client.leaderelection import LeaderElector
 from kchaos.models.controllers.base import EventSink
+from kchaos.models.controllers.volumes import claims_of
 from kchaos.models.scheduler.engine import Decision, Engine
 from kchaos.models.scheduler.volumes import VolumeAction
 from kchaos.runtime import Runtime
@@ -28,6 +30,8 @@ FLUSH_S = 300.0
 """An unschedulable pod is tried again after this long, whatever happens (DefaultPodMaxInUnschedulablePodsDuration)."""
 VOLUME_WAIT_S = 600.0
 """How long binding waits for claims to be provisioned (--bindTimeoutSeconds of the VolumeBinding plug-in)."""
+VOLUME_POLL_S = 1.0
+"""It looks at the claims this often, first after one interval (volumebinding/binder.go: BindPodVolumes)."""
 IDENTITY = service_account("kube-scheduler")
 
 
@@ -58,6 +62,9 @@ class Scheduler:
         self._queued: dict[str, None] = {}
         self._unschedulable: dict[str, float] = {}
         self._attempts: dict[str, int] = {}
+        """Errors in a row, by pod."""
+        self._preempting: dict[str, bool] = {}
+        """Pods that evict others right now: they are not tried meanwhile; True if something happened since."""
         self._assumed: dict[str, str] = {}
         self._running = False
         self._due = False
@@ -97,8 +104,12 @@ class Scheduler:
     def _other_changed(self, resource: str) -> Callable[[Obj | None, Obj | None], None]:
         def changed(old: Obj | None, new: Obj | None) -> None:
             helps = self.engine.changed(resource, old, new)
-            if helps:
+            if not helps:
+                return
+            if resource == "nodes":
                 self._move()
+            else:
+                self._move_claimants(key_of(new) if new is not None and resource == "persistentvolumeclaims" else None)
 
         return changed
 
@@ -139,6 +150,7 @@ class Scheduler:
         self._queued.pop(key, None)
         self._unschedulable.pop(key, None)
         self._attempts.pop(key, None)
+        self._preempting.pop(key, None)
 
     # -- queue -------------------------------------------------------------------------------------------------------
 
@@ -161,9 +173,16 @@ class Scheduler:
         """An event may help: pods that did not fit go back to the queue, each after its back-off."""
         if not self._unschedulable:
             return
-        waiting, self._unschedulable = self._unschedulable, {}
-        for key in waiting:
+        for key in list(self._unschedulable):
             self._requeue(key, None)
+
+    def _move_claimants(self, claim: str | None) -> None:
+        """A change of storage can only help pods with claims; that of a claim those that use it."""
+        for key in list(self._unschedulable):
+            pod = self._pod_by_uid(key)
+            used = claims_of(pod) if pod is not None else []
+            if used and (claim is None or claim in used):
+                self._requeue(key, pod)
 
     def _move_affine(self) -> None:
         """A new pod on a node can only help pods that want to be near others."""
@@ -172,10 +191,18 @@ class Scheduler:
         for key in list(self._unschedulable):
             pod = self._pod_by_uid(key)
             if pod is not None and (get(pod, "spec", "affinity", "podAffinity") or get(pod, "spec", "topologySpreadConstraints")):
-                del self._unschedulable[key]
                 self._requeue(key, pod)
 
     def _requeue(self, key: str, pod: Obj | None) -> None:
+        """Try a pod again as soon as the scheduler is idle, and its evictions are under way."""
+        if key in self._preempting:
+            self._preempting[key] = True
+            return
+        self._unschedulable.pop(key, None)
+        self._again(key)
+
+    def _back_off(self, key: str) -> None:
+        """Try a pod again after its back-off (podErrorBackoffQ)."""
         self._unschedulable.pop(key, None)
         wait = min(BACKOFF_S[1], BACKOFF_S[0] * 2 ** (self._attempts.get(key, 1) - 1))
         self.rt.call_later(wait, self._again, key)
@@ -216,13 +243,13 @@ class Scheduler:
         if decision.node is not None:
             self.engine.assume(pod, decision.node)
             self._assumed[key] = decision.node
-            self._attempts.pop(key, None)
             if decision.volumes:
                 self.rt.spawn(self._bind_with_volumes(pod, decision.node, decision.volumes), f"bind {name(pod)}")
             else:
                 self._bind(pod, decision.node)
             return
-        self._attempts[key] = self._attempts.get(key, 0) + 1
+        if decision.victims:
+            self._preempting[key] = False
         now = self._unschedulable[key] = self.rt.now()
         self.rt.call_later(FLUSH_S, self._flush, key, now, background=True)
         self.rt.spawn(self._report(pod, decision), f"unschedulable {name(pod)}")
@@ -255,7 +282,7 @@ class Scheduler:
         self.engine.forget(pod)
         self._attempts[key] = self._attempts.get(key, 0) + 1
         if self._pod_by_uid(key) is not None:
-            self._requeue(key, None)
+            self._back_off(key)
 
     async def _bind_with_volumes(self, pod: Obj, node: str, actions: tuple[VolumeAction, ...]) -> None:
         """Ask for the pod's claims to be bound, wait until they are, then bind the pod (VolumeBinding PreBind)."""
@@ -269,6 +296,7 @@ class Scheduler:
         claims = self.informers.of("persistentvolumeclaims")
         keys = [action.claim for action in actions]
         while True:
+            await self.rt.sleep(VOLUME_POLL_S, background=True)
             states = [claims.get(key) for key in keys]
             if all(one is not None and get(one, "status", "phase") == "Bound" for one in states):
                 self._bind(pod, node)
@@ -277,7 +305,6 @@ class Scheduler:
             if rejected or self.rt.now() >= deadline or self._pod_by_uid(uid(pod)) is None:
                 self._unassume(pod)
                 return
-            await self.rt.sleep(0.1 if self.rt.now() < deadline - VOLUME_WAIT_S + 5 else 5.0, background=True)
 
     @staticmethod
     def _selected(claim: Obj, node: str) -> bool:
@@ -304,13 +331,17 @@ class Scheduler:
         if decision.nominated is not None and get(pod, "status", "nominatedNodeName") != decision.nominated:
             status["nominatedNodeName"] = decision.nominated
         try:
-            for victim in decision.victims:
-                await self._evict(victim, pod, now)
             if status:
                 await self.api.patch("pods", namespace(pod), name(pod), {"status": status}, subresource="status")
+            for victim in decision.victims:
+                await self._evict(victim, pod, now)
         except ApiError as error:
-            if error.code >= 500 or error.code == 0:
-                self._move()
+            if (error.code >= 500 or error.code == 0) and uid(pod) in self._unschedulable:
+                self._preempting.pop(uid(pod), None)
+                self._attempts[uid(pod)] = self._attempts.get(uid(pod), 0) + 1
+                self._back_off(uid(pod))
+        if self._preempting.pop(uid(pod), False):
+            self._requeue(uid(pod), None)
 
     async def _evict(self, victim: Obj, pod: Obj, now: str) -> None:
         text = f"{self.IDENT}: preempting to accommodate a higher priority pod"

@@ -12,6 +12,7 @@ from kchaos.models.api.resources import by_kind
 from kchaos.models.api.times import stamp
 from kchaos.models.api.tree import Obj, get
 from kchaos.models.api.versions import Constants
+from kchaos.models.apiserver.store import Event
 from kchaos.models.controllers.manager import ControllerManager
 from kchaos.models.controllers.pvbinder import PersistentVolumeBinder
 from kchaos.models.controlplane import MANAGER, ControlPlane
@@ -36,6 +37,8 @@ class SchedulerStory:
             rt, self.control.servers, 0, self.control.constants, (PersistentVolumeBinder,), lambda *_: None, False, lambda: None
         )
         self.world.loop.soon(manager.start, (), self.world.processes[rt.address].owner)
+        self._refused: dict[str, Obj] = {}
+        self.control.store.subscribe(self._seen)
         self._user = self.control.client("user", USER)
 
     def run(self) -> list[Obj]:
@@ -105,27 +108,33 @@ class SchedulerStory:
         obj, place = entry["object"], entry.get("place")
         pod = obj["metadata"]["name"]
         before = [one for one, there in self._pods().items() if not terminating(there)]
+        self._refused = {}
         self._create(obj)
-        line: Obj = {"pod": pod, "node": None}
         end = self.world.loop.time() + PATIENCE_S
-        while self.world.loop.time() < end:
+        while self.world.loop.time() < end and not self._pods()[pod]["spec"].get("nodeName") and pod not in self._refused:
             self._wait(0.25)
-            now = self._pods()[pod]
-            refused = condition(now, "PodScheduled")
-            if now["spec"].get("nodeName"):
-                line = {"pod": pod, "node": now["spec"]["nodeName"]}
-                break
-            if refused is not None and refused["status"] == "False":
-                line = {"pod": pod, "reason": refused["reason"], "message": refused.get("message", ""), "nominated": None}
-                if place is not None or get(now, "status", "nominatedNodeName"):
-                    self._wait(3.0)
-                now = self._pods()[pod]
-                line["nominated"] = get(now, "status", "nominatedNodeName")
-                left = {one: None for one, there in self._pods().items() if not terminating(there)}
-                line["victims"] = sorted(one for one in before if one not in left)
-                break
+        line = self._refused.get(pod)
+        if line is None:
+            line = {"pod": pod, "node": self._pods()[pod]["spec"].get("nodeName")}
+        else:
+            if place is not None or line["nominated"]:
+                self._wait(3.0)
+            left = [one for one, there in self._pods().items() if not terminating(there)]
+            line["victims"] = sorted(one for one in before if one not in left)
         self._settle(obj, pod, place)
         return line
+
+    def _seen(self, event: Event) -> None:
+        """Note down the first refusal of a pod, and the node it is nominated to."""
+        obj = event.obj
+        if event.type == "DELETED" or obj.get("kind") != "Pod":
+            return
+        found = condition(obj, "PodScheduled")
+        if found is not None and found["status"] == "False":
+            pod = obj["metadata"]["name"]
+            first = {"pod": pod, "node": None, "reason": found["reason"], "message": found.get("message", ""), "nominated": None}
+            line = self._refused.setdefault(pod, first)
+            line["nominated"] = line["nominated"] or get(obj, "status", "nominatedNodeName")
 
     def _settle(self, obj: Obj, pod: str, place: str | None) -> None:
         """Put the pod where the recording had it; away if it had it nowhere."""
