@@ -394,7 +394,7 @@ class _Placed(_Base):
         if self.phase == "heal":
             for pod in _unplaced(self.context):
                 text = self._text(pod)
-                if "volume" in text and not self.planned:
+                if "volume" in text.lower() and not self.planned and not self.beyond:
                     summary = f"its replacement can't be placed while {_fault_words(self.faults)} lasts: {text}"
                     yield Violation(
                         t=mark.t, object=workload_of(self.context, pod), summary=summary, severity=Severity.WARNING,

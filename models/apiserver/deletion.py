@@ -32,7 +32,7 @@ def _pod_grace(pod: Obj, asked: int | None) -> int:
     grace = asked if asked is not None else get(pod, "spec", "terminationGracePeriodSeconds", default=30)
     if not get(pod, "spec", "nodeName") or get(pod, "status", "phase") in ("Failed", "Succeeded"):
         return 0
-    return max(1, int(grace)) if asked is None or asked != 0 else 0
+    return 1 if int(grace) < 0 else int(grace)
 
 
 def mark_deleted(resource: Resource, obj: Obj, now_s: float, policy: str | None, grace_s: int | None) -> tuple[Obj, bool]:

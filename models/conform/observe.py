@@ -51,7 +51,7 @@ class Observed:
 
     def _read(self, lines: Sequence[Obj], steps: Sequence[Obj]) -> None:
         done = {line["step"]: line["t"] for line in lines if "step" in line}
-        waiting = [(float(done.get(index, step["at_s"])), str(index)) for index, step in enumerate(steps)]
+        waiting = [(float(str(done.get(index, step["at_s"]))), str(index)) for index, step in enumerate(steps)]
         marks: list[Milestone] = []
         notices: list[tuple[float, str, Obj]] = []
         for line in lines:

@@ -1,143 +1,155 @@
-"""Execute a recorded scheduler story: pods fed one at a time to the scheduler, each verdict noted; no kubelets.
+"""Execute a recorded scheduler story: pods one at a time before the real shell, API server and PV controller, in virtual time.
 
-The recorder's way (README of the recordings): objects first, then nodes, then pods in order; deleted pods vanish at once; a pod that cannot be
-scheduled is deleted before the next is fed; ``place`` says where the pod must be taken to be before the next.
+The format is that of the recordings whose names begin with ``sched-``: ``objects``, ``cluster.nodes``, then ``pods``. The result has one
+line a pod: ``{"pod", "node"}`` or ``{"pod", "reason", "message", "nominated", "victims"}``.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
-from kchaos.models.api.pods import condition
-from kchaos.models.api.request import USER, Request
+from kchaos.models.api.pods import condition, terminating, uid
+from kchaos.models.api.request import USER
 from kchaos.models.api.resources import by_kind
 from kchaos.models.api.times import stamp
-from kchaos.models.api.tree import Obj, get, put
-from kchaos.models.apiserver.store import Event, key_of
+from kchaos.models.api.tree import Obj, get
+from kchaos.models.api.versions import Constants
+from kchaos.models.apiserver.store import Event
+from kchaos.models.controllers.manager import ControllerManager
 from kchaos.models.controllers.pvbinder import PersistentVolumeBinder
-from kchaos.models.controlplane import ControlPlane, node_object
-from kchaos.models.topology import NodeSpec
+from kchaos.models.controlplane import MANAGER, ControlPlane
 from kchaos.sim.world import EPOCH_S, World
 
 SPACE = "story"
-PATIENCE_S = 4.0
-"""How long a verdict may take; a pod with a volume is scheduled after its claim is bound."""
+PATIENCE_S = 20.0
+"""How long one pod may take to get a result."""
 
 
-class _Feeder:
-    def __init__(self, story: Obj, seed: int) -> None:
+class SchedulerStory:
+    """One story under way."""
+
+    def __init__(self, story: Obj, seed: int = 0) -> None:
         self._story = story
-        self._world = World(seed)
-        self._control = ControlPlane(self._world, masters=1, elect=False, controllers=(PersistentVolumeBinder,))
-        self._deleted: list[str] = []
+        self.world = World(seed)
+        self.control = ControlPlane(self.world, masters=1, elect=False, constants=Constants(client_qps=None))
+        host = self.control.hosts[0]
+        self.control._start_scheduler(host)
+        rt = self.world.start(host, MANAGER)
+        manager = ControllerManager(
+            rt, self.control.servers, 0, self.control.constants, (PersistentVolumeBinder,), lambda *_: None, False, lambda: None
+        )
+        self.world.loop.soon(manager.start, (), self.world.processes[rt.address].owner)
+        self._refused: dict[str, Obj] = {}
+        self.control.store.subscribe(self._seen)
+        self._user = self.control.client("user", USER)
 
     def run(self) -> list[Obj]:
-        control, world = self._control, self._world
+        """Run to the end and return one line a pod."""
         for one in ("default", "kube-system", SPACE):
-            control.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": one}})
-        for obj in self._story.get("objects") or ():
-            self._create(obj)
+            self.control.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": one}})
+        for obj in self._story["objects"]:
+            meta = obj["metadata"]
+            self.control.create({**obj, "metadata": {**meta, "namespace": meta.get("namespace", SPACE)}} if self._spaced(obj) else obj)
+        self._wait(20.0)
         for spec in self._story["cluster"]["nodes"]:
-            self._node(spec)
-        control.start()
-        control.store.subscribe(self._seen)
-        world.run(2.0)
-        out = [self._feed(pod) for pod in self._story["pods"]]
-        world.close()
-        return out
+            self.control.create(self._node(spec))
+        self._wait(2.0)
+        lines = [self._feed(entry) for entry in self._story["pods"]]
+        self.world.close()
+        return lines
 
-    def _create(self, obj: Obj) -> Obj:
-        resource = by_kind(obj["apiVersion"], obj["kind"])
-        assert resource is not None, obj["kind"]
-        if resource.namespaced and not obj["metadata"].get("namespace"):
-            obj = put(obj, SPACE, "metadata", "namespace")
-        space = obj["metadata"].get("namespace", "") if resource.namespaced else ""
-        if resource.plural == "namespaces" and self._control.store.get("namespaces", obj["metadata"]["name"]) is not None:
-            return obj
-        made = self._control.create(obj)
-        if obj.get("status") and resource.has_status:
-            name = made["metadata"]["name"]
-            api = next(iter(self._control.apis.values()))
-            made = api.execute(
-                Request("update", resource.plural, space, name, body={**made, "status": obj["status"]}, subresource="status", identity=USER)
-            )
-        return made
+    @staticmethod
+    def _spaced(obj: Obj) -> bool:
+        found = by_kind(obj["apiVersion"], obj["kind"])
+        return found is not None and found.namespaced
 
-    def _node(self, spec: Obj) -> None:
-        labels = dict(spec.get("labels") or {})
-        shape = NodeSpec(name=spec["name"], zone=spec.get("zone") or "", region="r1", labels=labels, taints=tuple(spec.get("taints") or ()))
-        body = node_object(shape, {"ephemeral-storage": "100Gi", **(spec.get("capacity") or {})}, stamp(EPOCH_S))
-        kept = {"kubernetes.io/hostname": spec["name"], **labels}
+    def _node(self, spec: Obj) -> Obj:
+        now = stamp(EPOCH_S + self.world.loop.time())
+        tags = {"kubernetes.io/hostname": spec["name"]}
         if spec.get("zone"):
-            kept |= {"topology.kubernetes.io/zone": spec["zone"], "topology.kubernetes.io/region": "r1"}
-        body = put(body, kept, "metadata", "labels")
+            tags |= {"topology.kubernetes.io/zone": spec["zone"], "topology.kubernetes.io/region": "r1"}
+        capacity = {"ephemeral-storage": "100Gi", **(spec.get("capacity") or {})}
+        body: Obj = {"taints": spec["taints"]} if spec.get("taints") else {}
         if spec.get("unschedulable"):
-            body = put(body, True, "spec", "unschedulable")
-        self._control.create(body)
+            body["unschedulable"] = True
+        ready = {"type": "Ready", "status": "True", "reason": "KubeletReady", "lastHeartbeatTime": now, "lastTransitionTime": now}
+        return {
+            "apiVersion": "v1", "kind": "Node", "metadata": {"name": spec["name"], "labels": {**tags, **(spec.get("labels") or {})}},
+            "spec": body, "status": {"capacity": capacity, "allocatable": capacity, "conditions": [ready]},
+        }  # fmt: skip
 
-    def _seen(self, event: Event) -> None:
-        """A pod asked to go is gone: no kubelet has to confirm it."""
-        if (
-            event.resource == "pods"
-            and event.type == "MODIFIED"
-            and event.obj["metadata"].get("deletionTimestamp")
-            and event.key not in self._deleted
-        ):
-            self._deleted.append(event.key)
-            self._world.loop.soon(self._remove, (event.key,), None)
+    def _wait(self, seconds: float) -> None:
+        """Let time pass; what terminates by then goes, as there is no kubelet to wait for."""
+        self.world.run(self.world.loop.time() + seconds)
+        gone = [one for one, pod in self._pods().items() if terminating(pod)]
+        for pod in gone:
+            self._spawn_delete(pod)
+        if gone:
+            self.world.run(self.world.loop.time() + 0.25)
 
-    def _remove(self, key: str) -> None:
-        if self._control.store.get("pods", key) is not None:
-            api = next(iter(self._control.apis.values()))
-            options = {"grace_period_seconds": 0}
-            api.execute(Request("delete", "pods", SPACE, key.partition("/")[2], options=options, identity=USER))
+    def _pods(self) -> dict[str, Obj]:
+        return {pod["metadata"]["name"]: pod for pod in self.control.store.table("pods").values()}
 
-    def _feed(self, pod: Obj) -> Obj:
-        world, store = self._world, self._control.store
-        made = self._create(pod["object"])
-        key, name = key_of(made), made["metadata"]["name"]
-        self._deleted = []
-        first: Any = None
-        nominated: Any = None
-        end = world.loop.time() + PATIENCE_S
-        while world.loop.time() < end:
-            world.run(world.loop.time() + 0.05)
-            now = store.get("pods", key)
-            if now is None:
-                break
-            nominated = nominated or get(now, "status", "nominatedNodeName")
-            if now["spec"].get("nodeName"):
-                break
-            found = condition(now, "PodScheduled")
-            if found is not None and found["status"] == "False":
-                first = first or found
-                if not nominated and world.loop.time() > end - PATIENCE_S + 1.0:
-                    break
-        now = store.get("pods", key)
-        node = now["spec"].get("nodeName") if now is not None else None
-        victims = [one.partition("/")[2] for one in self._deleted if one != key]
-        line: Obj = {"pod": name}
-        if first is not None:
-            line |= {"reason": first.get("reason"), "message": first.get("message"), "nominated": nominated, "victims": victims}
-        if node and first is None:
-            line["node"] = node
-        self._settle(pod, key, node)
+    def _create(self, obj: Obj, node: str = "") -> str:
+        spec = {**obj["spec"], "nodeName": node} if node else obj["spec"]
+        made = self.control.create({**obj, "metadata": {**obj["metadata"], "namespace": SPACE}, "spec": spec})
+        return uid(made)
+
+    def _delete(self, pod: str) -> None:
+        self._spawn_delete(pod)
+        self._wait(1.0)
+
+    def _spawn_delete(self, pod: str) -> None:
+        async def delete() -> None:
+            await self._user.delete("pods", SPACE, pod, grace_period_seconds=0)
+
+        self._user.client._rt.spawn(delete(), f"delete {pod}")
+
+    def _feed(self, entry: Obj) -> Obj:
+        """Create one pod, wait for its result, and leave it where the recording had it."""
+        obj, place = entry["object"], entry.get("place")
+        pod = obj["metadata"]["name"]
+        before = [one for one, there in self._pods().items() if not terminating(there)]
+        self._refused = {}
+        self._create(obj)
+        end = self.world.loop.time() + PATIENCE_S
+        while self.world.loop.time() < end and not self._pods()[pod]["spec"].get("nodeName") and pod not in self._refused:
+            self._wait(0.25)
+        line = self._refused.get(pod)
+        if line is None:
+            line = {"pod": pod, "node": self._pods()[pod]["spec"].get("nodeName")}
+        else:
+            if place is not None or line["nominated"]:
+                self._wait(3.0)
+            left = [one for one, there in self._pods().items() if not terminating(there)]
+            line["victims"] = sorted(one for one in before if one not in left)
+        self._settle(obj, pod, place)
         return line
 
-    def _settle(self, pod: Obj, key: str, node: str | None) -> None:
-        """Leave the pod where the recording had it before the next is fed."""
-        place = pod.get("place")
-        if place and place != node:
-            made = self._control.store.get("pods", key)
-            if made is not None:
-                self._remove(key)
-                self._world.run(self._world.loop.time() + 0.1)
-            self._create(put(pod["object"], place, "spec", "nodeName"))
-        elif node is None:
-            self._remove(key)
-        self._world.run(self._world.loop.time() + 0.2)
+    def _seen(self, event: Event) -> None:
+        """Note down the first refusal of a pod, and the node it is nominated to."""
+        obj = event.obj
+        if event.type == "DELETED" or obj.get("kind") != "Pod":
+            return
+        found = condition(obj, "PodScheduled")
+        if found is not None and found["status"] == "False":
+            pod = obj["metadata"]["name"]
+            first = {"pod": pod, "node": None, "reason": found["reason"], "message": found.get("message", ""), "nominated": None}
+            line = self._refused.setdefault(pod, first)
+            line["nominated"] = line["nominated"] or get(obj, "status", "nominatedNodeName")
+
+    def _settle(self, obj: Obj, pod: str, place: str | None) -> None:
+        """Put the pod where the recording had it; away if it had it nowhere."""
+        if place is None:
+            self._delete(pod)
+            return
+        end = self.world.loop.time() + PATIENCE_S
+        while not self._pods()[pod]["spec"].get("nodeName") and self.world.loop.time() < end:
+            self._wait(0.5)
+        if self._pods()[pod]["spec"].get("nodeName") != place:
+            self._delete(pod)
+            self._create(obj, place)
+            self._wait(1.0)
 
 
 def run_scheduler_story(story: Obj, seed: int = 0) -> list[Obj]:
-    """Run a scheduler story; return a line for each pod: node, or reason and message, nominated node and victims."""
-    return _Feeder(story, seed).run()
+    """Run a scheduler story; return its candidate lines."""
+    return SchedulerStory(story, seed).run()

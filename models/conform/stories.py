@@ -95,12 +95,14 @@ class Story:
 
     def _add_node(self, spec: Obj) -> None:
         node = spec["name"]
-        capacity = dict(spec.get("capacity") or {})
+        capacity = {"cpu": "8", "memory": "32Gi", "pods": "110", **(spec.get("capacity") or {})}
         shape = NodeSpec(
             name=node, zone=spec.get("zone", "zone-1"), region="r1", labels=dict(spec.get("labels") or {}),
             taints=tuple(spec.get("taints") or ()),
         )  # fmt: skip
         body = node_object(shape, {"ephemeral-storage": "100Gi", **capacity}, stamp(EPOCH_S + self.world.loop.time()))
+        marks = {k: v for k, v in body["metadata"]["labels"].items() if k != "node.kubernetes.io/instance-type"}
+        body = {**body, "metadata": {**body["metadata"], "labels": marks}}
         self.control.create(body)
         if node not in self.world.hosts:
             self.world.add_host(node)

@@ -69,7 +69,7 @@ class AttachDetachController(Controller):
     def _pod_changed(self, old: Obj | None, new: Obj | None) -> None:
         pod = new if new is not None else old
         assert pod is not None
-        if old is not None and new is not None and uses_volumes(old) == uses_volumes(new):
+        if old is not None and new is not None and (uses_volumes(old), terminating(old)) == (uses_volumes(new), terminating(new)):
             return
         for key in claims_of(pod):
             claim = self._claims.get(key)
@@ -113,9 +113,17 @@ class AttachDetachController(Controller):
         if claim is None or claim["spec"].get("volumeName") != volume:
             return out
         for pod in self._pods.by("claims", key):
-            if uses_volumes(pod):
+            if uses_volumes(pod) and not self._lost(pod):
                 out.setdefault(pod["spec"]["nodeName"], []).append(pod)
         return out
+
+    def _lost(self, pod: Obj) -> bool:
+        """Tell whether a pod is to go from a node that does not answer: its disks are forced off in time.
+
+        https://kubernetes.io/docs/concepts/cluster-administration/node-shutdown/#storage-force-detach-on-timeout
+        """
+        node = self._nodes.get(pod["spec"]["nodeName"])
+        return terminating(pod) and (node is None or not is_true(node, "Ready"))
 
     async def _sync(self, key: str) -> None:
         volume = self._volumes.get(key)

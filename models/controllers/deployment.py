@@ -8,11 +8,11 @@ from __future__ import annotations
 from kchaos.models.api.errors import ApiError
 from kchaos.models.api.hash import pod_template_hash
 from kchaos.models.api.pods import (
-    notes_of,
     controller_of,
     labels,
     name,
     namespace,
+    notes_of,
     owner_reference,
     phase,
     terminating,

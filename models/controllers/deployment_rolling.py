@@ -6,7 +6,7 @@ pkg/controller/deployment/{rolling,recreate,sync}.go and util/deployment_util.go
 from __future__ import annotations
 
 from kchaos.models.api.intstr import scaled
-from kchaos.models.api.pods import notes_of, name, terminating, uid
+from kchaos.models.api.pods import name, notes_of, terminating, uid
 from kchaos.models.api.tree import Obj, get
 
 DESIRED = "deployment.kubernetes.io/desired-replicas"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kchaos.models.api.errors import ApiError
 from kchaos.models.api.hash import revision_data, revision_hash
-from kchaos.models.api.pods import notes_of, name, namespace, owner_reference
+from kchaos.models.api.pods import name, namespace, notes_of, owner_reference
 from kchaos.models.api.tree import Obj, put
 from kchaos.models.client.client import Session
 

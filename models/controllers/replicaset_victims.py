@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterable
 from functools import cmp_to_key
 
-from kchaos.models.api.pods import notes_of, condition, phase, ready, restarts, uid
+from kchaos.models.api.pods import condition, notes_of, phase, ready, restarts, uid
 from kchaos.models.api.times import parse
 from kchaos.models.api.tree import Obj
 

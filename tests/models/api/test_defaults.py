@@ -1,5 +1,5 @@
 """Defaulting fills in what a 1.34 server fills in, once, and shares the rest."""
-# ruff: noqa: E501 (tables: one case a line)
+
 
 from __future__ import annotations
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from kchaos.models.conform.scheduling import run_scheduler_story
 from kchaos.models.scheduler.cycle import enough
 from kchaos.models.scheduler.nodeinfo import NodeInfo, interleaved
-from kchaos.models.scheduler.stories import run_scheduler_story
 
 ZONE = "topology.kubernetes.io/zone"
 
