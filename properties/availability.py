@@ -22,6 +22,16 @@ BEYOND = "more than one fault"
 """Root of what only two faults at once bring about: told, not held against the application."""
 
 
+TOO_EARLY = "ready too early"
+"""Root of what follows from the assumed time to start up where no readinessProbe watches it."""
+SORTS = {
+    "node-power-loss": "node lost", "node-pause": "node lost", "network-partition": "node lost", "out-of-service": "node lost",
+    "rollout": "rollout", "rollback": "rollout", "slow-start": "rollout", "image-pull-failure": "rollout",
+    "pod-kill": "crash", "container-kill": "crash", "oom-kill": "crash", "probe-flap": "crash", "scale-up": "scaling", "scale-down": "scaling",
+}  # fmt: skip
+"""Faults that show one weakness of an application."""
+
+
 def _fault_words(faults: list[dict[str, Any]]) -> str:
     return " and ".join(f"{one['name']} of {one['args'].get('target', '?')}" for one in faults) or "no fault"
 
@@ -79,6 +89,11 @@ class _Base(BaseMonitor):
         before: dict[str, int] | None = self.context.facts.get("ready_before")
         return before is None or before.get(workload, 0) > 0
 
+    def whole(self, workload: str) -> bool:
+        """Tell whether all pods of a workload were ready before chaos; if not, that is what is reported."""
+        before: dict[str, int] | None = self.context.facts.get("ready_before")
+        return before is None or before.get(workload, 0) >= self.replicas(workload)
+
     def replicas(self, workload: str) -> int:
         """Return how many pods a workload asks for, as of now."""
         kind, space, owner = workload.split("/")
@@ -105,6 +120,8 @@ class _Outage(_Base):
         self._lost_quorum: dict[str, tuple[float, float, int, int]] = {}
         self._empty: dict[str, None] = {}
         """Workloads that had a time without any pod that even counted as ready."""
+        self._short: dict[str, None] = {}
+        """Workloads of which, for a time, fewer than a quorum even counted as ready."""
 
     def marks(self) -> Handlers:
         return {**super().marks(), "members": self._members}
@@ -134,6 +151,8 @@ class _Outage(_Base):
             return ()
         if int(mark.data["ready"]) == 0:
             self._empty[workload] = None
+        if int(mark.data["ready"]) < (self._quorum(workload) or 0):
+            self._short[workload] = None
         if count == 0 and before > 0:
             self._down[workload] = mark.t
         elif count > 0 and workload in self._down:
@@ -158,9 +177,11 @@ class _Outage(_Base):
         for workload in list(self._below):
             self._close_quorum(workload, t, self._quorum(workload) or 0)
         for workload, spans in self._outages.items():
+            if not self.whole(workload):
+                continue
             yield from self._judge(workload, spans, workload in never)
         for workload, (start, length, quorum, want) in self._lost_quorum.items():
-            if workload in self._outages and self._wanted[workload] < 2:
+            if (workload in self._outages and self._wanted[workload] < 2) or not self.whole(workload):
                 continue
             text = f"fewer than {quorum} of {want} members served for {length:.0f} s during {_fault_words(self.faults)}"
             severity, root = Severity.ERROR, f"quorum {workload} {self._class()}"
@@ -168,13 +189,16 @@ class _Outage(_Base):
                 severity, root = Severity.WARNING, f"two drains {workload}"
             elif self.beyond:
                 severity, root = Severity.INFO, BEYOND
+            elif workload not in self._short:
+                severity, root = Severity.WARNING, TOO_EARLY
+                text += ", though Kubernetes took enough of them for ready: nothing tells it when a container has started up"
             yield Violation(
                 t=start, object=workload, summary=text, severity=severity, root=root,
                 figures={"outage_s": round(length, 1), "quorum": quorum}, advice=_quorum_advice(self.faults),
             )  # fmt: skip
 
     def _class(self) -> str:
-        return "+".join(sorted({one["name"] for one in self.faults}))
+        return "+".join(sorted({SORTS.get(one["name"], one["name"]) for one in self.faults}))
 
     def _judge(self, workload: str, spans: list[tuple[float, float]], never: bool) -> Iterable[Violation]:
         total = sum(end - start for start, end in spans)
@@ -209,7 +233,7 @@ class _Outage(_Base):
                 " when a container has started up"
             )
             yield Violation(
-                t=spans[0][0], object=workload, summary=text, severity=Severity.WARNING, figures=figures, root="ready too early",
+                t=spans[0][0], object=workload, summary=text, severity=Severity.WARNING, figures=figures, root=TOO_EARLY,
                 advice="add a readinessProbe that succeeds only when requests are answered",
             )  # fmt: skip
         elif want >= 2:
@@ -391,7 +415,7 @@ class _Placed(_Base):
 
     def _phase(self, mark: Mark) -> Iterable[Violation]:
         super()._phase(mark)
-        if self.phase == "heal":
+        if self.phase == "heal" and self.faults:
             for pod in _unplaced(self.context):
                 text = self._text(pod)
                 if "volume" in text.lower() and not self.planned and not self.beyond:

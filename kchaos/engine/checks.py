@@ -24,6 +24,7 @@ NOT_MODELLED = {
 
 def checks(loaded: Loaded, booted: Boot, context: Iterable[Obj] = ()) -> list[Note]:
     """Return remarks on the objects."""
+    context = list(context)
     by_id = {one.id: one for one in loaded.manifests}
     out = list(_refused(booted, by_id))
     templates = [*_templates(one.obj for one in loaded.manifests), *_templates(context)]
@@ -31,6 +32,7 @@ def checks(loaded: Loaded, booted: Boot, context: Iterable[Obj] = ()) -> list[No
     out += _selectors(
         loaded.manifests, templates, bool(unknown), {f"{r.obj['kind']}/{r.obj['metadata'].get('name')}" for r in booted.refused}
     )
+    out += _classes(loaded.manifests, context)
     for one in unknown:
         name = get(one.obj, "metadata", "name", default="")
         text = f"{one.obj['kind']} {name}: an operator would turn it into pods that are not in these files, so what becomes of them is not known"
@@ -97,10 +99,50 @@ def _templates(objects: Iterable[Obj]) -> list[tuple[str, dict[str, str], str]]:
         if obj["kind"] == "Pod":
             out.append((space, get(obj, "metadata", "labels", default={}), f"Pod {get(obj, 'metadata', 'name', default='')}"))
             continue
+        if obj["kind"] == "StatefulSet":
+            out += _numbered(obj, space)
         template = get(obj, "spec", "jobTemplate", "spec", "template") if obj["kind"] == "CronJob" else get(obj, "spec", "template")
         if isinstance(template, dict):
             out.append((space, get(template, "metadata", "labels", default={}), f"{obj['kind']} {obj['metadata'].get('name', '')}"))
     return out
+
+
+def _numbered(owner: Obj, space: str) -> list[tuple[str, dict[str, str], str]]:
+    """Return the labels of each pod of a StatefulSet: they carry its name and number."""
+    name = owner["metadata"].get("name", "")
+    count = get(owner, "spec", "replicas", default=1)
+    first = get(owner, "spec", "ordinals", "start", default=0)
+    labels = get(owner, "spec", "template", "metadata", "labels", default={})
+    return [
+        (
+            space,
+            {**labels, "statefulset.kubernetes.io/pod-name": f"{name}-{n}", "apps.kubernetes.io/pod-index": str(n)},
+            f"StatefulSet {name}",
+        )
+        for n in range(first, first + (count if isinstance(count, int) else 1))
+    ]
+
+
+def _classes(manifests: Iterable[Manifest], context: Iterable[Obj]) -> Iterator[Note]:
+    """Say which claims name a class that does not exist here."""
+    manifests = list(manifests)
+    known = {obj["metadata"].get("name") for obj in [*(m.obj for m in manifests), *context] if obj["kind"] == "StorageClass"} | {"standard"}
+    volumes = {get(m.obj, "spec", "storageClassName") for m in manifests if m.obj["kind"] == "PersistentVolume"}
+    hint = "give your cluster's classes: --context classes.yaml, or --topology with the output of kubectl get nodes,sc -o yaml"
+    for one in manifests:
+        if one.obj["kind"] == "PersistentVolumeClaim":
+            claims = [(one.obj, "spec.storageClassName")]
+        elif one.obj["kind"] == "StatefulSet":
+            templates = get(one.obj, "spec", "volumeClaimTemplates", default=())
+            claims = [(t, f"spec.volumeClaimTemplates[{i}].spec.storageClassName") for i, t in enumerate(templates)]
+        else:
+            continue
+        for claim, path in claims:
+            wanted = get(claim, "spec", "storageClassName")
+            if wanted and wanted not in known and wanted not in volumes and not get(claim, "spec", "volumeName"):
+                name = get(claim, "metadata", "name", default="")
+                text = f"claim {name} asks for StorageClass {wanted}, which does not exist here: it stays Pending, and so do its pods"
+                yield Note("KC314", "error", one.file, one.at(path), text, hint, one.id)
 
 
 def _selectors(

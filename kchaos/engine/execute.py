@@ -225,7 +225,7 @@ def _faults(done: Done) -> tuple[FaultResult, ...]:
     return tuple(
         FaultResult(name=kind.name, summary=kind.summary, exercised=row[0], bit=row[1], inert=row[2])
         for kind in kinds
-        if (row := counts.get(kind.name, [])) 
+        if (row := counts.get(kind.name, []))
     )
 
 

@@ -58,8 +58,33 @@ def of_numbers(nodes: int | None, zones: int | None, objects: Sequence[Obj]) -> 
         raise InvalidScenario(f"{zones} zones need at least {zones} nodes, not {nodes}", hint=f"write --nodes {zones}")
     topology = spread_over_zones(count, zone_count, str(cpu), f"{memory}Gi")
     shape = f"{count} nodes of {cpu} CPU and {memory} GiB in {zone_count} zone{'s' if zone_count > 1 else ''}"
+    if wants := _selects_masters(objects):
+        masters = tuple(_master(index, topology.zones) for index in range(min(3, zone_count)))
+        topology = msgspec.structs.replace(topology, nodes=topology.nodes + masters)
+        shape += f" and {len(masters)} control-plane node{'s' if len(masters) > 1 else ''} (because {wants} selects them)"
     why = "" if nodes else ", sized by what the pods request (--nodes, --zones or --topology change it)"
     return Machines(topology, (), shape + why)
+
+
+MASTER = "node-role.kubernetes.io/control-plane"
+
+
+def _selects_masters(objects: Sequence[Obj]) -> str:
+    """Return which workload selects control-plane nodes; empty if none does."""
+    for obj in objects:
+        spec = obj.get("spec") or {} if obj["kind"] == "Pod" else get(obj, "spec", "template", "spec", default={})
+        terms = get(spec, "affinity", "nodeAffinity", "requiredDuringSchedulingIgnoredDuringExecution", "nodeSelectorTerms", default=())
+        asked = [e.get("key") for t in terms for e in (t or {}).get("matchExpressions") or () if e.get("operator") in ("Exists", "In")]
+        if any(key in (MASTER, "node-role.kubernetes.io/master") for key in [*(spec.get("nodeSelector") or {}), *asked]):
+            return f"{obj['kind']} {obj['metadata'].get('name', '')}"
+    return ""
+
+
+def _master(index: int, zones: Sequence[str]) -> NodeSpec:
+    return NodeSpec(
+        name=f"control-plane-{index + 1}", zone=zones[index % len(zones)], cpu="4", memory="16Gi",
+        labels={MASTER: "", "node-role.kubernetes.io/master": ""}, taints=({"key": MASTER, "effect": "NoSchedule"},),
+    )  # fmt: skip
 
 
 def _pods(objects: Sequence[Obj]) -> list[tuple[int, Obj]]:

@@ -35,6 +35,7 @@ RULES: tuple[Rule, ...] = (
     Rule("KC311", "not-known", "The pods of every custom resource are known from these files.",
          DOCS + "concepts/extend-kubernetes/operator/"),
     Rule("KC312", "not-modelled", "Everything in the files that can change the answer is modelled.", "docs/status.md"),
+    Rule("KC314", "class-exists", "Every claim's StorageClass exists.", DOCS + "concepts/storage/storage-classes/"),
     Rule("KC313", "hooks", "Helm hooks are treated as `helm install` does.", "https://helm.sh/docs/topics/charts_hooks/"),
 )  # fmt: skip
 BY_ID = {rule.id: rule for rule in RULES}
