@@ -243,6 +243,12 @@ class _Outage(_Base):
                 t=spans[0][0], object=workload, summary=text, severity=Severity.WARNING if daemon else Severity.ERROR, figures=figures,
                 root=f"outage {workload} {self._class()}", advice=_outage_advice(self.faults),
             )  # fmt: skip
+        elif workload.startswith("StatefulSet/") and held and not self.planned:
+            text = f"its only pod was away {ends} during {words}: nothing replaces a StatefulSet's pod on a node that does not answer"
+            yield Violation(
+                t=spans[0][0], object=workload, summary=text, severity=Severity.WARNING, figures=figures, root="single StatefulSet replica",
+                advice="run three or more replicas; or, once the node is surely off, taint it node.kubernetes.io/out-of-service or delete it",
+            )  # fmt: skip
         elif workload.startswith(("Deployment/", "StatefulSet/", "ReplicaSet/", "ReplicationController/", "Pod/")):
             manner = "planned" if self.planned else "unplanned"
             text = f"its only pod was away {ends} during {words}"
@@ -300,6 +306,8 @@ class _LostRequests(_Base):
             backing = self.context.settings.get("backing", {}).get(service, ())
             if total < 0.5 or not sizes or max(sizes) < 2 or not any(self.was_up(one) for one in backing):
                 continue
+            if self.context.settings.get("pods_behind", {}).get(service, 2) < 2:
+                continue  # a Service of one pod is away with it
             reasons = ", ".join(f"{count:.0f} {reason}" for reason, count in sorted(table.items()) if count >= 0.5)
             text = f"{total:.0f} requests lost ({reasons}) during {_fault_words(self.faults)}"
             yield Violation(
@@ -357,14 +365,15 @@ class _Rollouts(_Base):
         return ()
 
     def _event(self, mark: Mark) -> Iterable[Violation]:
-        if mark.data["type"] == "Warning" and mark.data["reason"] in ("FailedCreate", "FailedScheduling"):
+        told = mark.data["type"] == "Warning" and mark.data["reason"] in ("FailedCreate", "FailedScheduling")
+        if told and "already exists" not in mark.data["message"]:
             self._refused[mark.data["reason"]] = mark.data["message"]
         return ()
 
     def finish(self, t: float) -> Iterable[Violation]:
         for target, (what, begun) in self._begun.items():
             kind, space, owner = target.split("/")
-            if not self.was_up(target):
+            if not self.whole(target):
                 continue
             plural = {"Deployment": "deployments", "StatefulSet": "statefulsets", "DaemonSet": "daemonsets"}[kind]
             found = self.context.view.get(plural, f"{space}/{owner}")
@@ -415,16 +424,23 @@ class _Placed(_Base):
 
     def _phase(self, mark: Mark) -> Iterable[Violation]:
         super()._phase(mark)
-        if self.phase == "heal" and self.faults:
+        if self.phase == "heal" and self.faults and not self.planned and not self.beyond:
             for pod in _unplaced(self.context):
-                text = self._text(pod)
-                if "volume" in text.lower() and not self.planned and not self.beyond:
-                    summary = f"its replacement can't be placed while {_fault_words(self.faults)} lasts: {text}"
-                    yield Violation(
-                        t=mark.t, object=workload_of(self.context, pod), summary=summary, severity=Severity.WARNING,
-                        root="zonal volume",
-                        advice="use a StorageClass that replicates over zones, or run members with own volumes in three zones",
-                    )  # fmt: skip
+                yield from self._stranded(mark.t, pod)
+
+    def _stranded(self, t: float, pod: Obj) -> Iterable[Violation]:
+        """Say that a lost pod's replacement finds no place; where others serve on, that is how Kubernetes means it."""
+        text, owner = self._text(pod), workload_of(self.context, pod)
+        if not self.whole(owner):
+            return
+        volume = "volume" in text.lower()
+        alone = self.replicas(owner) < 2
+        yield Violation(
+            t=t, object=owner, summary=f"its replacement can't be placed while {_fault_words(self.faults)} lasts: {text}",
+            severity=Severity.WARNING if volume and alone else Severity.INFO, root="zonal volume" if volume else f"no place {owner}",
+            advice="use a StorageClass that replicates over zones, or run members with own volumes in three zones" if volume else
+            "have one node more than the replicas that must not share one, or make the rule a preference",
+        )  # fmt: skip
 
     @staticmethod
     def _text(pod: Obj) -> str:
@@ -479,8 +495,9 @@ def _recovered(context: Context, t: float) -> Iterable[Violation]:
             owner = workload_of(context, pod)
             now[owner] = now.get(owner, 0) + 1
     stuck = context.facts.get("rollback_targets", ())
+    size = _Base(context)
     for workload, want in before.items():
-        if now.get(workload, 0) < want and workload not in stuck:
+        if now.get(workload, 0) < want and workload not in stuck and size.whole(workload):
             waits = _waits(context, workload)
             text = f"{now.get(workload, 0)} of {want} pods are ready after healing" + (f"; still waiting: {waits}" if waits else "")
             yield Violation(t=t, object=workload, summary=text, severity=Severity.ERROR, root=f"recovery {workload}")

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from kchaos.check.verdict import Finding
-from kchaos.engine.result import Result
+from kchaos.engine.result import Result, WorkloadResult
 from kchaos.reports.columns import COLUMNS, headline, ranked, text, worst
 
 STYLE = {
@@ -59,20 +59,21 @@ def _table(result: Result, console: Console) -> None:
     columns = [(name, faults) for name, faults in COLUMNS if any(worst(w, faults) is not None for w in result.workloads)]
     if not columns:
         return
-    console.print("\nseconds in which nobody answered (requests lost): the worst single fault of each sort", style="dim", soft_wrap=True)
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
-    table.add_column("workload", overflow="fold")
-    table.add_column("pods", justify="right")
-    for name, _ in columns:
-        table.add_column(name, justify="right", no_wrap=False)
     rows = ranked(result)
     spaces = dict.fromkeys(one.workload.split("/")[1] for one in rows)
+    console.print("\nseconds in which nobody answered (requests lost): the worst single fault of each sort", style="dim", soft_wrap=True)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
+    if console.width < 100:  # scaling rarely tells more than a rollout does
+        columns = [(name, faults) for name, faults in columns if name != "scaling"]
+    room = max(18, console.width - 8 - 11 * len(columns))
+    table.add_column("workload", overflow="fold", max_width=room)
+    table.add_column("pods", justify="right")
+    for name, _ in columns:
+        table.add_column(name, justify="right", width=9)
     for one in rows[:ROWS]:
         cells = [worst(one, faults) for _, faults in columns]
-        kind, _, rest = one.workload.partition("/")
-        name = rest.partition("/")[2] if len(spaces) == 1 else rest
         table.add_row(
-            Text(f"{SHORT.get(kind, kind.lower())}/{name}"), str(one.replicas),
+            Text(_label(one, len(spaces) == 1)), str(one.replicas),
             *(Text(text(cell), style=STYLE[cell.severity] if cell is not None else "dim") for cell in cells),
         )  # fmt: skip
     console.print(table)
@@ -80,6 +81,12 @@ def _table(result: Result, console: Console) -> None:
         console.print(f"  … and {len(rows) - ROWS} more workloads with no more trouble than these", style="dim")
     if any(cell.unbounded for one in rows for cell in one.faults.values()):
         console.print("  + lasts until somebody repairs the fault", style="dim")
+
+
+def _label(workload: WorkloadResult, alone: bool) -> str:
+    """Return kubectl's short form; without the namespace if there is one only."""
+    kind, _, rest = workload.workload.partition("/")
+    return f"{SHORT.get(kind, kind.lower())}/{rest.partition('/')[2] if alone else rest}"
 
 
 def line(finding: Finding) -> Text:

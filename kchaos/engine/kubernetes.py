@@ -88,6 +88,7 @@ class Boot(NamedTuple):
     backing: dict[str, tuple[str, ...]]
     workloads: dict[str, Workload]
     placed: dict[str, None]
+    pods_behind: dict[str, int]
 
 
 class Outcome(NamedTuple):
@@ -134,7 +135,7 @@ def boot(system: System, seed: int = 0) -> Boot:
         if ready(pod) and not terminating(pod):
             owner = workload_of(store, pod)
             counts[owner] = counts.get(owner, 0) + 1
-    services, backing = _services(cluster)
+    services, backing, pods_behind = _services(cluster)
     under_test = {f"{obj['kind']}/{obj['metadata'].get('namespace', '')}" for obj in system.objects}
     workloads: dict[str, Workload] = {}
     placed: dict[str, None] = {}
@@ -148,7 +149,7 @@ def boot(system: System, seed: int = 0) -> Boot:
             placed[pod["spec"]["nodeName"]] = None
     image = cluster.image()
     cluster.close()
-    return Boot(image, tuple(refused), at_rest, counts, services, backing, workloads, placed)
+    return Boot(image, tuple(refused), at_rest, counts, services, backing, workloads, placed, pods_behind)
 
 
 def has_probe(pod: Obj) -> bool:
@@ -156,11 +157,12 @@ def has_probe(pod: Obj) -> bool:
     return any(c.get("readinessProbe") or c.get("livenessProbe") for c in get(pod, "spec", "containers", default=()))
 
 
-def _services(cluster: Cluster) -> tuple[tuple[str, ...], dict[str, tuple[str, ...]]]:
+def _services(cluster: Cluster) -> tuple[tuple[str, ...], dict[str, tuple[str, ...]], dict[str, int]]:
     """Return the Services that users send requests to, and which workloads stand behind each."""
     store = cluster.control.store
     found: list[str] = []
     backing: dict[str, tuple[str, ...]] = {}
+    pods_behind: dict[str, int] = {}
     for key, service in sorted(store.table("services").items()):
         spec = service["spec"]
         if not spec.get("selector") or spec.get("type") == "ExternalName":
@@ -169,9 +171,10 @@ def _services(cluster: Cluster) -> tuple[tuple[str, ...], dict[str, tuple[str, .
         space = key.partition("/")[0] + "/"
         owners = [workload_of(store, pod) for k, pod in sorted(store.table("pods").items()) if k.startswith(space) and fits(labels(pod))]
         backing[key] = tuple(dict.fromkeys(owners))
+        pods_behind[key] = len(owners)
         if spec.get("clusterIP") != "None" and owners:
             found.append(key)
-    return tuple(found), backing
+    return tuple(found), backing, pods_behind
 
 
 def run(system: System, booted: Boot, scenario: Scenario, properties: Sequence[Property] | None = None) -> Outcome:
@@ -182,7 +185,7 @@ def run(system: System, booted: Boot, scenario: Scenario, properties: Sequence[P
         image=booted.image, scenario={**msgspec.to_builtins(scenario), "topology": {}, "inputs": {"digest": system.digest}},
     )  # fmt: skip
     view = View({plural: table for plural, table in booted.image.store.tables.items() if plural != "leases"})
-    settings = {**system.settings, "backing": booted.backing}
+    settings = {**system.settings, "backing": booted.backing, "pods_behind": booted.pods_behind}
     targets = tuple(step.args.get("target", "") for step in scenario.steps if step.do == "rollback")
     facts = {"epoch_s": EPOCH_S, "ready_before": booted.ready_before, "rollback_targets": targets}
     monitors = Monitors(properties if properties is not None else list(CATALOG.values()), Context(view, settings, facts))

@@ -69,6 +69,8 @@ def _targets(name: str, system: System, booted: Boot, kinds: Catalog[Cluster]) -
     nodes = booted.placed
     if kind.target == "node":
         yield from (node.name for node in system.topology.nodes if node.name in nodes)
+    elif kind.target == "zone" and len(system.topology.zones) < 2:
+        return  # the loss of the only zone is the loss of the cluster
     elif kind.target == "zone":
         yield from dict.fromkeys(node.zone for node in sorted(system.topology.nodes, key=lambda n: n.zone) if node.name in nodes)
     elif kind.target == "workload":

@@ -162,6 +162,7 @@ class World:
 
     def __init__(self, seed: int = 0, noise: Noise | None = None, start_s: float = 0.0) -> None:
         self.seed = seed
+        self._start_s = start_s  # a world that goes on from an image draws afresh: names would repeat else
         self.loop = SimLoop(start_s)  # type: ignore[abstract]  # the rest is fenced off at import
         self.hosts: dict[str, Host] = {}
         self.processes: dict[str, Process] = {}
@@ -172,7 +173,7 @@ class World:
 
     def random(self, key: str) -> random.Random:
         """Return a fresh stream keyed by the world's seed and ``key``."""
-        return random.Random(f"{self.seed}/{key}")
+        return random.Random(f"{self.seed}/{key}" if not self._start_s else f"{self.seed}/{key}@{self._start_s}")
 
     def add_host(self, name: str) -> Host:
         """Add a machine that is up."""
