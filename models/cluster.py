@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from kchaos.history.record import Header
 from kchaos.history.recorder import Recorder
-from kchaos.models.api.pods import controller_of, labels, name, namespace, ready, terminating
+from kchaos.models.api.pods import controller_of, labels
 from kchaos.models.api.request import USER, Request
 from kchaos.models.api.times import stamp
 from kchaos.models.api.tree import Obj
@@ -21,6 +21,7 @@ from kchaos.models.api.versions import Constants
 from kchaos.models.apiserver.store import Event, Store, StoreImage
 from kchaos.models.client.client import Session
 from kchaos.models.controlplane import ControlPlane, node_object
+from kchaos.models.members import Members
 from kchaos.models.network.proxy import Backend, Proxy
 from kchaos.models.network.traffic import Interval, Rules, Traffic
 from kchaos.models.node.assumptions import DEFAULTS, Assumptions
@@ -40,20 +41,6 @@ class Image(NamedTuple):
     at_s: float
     store: StoreImage
     machines: Mapping[str, Mapping[str, PodMachine]]
-
-
-def workload_of(store: Store, pod: Obj) -> str:
-    """Return ``Kind/namespace/name`` of the workload a pod belongs to: the Deployment rather than its ReplicaSet."""
-    ref = controller_of(pod)
-    space = namespace(pod)
-    if ref is None:
-        return f"Pod/{space}/{name(pod)}"
-    if ref["kind"] == "ReplicaSet":
-        owner = store.get("replicasets", f"{space}/{ref['name']}")
-        above = controller_of(owner) if owner is not None else None
-        if above is not None:
-            return f"{above['kind']}/{space}/{above['name']}"
-    return f"{ref['kind']}/{space}/{ref['name']}"
 
 
 class AssumptionTable:
@@ -111,14 +98,8 @@ class Cluster:
         self.proxies: dict[str, Proxy] = {}
         self.traffic = Traffic(self.world.loop.time, self._rules, self._check, self._interval)
         self._traffic_due = False
-        self._members: dict[str, dict[str, str]] = {}
-        self._owner: dict[str, str] = {}
-        self._serving: dict[str, tuple[int, int]] = {}
+        self.members = Members(store, self._answers)
         self.control.start()
-        for key, pod in store.table("pods").items():
-            if pod["spec"].get("nodeName"):
-                workload = self._owner[key] = workload_of(store, pod)
-                self._members.setdefault(workload, {})[key] = pod["spec"]["nodeName"]
         for index, spec in enumerate(topology.nodes):
             self.world.add_host(spec.name)
             adopted = image.machines.get(spec.name, {}) if image is not None else {}
@@ -132,14 +113,14 @@ class Cluster:
         rt = self.world.start(spec.name, KUBELET)
         body = node_object(spec, capacity(spec), stamp(EPOCH_S + self.world.loop.time()))
         kubelet = Kubelet(
-            rt, self.control.servers, server, body, self.constants, self.assumptions.of, self.recorder.mark, self.traffic_changed,
+            rt, self.control.servers, server, body, self.constants, self.assumptions.of, self.recorder.mark, partial(self._truth_changed, spec.name),
             f"10.{244 + index // 250}.{index % 250}",
         )  # fmt: skip
         self.kubelets[spec.name] = kubelet
         self.world.loop.soon(kubelet.start, (adopted,), self.world.processes[rt.address].owner)
         if len(self.topology.nodes) <= 50:
             proxy_rt = self.world.start(spec.name, PROXY)
-            proxy = Proxy(proxy_rt, self.control.servers, server, self.constants, self.traffic_changed)
+            proxy = Proxy(proxy_rt, self.control.servers, server, self.constants, self._due)
             self.proxies[spec.name] = proxy
             self.world.loop.soon(proxy.start, (), self.world.processes[proxy_rt.address].owner)
 
@@ -160,8 +141,8 @@ class Cluster:
     def _committed(self, event: Event) -> None:
         if event.resource == "leases" and event.type == "MODIFIED":
             return  # heartbeats
-        if event.resource == "pods":
-            self._placed(event)
+        if event.resource == "pods" and self.members.committed(event):
+            self._due()
         if event.actor != "kubelet" or event.resource != "nodes":
             self.last_change_s = self.world.loop.time()
         self.recorder.write(event.type, event.resource, event.key, event.rv, event.actor, event.obj, event.prev)
@@ -176,7 +157,15 @@ class Cluster:
     # -- traffic -------------------------------------------------------------------------------------------------------
 
     def traffic_changed(self) -> None:
-        """Something that decides the fate of requests may have changed: look at it once, after all of this instant."""
+        """Something that decides the fate of requests anywhere may have changed: look at it once, after all of this instant."""
+        self.members.all_changed()
+        self._due()
+
+    def _truth_changed(self, node: str) -> None:
+        self.members.node_changed(node)
+        self._due()
+
+    def _due(self) -> None:
         if not self._traffic_due:
             self._traffic_due = True
             self.world.loop.soon(self._recompute, (), None)
@@ -184,33 +173,12 @@ class Cluster:
     def _recompute(self) -> None:
         self._traffic_due = False
         self.traffic.recompute()
-        for workload, pods in self._members.items():
-            found = [self.control.store.get("pods", key) for key in pods]
-            count = sum(1 for key, node in pods.items() if self._answers(key, node))
-            able = sum(1 for pod in found if pod is not None and ready(pod) and not terminating(pod))
-            if self._serving.get(workload) != (count, able):
-                self._serving[workload] = (count, able)
-                self.recorder.mark("members", workload=workload, serving=count, ready=able)
+        for workload, serving, able in self.members.changes():
+            self.recorder.mark("members", workload=workload, serving=serving, ready=able)
 
     def _answers(self, key: str, node: str) -> bool:
         host = self.world.hosts.get(node)
         return host is not None and host.up and not host.paused and self.kubelets[node].serving(key)
-
-    def _placed(self, event: Event) -> None:
-        """Keep which pods belong to which workload, by where they run."""
-        pod = event.obj
-        if event.type == "DELETED":
-            workload = self._owner.pop(event.key, None)
-            if workload is not None:
-                self._members[workload].pop(event.key, None)
-                self.traffic_changed()
-            return
-        node = pod["spec"].get("nodeName")
-        if event.prev is not None and (ready(event.prev), terminating(event.prev)) != (ready(pod), terminating(pod)):
-            self.traffic_changed()
-        if node and event.key not in self._owner:
-            workload = self._owner[event.key] = workload_of(self.control.store, pod)
-            self._members.setdefault(workload, {})[event.key] = node
 
     def _rules(self) -> Mapping[str, Rules]:
         return {

@@ -21,8 +21,9 @@ from kchaos.models.api.selectors import from_map
 from kchaos.models.api.tree import Obj, get
 from kchaos.models.api.versions import Constants
 from kchaos.models.apiserver.store import Event
-from kchaos.models.cluster import AssumptionTable, Cluster, Image, workload_of
+from kchaos.models.cluster import AssumptionTable, Cluster, Image
 from kchaos.models.faults.catalog import catalog
+from kchaos.models.members import workload_of
 from kchaos.models.topology import Topology
 from kchaos.nemesis.schedule import Nemesis
 from kchaos.properties.catalog import CATALOG

@@ -9,7 +9,8 @@ from kchaos.models.api.errors import ApiError
 from kchaos.models.api.resources import by_kind
 from kchaos.models.api.times import stamp
 from kchaos.models.api.tree import Obj
-from kchaos.models.cluster import Cluster, workload_of
+from kchaos.models.cluster import Cluster
+from kchaos.models.members import workload_of
 
 RESTARTED = "kubectl.kubernetes.io/restartedAt"
 
