@@ -45,6 +45,8 @@ class ReplicaSetController(Controller):
         self._pods = ctx.owned("pods")
         self._pods.add_index("orphan", lambda pod: (pod["metadata"].get("namespace", ""),) if controller_of(pod) is None else ())
         self._expect = Expectations(ctx.rt)
+        self._facts: dict[str, tuple[Obj | None, dict[int, tuple[Obj, bool, bool]]]] = {}
+        self._counted: dict[str, Counted] = {}
         self._queue = ctx.queue(self.name, self._sync)
 
     def start(self) -> None:
@@ -65,6 +67,8 @@ class ReplicaSetController(Controller):
         key = key_of(obj)
         if new is None:
             self._expect.forget(key)
+            self._facts.pop(key, None)
+            self._counted.pop(key, None)
         self._queue.add(key)
 
     def _pod_changed(self, old: Obj | None, new: Obj | None) -> None:
@@ -110,11 +114,10 @@ class ReplicaSetController(Controller):
             return
         ready_to_act = self._expect.satisfied(key)
         candidates = [*self._pods.by("controller", uid(owner)), *self._pods.by("orphan", namespace(owner))]
-        live = [pod for pod in candidates if active(pod)]
         fits = self.selector(owner)
-        if len(live) == 0 or all(controller_of(p) is not None and fits(labels(p)) for p in live):
-            mine = [pod for pod in live if controller_of(pod) is not None]
-        else:
+        mine = self._own(key, owner, candidates, fits)
+        if mine is None:
+            live = [pod for pod in candidates if active(pod)]
             mine = await claim(self.api, self.resource, owner, "pods", live, fits)
         failure: ApiError | None = None
         if ready_to_act and not terminating(owner):
@@ -122,6 +125,23 @@ class ReplicaSetController(Controller):
         await self._write_status(key, mine, failure)
         if failure is not None:
             raise failure
+
+    def _own(self, key: str, owner: Obj, candidates: list[Obj], fits: Predicate) -> list[Obj] | None:
+        """Return the active pods if all are surely the owner's; None if some must be claimed or released.
+
+        What is known of an unchanged object is kept (by identity: objects are immutable), so that ten thousand pods cost little.
+        """
+        spec, known = self._facts.get(key, (None, {}))
+        if spec is not owner["spec"] or len(known) > 2 * len(candidates) + 100:
+            known = {}
+            self._facts[key] = (owner["spec"], known)
+            self._counted.pop(key, None)
+        look = known.get
+        for pod in [pod for pod in candidates if look(id(pod)) is None]:
+            is_active = active(pod)
+            known[id(pod)] = (pod, is_active, not is_active or (controller_of(pod) is not None and fits(labels(pod))))
+        facts = [known[id(pod)] for pod in candidates]
+        return [fact[0] for fact in facts if fact[1]] if all([fact[2] for fact in facts]) else None
 
     async def _manage(self, key: str, owner: Obj, mine: list[Obj]) -> ApiError | None:
         missing = owner["spec"].get("replicas", 1) - len(mine)
@@ -190,7 +210,7 @@ class ReplicaSetController(Controller):
         owner = self._sets.get(key)
         if owner is None:
             return
-        status = decide_status(owner, mine, failure, self.rt.wall(), self.ctx.now())
+        status = decide_status(owner, mine, failure, self.rt.wall(), self.ctx.now(), self._counted.setdefault(key, {}))
         old = owner.get("status") or {}
         if status == old:
             return
@@ -209,17 +229,27 @@ class ReplicaSetController(Controller):
             self._queue.add_after(key, wait)
 
 
-def decide_status(owner: Obj, mine: list[Obj], failure: ApiError | None, wall_s: float, now: str) -> Obj:
+Counted = dict[int, tuple[Obj, bool, bool]]
+"""What is known of pods by identity: (the pod, has all labels of the template, is ready)."""
+
+
+def decide_status(owner: Obj, mine: list[Obj], failure: ApiError | None, wall_s: float, now: str, known: Counted | None = None) -> Obj:
     """Return the status of a set whose active pods are ``mine`` (replica_set_utils.go: calculateStatus)."""
     template = owner["spec"]["template"].get("metadata", {}).get("labels") or {}
     wait = owner["spec"].get("minReadySeconds", 0)
     old = owner.get("status") or {}
+    known = {} if known is None else known
+    if len(known) > 2 * len(mine) + 100:
+        known.clear()
+    look = known.get
+    for pod in [pod for pod in mine if look(id(pod)) is None]:
+        known[id(pod)] = (pod, all(labels(pod).get(k) == v for k, v in template.items()), ready(pod))
+    facts = [known[id(pod)] for pod in mine]
+    labelled, up = sum([fact[1] for fact in facts]), sum([fact[2] for fact in facts])
     counts = {
-        "replicas": len(mine),
-        "fullyLabeledReplicas": sum(1 for pod in mine if all(labels(pod).get(k) == v for k, v in template.items())),
-        "readyReplicas": sum(1 for pod in mine if ready(pod)),
-        "availableReplicas": sum(1 for pod in mine if available(pod, wait, wall_s)),
-    }
+        "replicas": len(mine), "fullyLabeledReplicas": labelled, "readyReplicas": up,
+        "availableReplicas": sum(1 for pod in mine if available(pod, wait, wall_s)) if wait else up,
+    }  # fmt: skip
     status: Obj = {**counts, "observedGeneration": owner["metadata"].get("generation", 1)}
     conditions = list(old.get("conditions") or ())
     failed = [one for one in conditions if one["type"] == "ReplicaFailure"]

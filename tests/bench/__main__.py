@@ -1,0 +1,232 @@
+"""Measure what users feel, print it, save it to bench.json, and fail if a figure falls short of its target.
+
+Times are the best of a few runs in this process; beside them stands the machine's bare heapq figure, so that machines can be compared.
+"""
+
+from __future__ import annotations
+
+import gc
+import heapq
+import json
+import platform
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from kchaos.engine.campaign import campaign
+from kchaos.engine.kubernetes import boot, run
+from kchaos.engine.machines import of_numbers
+from kchaos.engine.sweep import sweep
+from kchaos.engine.system import build, inputs_of
+from kchaos.models.api.request import USER, Request
+from kchaos.models.cluster import Cluster
+from kchaos.models.manifests.load import Text, load
+from kchaos.models.topology import spread_over_zones
+from kchaos.scenario import At, Budget, Scenario, Step
+from kchaos.sim.world import World
+from tests.support import ROOT, Settings
+
+APPLICATIONS = ROOT / "fixtures" / "applications"
+SAVED = ROOT / "bench.json"
+
+
+class Figure(NamedTuple):
+    """One measurement. ``at_least``: the target is a lower bound."""
+
+    name: str
+    value: float
+    target: float
+    unit: str
+    at_least: bool = False
+
+    @property
+    def met(self) -> bool:
+        return self.value >= self.target if self.at_least else self.value <= self.target
+
+
+def bare_heapq(count: int = 400_000) -> float:
+    """Return pops and pushes a second of a heap of 100 timers: what any event loop on this machine is bounded by."""
+    heap = [(i * 0.001, i, None) for i in range(100)]
+    number = 100
+    begun = time.perf_counter()
+    for _ in range(count):
+        when, _, item = heapq.heappop(heap)
+        number += 1
+        heapq.heappush(heap, (when + 0.1, number, item))
+    return count / (time.perf_counter() - begun)
+
+
+def deliveries(count: int = 300_000) -> float:
+    """Return messages a second that ten processes on ten hosts pass round in a ring."""
+    world = World()
+    for i in range(10):
+        world.add_host(f"h{i}")
+    processes = [world.start(f"h{i}", "p") for i in range(10)]
+    passed = [0]
+
+    def receiver(index: int) -> Callable[[str, object], None]:
+        def on_message(sender: str, message: object) -> None:
+            passed[0] += 1
+            processes[index].send(f"h{(index + 1) % 10}/p", message)
+
+        return on_message
+
+    for i, process in enumerate(processes):
+        process.listen(receiver(i))
+    for i in range(10):
+        processes[i].send(f"h{(i + 1) % 10}/p", i)
+    begun = time.perf_counter()
+    world.run(count / 10 * 0.0005)
+    return passed[0] / (time.perf_counter() - begun)
+
+
+def loop() -> list[Figure]:
+    bare = max(bare_heapq() for _ in range(3))
+    ours = max(deliveries() for _ in range(3))
+    return [Figure("bare heapq", bare, 0, "1/s", True), Figure("loop deliveries / bare heapq", ours / bare, 0.15, "", True)]
+
+
+def many_pods(pods: int = 10_000, nodes: int = 1000) -> list[Figure]:
+    """One Deployment from apply to all Ready; and what the last thousand pods cost compared with the second."""
+    cluster = Cluster(spread_over_zones(nodes, 3))
+    cluster.run_for(10.0)
+    template = {"metadata": {"labels": {"app": "web"}}, "spec": {"containers": [{"name": "c", "image": "web:1", "resources": {"requests": {"cpu": "100m", "memory": "64Mi"}}}]}}
+    body = {
+        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web", "namespace": "default"},
+        "spec": {"replicas": pods, "selector": {"matchLabels": {"app": "web"}}, "template": template},
+    }  # fmt: skip
+    begun = time.perf_counter()
+    cluster.execute(Request("create", "deployments", "default", body=body, identity=USER))
+    while cluster.control.store.get("deployments", "default/web").get("status", {}).get("readyReplicas", 0) < pods:
+        cluster.run_for(0.5)
+        if time.perf_counter() - begun > 300:
+            break
+    wall = time.perf_counter() - begun
+    cluster.close()
+    megabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return [
+        Figure(f"{pods} pods on {nodes} nodes, all Ready", wall, 25, "s"),
+        Figure("memory for that", megabytes, 2048, "MB"),
+    ]
+
+
+def marginal() -> list[Figure]:
+    """Ask for pods a thousand at a time: what do pods 9,000 to 10,000 cost compared with 1,000 to 2,000?"""
+    cluster = Cluster(spread_over_zones(1000, 3))
+    cluster.run_for(10.0)
+    template = {"metadata": {"labels": {"app": "web"}}, "spec": {"containers": [{"name": "c", "image": "web:1"}]}}
+    body = {
+        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web", "namespace": "default"},
+        "spec": {"replicas": 0, "selector": {"matchLabels": {"app": "web"}}, "template": template},
+    }  # fmt: skip
+    cluster.execute(Request("create", "deployments", "default", body=body, identity=USER))
+    cluster.run_for(1.0)
+    costs = []
+    for thousand in range(1, 11):
+        now = cluster.control.store.get("deployments", "default/web")
+        grown = {**now, "spec": {**now["spec"], "replicas": thousand * 1000}}
+        gc.collect()
+        begun = time.perf_counter()
+        cluster.execute(Request("update", "deployments", "default", "web", body=grown, identity=USER))
+        cluster.run_for(8.0)
+        costs.append(time.perf_counter() - begun)
+        have = cluster.control.store.get("deployments", "default/web")["status"].get("readyReplicas", 0)
+        assert have == thousand * 1000, have
+    cluster.close()
+    return [Figure("cost of pods 9,000-10,000 / 1,000-2,000", costs[9] / costs[1], 1.3, "")]
+
+
+def _application(name: str, nodes: int, zones: int, masters: int = 1) -> tuple[list[dict], object]:
+    texts = [Text(path.name, path.read_bytes()) for path in sorted((APPLICATIONS / name).glob("*.yaml"))]
+    objects = [one.obj for one in load(texts).manifests]
+    topology = msgspec.structs.replace(of_numbers(nodes, zones, objects).topology, masters=masters)
+    return objects, build(msgspec.to_builtins(topology), inputs_of(objects, [], Settings(), "1.34"))
+
+
+def a_day() -> list[Figure]:
+    """Twenty-four hours of guestbook on six nodes: leases, probes, elections."""
+    _, system = _application("guestbook", 6, 3)
+    booted = boot(system)
+    cluster = Cluster(system.topology, image=booted.image, elect=True)
+    begun = time.perf_counter()
+    cluster.run_for(86_400.0)
+    wall = time.perf_counter() - begun
+    cluster.close()
+    return [Figure("24 h of guestbook on 6 nodes", wall, 10, "s")]
+
+
+def examples() -> list[Figure]:
+    """Online-boutique, three API servers, five nodes, 60 virtual seconds, one fault with evidence, all properties, the run written."""
+    _, system = _application("online-boutique", 5, 3, masters=3)
+    booted = boot(system)
+    faults = ["pod-kill", "container-kill", "rollout", "drain"]
+    workloads = list(booted.workloads)
+    count = 24
+    with tempfile.TemporaryDirectory() as folder:
+        begun = time.perf_counter()
+        for i in range(count):
+            fault = faults[i % len(faults)]
+            target = f"node-{i % 5 + 1}" if fault == "drain" else workloads[i % len(workloads)]
+            step = Step(do=fault, args={"target": target}, when=At(1.0))
+            outcome = run(system, booted, Scenario(seed=i, steps=(step,), budget=Budget(chaos_s=30.0, settle_s=22.0)))
+            assert outcome.steps[0]["status"] == "bit", outcome.steps
+            outcome.run.save(Path(folder) / f"{i}.run.jsonl")
+        wall = time.perf_counter() - begun
+    return [Figure("online-boutique examples per second and core", count / wall, 20, "1/s", True)]
+
+
+def level_one() -> list[Figure]:
+    """The sweep's level 1 of an application of twenty objects on six nodes, on one core."""
+    objects, _ = _application("online-boutique", 6, 3)
+    twenty = objects[:20]
+    assert len(twenty) == 20
+    system = build(msgspec.to_builtins(spread_over_zones(6, 3)), inputs_of(twenty, [], Settings(), "1.34"))
+    begun = time.perf_counter()
+    booted = boot(system)
+    plan = sweep(system, booted)
+    done = campaign(system, booted, plan._replace(pairs=()))
+    assert done.complete
+    return [Figure(f"level 1 of 20 objects on 6 nodes ({len(plan.level1)} examples)", time.perf_counter() - begun, 10, "s")]
+
+
+def loading() -> list[Figure]:
+    """A valid file of a hundred thousand lines."""
+    one = (ROOT / "fixtures" / "situations" / "endpoint-race.yaml").read_text(encoding="utf-8")
+    rows = one.count("\n") + 1
+    text = "\n---\n".join(one.replace("name: api", f"name: api-{i}") for i in range(100_000 // rows + 1))
+    begun = time.perf_counter()
+    loaded = load([Text("big.yaml", text.encode())])
+    assert len(loaded.manifests) > 4000
+    return [Figure(f"loading {text.count(chr(10)):,} lines", time.perf_counter() - begun, 10, "s")]
+
+
+def main() -> int:
+    figures: list[Figure] = []
+    for measure in (loop, a_day, examples, level_one, loading, many_pods, marginal):
+        for figure in measure():
+            figures.append(figure)
+            sign = "≥" if figure.at_least else "≤"
+            verdict = "ok" if figure.met else "FALLS SHORT"
+            sys.stdout.write(f"{figure.name:58} {figure.value:14,.2f} {figure.unit:4} {sign} {figure.target:<8g} {verdict}\n")
+            sys.stdout.flush()
+    SAVED.write_text(
+        json.dumps(
+            {
+                "python": platform.python_version(), "machine": platform.machine(),
+                "figures": [{"name": f.name, "value": round(f.value, 4), "target": f.target, "unit": f.unit, "met": f.met} for f in figures],
+            },
+            indent=1,
+        ),
+        encoding="utf-8",
+    )  # fmt: skip
+    return 0 if all(figure.met for figure in figures) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
