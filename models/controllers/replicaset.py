@@ -6,6 +6,8 @@ acting twice; a ReplicationController is the same with a plain map as selector.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from kchaos.models.api.errors import ApiError
 from kchaos.models.api.pods import (
     active,
@@ -30,6 +32,19 @@ from kchaos.models.controllers.ownership import claim
 from kchaos.models.controllers.podcontrol import BURST, Answer, all_of, pod_from_template, slow_start
 from kchaos.models.controllers.replicaset_victims import rank
 
+Counts = tuple[int, int]
+"""Of active pods: how many have all labels of the template, how many are ready."""
+
+
+class Fact(NamedTuple):
+    """What is known of one pod object: it needs no claiming, is active, has the template's labels, is ready."""
+
+    pod: Obj
+    settled: bool
+    active: bool
+    labelled: bool
+    ready: bool
+
 
 class ReplicaSetController(Controller):
     """The shell of both kinds."""
@@ -45,8 +60,7 @@ class ReplicaSetController(Controller):
         self._pods = ctx.owned("pods")
         self._pods.add_index("orphan", lambda pod: (pod["metadata"].get("namespace", ""),) if controller_of(pod) is None else ())
         self._expect = Expectations(ctx.rt)
-        self._facts: dict[str, tuple[Obj | None, dict[int, tuple[Obj, bool, bool]]]] = {}
-        self._counted: dict[str, Counted] = {}
+        self._facts: dict[str, tuple[Obj | None, dict[int, Fact]]] = {}
         self._queue = ctx.queue(self.name, self._sync)
 
     def start(self) -> None:
@@ -68,7 +82,6 @@ class ReplicaSetController(Controller):
         if new is None:
             self._expect.forget(key)
             self._facts.pop(key, None)
-            self._counted.pop(key, None)
         self._queue.add(key)
 
     def _pod_changed(self, old: Obj | None, new: Obj | None) -> None:
@@ -115,19 +128,19 @@ class ReplicaSetController(Controller):
         ready_to_act = self._expect.satisfied(key)
         candidates = [*self._pods.by("controller", uid(owner)), *self._pods.by("orphan", namespace(owner))]
         fits = self.selector(owner)
-        mine = self._own(key, owner, candidates, fits)
+        mine, counts = self._own(key, owner, candidates, fits)
         if mine is None:
             live = [pod for pod in candidates if active(pod)]
             mine = await claim(self.api, self.resource, owner, "pods", live, fits)
         failure: ApiError | None = None
         if ready_to_act and not terminating(owner):
             failure = await self._manage(key, owner, mine)
-        await self._write_status(key, mine, failure)
+        await self._write_status(key, mine, failure, counts)
         if failure is not None:
             raise failure
 
-    def _own(self, key: str, owner: Obj, candidates: list[Obj], fits: Predicate) -> list[Obj] | None:
-        """Return the active pods if all are surely the owner's; None if some must be claimed or released.
+    def _own(self, key: str, owner: Obj, candidates: list[Obj], fits: Predicate) -> tuple[list[Obj] | None, Counts | None]:
+        """Return the active pods if all are surely the owner's, and their counts; (None, None) if some must be claimed or released.
 
         What is known of an unchanged object is kept (by identity: objects are immutable), so that ten thousand pods cost little.
         """
@@ -135,13 +148,21 @@ class ReplicaSetController(Controller):
         if spec is not owner["spec"] or len(known) > 2 * len(candidates) + 100:
             known = {}
             self._facts[key] = (owner["spec"], known)
-            self._counted.pop(key, None)
         look = known.get
+        template = owner["spec"]["template"].get("metadata", {}).get("labels") or {}
         for pod in [pod for pod in candidates if look(id(pod)) is None]:
-            is_active = active(pod)
-            known[id(pod)] = (pod, is_active, not is_active or (controller_of(pod) is not None and fits(labels(pod))))
+            up = active(pod)
+            ours = controller_of(pod) is not None and fits(labels(pod))
+            labelled = up and all(labels(pod).get(k) == v for k, v in template.items())
+            known[id(pod)] = Fact(pod, not up or ours, up, labelled, up and ready(pod))
         facts = [known[id(pod)] for pod in candidates]
-        return [fact[0] for fact in facts if fact[1]] if all([fact[2] for fact in facts]) else None
+        if not facts:
+            return [], (0, 0)
+        pods, settled, live, labels_right, ready_now = zip(*facts, strict=True)
+        if False in settled:
+            return None, None
+        mine = list(pods) if False not in live else [pod for pod, up in zip(pods, live, strict=True) if up]
+        return mine, (sum(labels_right), sum(ready_now))
 
     async def _manage(self, key: str, owner: Obj, mine: list[Obj]) -> ApiError | None:
         missing = owner["spec"].get("replicas", 1) - len(mine)
@@ -206,11 +227,11 @@ class ReplicaSetController(Controller):
 
     # -- status ------------------------------------------------------------------------------------------------------
 
-    async def _write_status(self, key: str, mine: list[Obj], failure: ApiError | None) -> None:
+    async def _write_status(self, key: str, mine: list[Obj], failure: ApiError | None, counts: Counts | None) -> None:
         owner = self._sets.get(key)
         if owner is None:
             return
-        status = decide_status(owner, mine, failure, self.rt.wall(), self.ctx.now(), self._counted.setdefault(key, {}))
+        status = decide_status(owner, mine, failure, self.rt.wall(), self.ctx.now(), counts)
         old = owner.get("status") or {}
         if status == old:
             return
@@ -229,23 +250,14 @@ class ReplicaSetController(Controller):
             self._queue.add_after(key, wait)
 
 
-Counted = dict[int, tuple[Obj, bool, bool]]
-"""What is known of pods by identity: (the pod, has all labels of the template, is ready)."""
-
-
-def decide_status(owner: Obj, mine: list[Obj], failure: ApiError | None, wall_s: float, now: str, known: Counted | None = None) -> Obj:
+def decide_status(owner: Obj, mine: list[Obj], failure: ApiError | None, wall_s: float, now: str, counted: Counts | None = None) -> Obj:
     """Return the status of a set whose active pods are ``mine`` (replica_set_utils.go: calculateStatus)."""
     template = owner["spec"]["template"].get("metadata", {}).get("labels") or {}
     wait = owner["spec"].get("minReadySeconds", 0)
     old = owner.get("status") or {}
-    known = {} if known is None else known
-    if len(known) > 2 * len(mine) + 100:
-        known.clear()
-    look = known.get
-    for pod in [pod for pod in mine if look(id(pod)) is None]:
-        known[id(pod)] = (pod, all(labels(pod).get(k) == v for k, v in template.items()), ready(pod))
-    facts = [known[id(pod)] for pod in mine]
-    labelled, up = sum([fact[1] for fact in facts]), sum([fact[2] for fact in facts])
+    if counted is None:
+        counted = (sum(all(labels(pod).get(k) == v for k, v in template.items()) for pod in mine), sum(ready(pod) for pod in mine))
+    labelled, up = counted
     counts = {
         "replicas": len(mine), "fullyLabeledReplicas": labelled, "readyReplicas": up,
         "availableReplicas": sum(1 for pod in mine if available(pod, wait, wall_s)) if wait else up,
