@@ -113,7 +113,7 @@ class Cluster:
         rt = self.world.start(spec.name, KUBELET)
         body = node_object(spec, capacity(spec), stamp(EPOCH_S + self.world.loop.time()))
         kubelet = Kubelet(
-            rt, self.control.servers, server, body, self.constants, self.assumptions.of, self.recorder.mark, partial(self._truth_changed, spec.name),
+            rt, self.control.servers, server, body, self.constants, self.assumptions.of, self.recorder.mark, self._truth_changed,
             f"10.{244 + index // 250}.{index % 250}",
         )  # fmt: skip
         self.kubelets[spec.name] = kubelet
@@ -161,8 +161,8 @@ class Cluster:
         self.members.all_changed()
         self._due()
 
-    def _truth_changed(self, node: str) -> None:
-        self.members.node_changed(node)
+    def _truth_changed(self, pod: str) -> None:
+        self.members.pod_changed(pod)
         self._due()
 
     def _due(self) -> None:

@@ -31,7 +31,6 @@ class Members:
         self._answers = answers
         self._home: dict[str, tuple[str, str]] = {}
         """Pod key -> (workload, node)."""
-        self._by_node: dict[str, dict[str, None]] = {}
         self._state: dict[str, tuple[bool, bool]] = {}
         self._counts: dict[str, tuple[int, int]] = {}
         self._told: dict[str, tuple[int, int]] = {}
@@ -44,7 +43,6 @@ class Members:
     def _place(self, key: str, pod: Obj) -> None:
         workload, node = workload_of(self._store, pod), pod["spec"]["nodeName"]
         self._home[key] = (workload, node)
-        self._by_node.setdefault(node, {})[key] = None
         self._counts.setdefault(workload, (0, 0))
         self._dirty[key] = None
 
@@ -55,7 +53,6 @@ class Members:
             home = self._home.pop(key, None)
             if home is None:
                 return False
-            self._by_node[home[1]].pop(key, None)
             self._count(home[0], self._state.pop(key, (False, False)), (False, False))
             self._dirty.pop(key, None)
             return True
@@ -69,9 +66,10 @@ class Members:
         self._dirty[key] = None
         return True
 
-    def node_changed(self, node: str) -> None:
-        """Something about the containers of a node, or the node itself, changed."""
-        self._dirty.update(self._by_node.get(node, {}))
+    def pod_changed(self, key: str) -> None:
+        """Something about the containers of a pod changed."""
+        if key in self._home:
+            self._dirty[key] = None
 
     def all_changed(self) -> None:
         """Anything may have changed."""

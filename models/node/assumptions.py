@@ -6,6 +6,7 @@ import re
 
 import msgspec
 
+from kchaos.models.api.quantity import exact
 from kchaos.models.api.tree import Obj
 
 
@@ -27,16 +28,22 @@ class Assumptions(msgspec.Struct, frozen=True, kw_only=True):
     """How long a container of a Job, or an init container, runs before it exits with 0 (init containers: a fifth of it)."""
     requests_per_s: float = 10.0
     """Requests that users send to each Service that selects the workload."""
+    memory: str | None = None
+    """What each container of the workload uses, as a quantity; more than its limit: it is OOM-killed once it has started up."""
     quorum: int | None = None
     """How many members of a StatefulSet must serve; None: more than half of its replicas."""
     outage_s: float = 0.0
     """How long nobody may answer before it is reported, for a planned operation."""
-    accept: dict[str, str] = {}
-    """Findings that are known and accepted: id -> reason and date."""
 
 
 DEFAULTS = Assumptions()
 _SLEEP = re.compile(r"\bsleep\s+(\d+(?:\.\d+)?)([smh]?)\b")
+
+
+def uses_too_much(container: Obj, assumptions: Assumptions) -> bool:
+    """Tell whether a container uses more memory than its limit."""
+    limit = ((container.get("resources") or {}).get("limits") or {}).get("memory")
+    return bool(assumptions.memory and limit and exact(assumptions.memory) > exact(limit))
 
 
 def prestop_s(container: Obj, assumptions: Assumptions) -> float:

@@ -41,7 +41,7 @@ class Kubelet:
         constants: Constants,
         assumptions_for: Callable[[Obj], Assumptions],
         mark: Mark,
-        truth_changed: Callable[[], None],
+        truth_changed: Callable[[str], None],
         pod_subnet: str,
     ) -> None:
         self.rt = rt
@@ -267,7 +267,7 @@ class Kubelet:
         self.machines.pop(machine.uid, None)
         if self._by_key.get(machine.key) == machine.uid:
             del self._by_key[machine.key]
-        self._truth_changed()
+        self._truth_changed(machine.key)
 
     def _gone(self, machine: PodMachine) -> None:
         """All containers have ended: report it, then let the API object go."""

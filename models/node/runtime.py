@@ -12,7 +12,7 @@ from typing import Any
 
 from kchaos.models.api.tree import Obj
 from kchaos.models.api.versions import Constants
-from kchaos.models.node.assumptions import prestop_s, probe_times
+from kchaos.models.node.assumptions import prestop_s, probe_times, uses_too_much
 from kchaos.models.node.machine import NEVER, Container, PodMachine, ended_state, grace_s, owner_kind
 from kchaos.runtime import Runtime
 
@@ -31,7 +31,7 @@ class ContainerRuntime:
         mark: Mark,
         changed: Callable[[PodMachine], None],
         gone: Callable[[PodMachine], None],
-        truth_changed: Callable[[], None],
+        truth_changed: Callable[[str], None],
     ) -> None:
         self._rt = rt
         self._node = node
@@ -117,15 +117,22 @@ class ContainerRuntime:
             self._arm_probes(machine, c)
             if machine.policy != "Always" and not c.init:
                 self._rt.call_later(machine.assumptions.run_s, self._exited, machine, c, c.epoch, 0)
-            self._rt.call_later(c.serves_from_s - now, self._serves, c, c.epoch)
+            self._rt.call_later(c.serves_from_s - now, self._serves, machine, c, c.epoch)
+        if not c.init and uses_too_much(machine.spec_of(c), machine.assumptions):
+            self._rt.call_later(machine.assumptions.start_s, self._out_of_memory, machine, c, c.epoch)
         self._changed(machine)
-        self._truth()
+        self._truth(machine.key)
         if c.sidecar:
             self.go_on(machine)
 
-    def _serves(self, c: Container, epoch: int) -> None:
+    def _out_of_memory(self, machine: PodMachine, c: Container, epoch: int) -> None:
         if c.epoch == epoch and c.state == "running":
-            self._truth()
+            c.reason = "OOMKilled"
+            self._exited(machine, c, epoch, 137)
+
+    def _serves(self, machine: PodMachine, c: Container, epoch: int) -> None:
+        if c.epoch == epoch and c.state == "running":
+            self._truth(machine.key)
 
     # -- probes --------------------------------------------------------------------------------------------------------
 
@@ -233,7 +240,7 @@ class ContainerRuntime:
         c.state, c.ended_s, c.exit_code, c.ready, c.started = "terminated", now, code, False, False
         self._mark("container", pod=machine.key, uid=machine.uid, node=self._node, container=c.name, event="exited", code=code)
         self._changed(machine)
-        self._truth()
+        self._truth(machine.key)
         if machine.stopping:
             self._maybe_gone(machine)
             return
@@ -307,9 +314,9 @@ class ContainerRuntime:
         self._mark_stop(machine, c, "prestop-done", grace)
         self._mark_stop(machine, c, "sigterm", grace)
         c.refuses_from_s = self._rt.now() + machine.assumptions.accepts_after_sigterm_s
-        self._truth()
+        self._truth(machine.key)
         if machine.assumptions.accepts_after_sigterm_s:
-            self._at(c.refuses_from_s, self._truth)
+            self._at(c.refuses_from_s, self._truth, machine.key)
 
     def _stopped(self, machine: PodMachine, c: Container, epoch: int, code: int, grace: float) -> None:
         if c.epoch != epoch or c.state != "running":
