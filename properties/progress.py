@@ -1,0 +1,230 @@
+"""What must come to an end: placing pods, coming up, drains, rollouts, recovery after faults."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from kchaos.check.property import Context, Guarantee, Severity, Violation
+from kchaos.history.record import Mark
+from kchaos.models.api.pods import condition, ended, ready, terminating
+from kchaos.models.api.tree import get
+from kchaos.properties.common import Obj, declare, folded, workload_of
+from kchaos.properties.disruption import BEYOND, Handlers, UnderFaults, fault_words
+
+
+class _Drains(UnderFaults):
+    """A drain ends."""
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self._blocked: dict[str, Mark] = {}
+
+    def marks(self) -> Handlers:
+        return {**super().marks(), "operation": self._operation}
+
+    def _operation(self, mark: Mark) -> Iterable[Violation]:
+        data = mark.data
+        if data["what"] != "drain":
+            return
+        if data["state"] == "blocked":
+            self._blocked[data["target"]] = mark
+        elif data["state"] == "done":
+            self._blocked.pop(data["target"], None)
+        elif data["state"] == "given up" and data["target"] in self._blocked:
+            blocked = self._blocked.pop(data["target"])
+            owner = blocked.data["owner"]
+            first = next((one["args"].get("target") for one in self.faults if one["name"] == "drain"), data["target"])
+            others = f" (after {first} had been drained)" if first != data["target"] else ""
+            text = f"the drain of {data['target']}{others} never ends: {blocked.data['pod']} can't be evicted. {blocked.data['why']}"
+            severity = Severity.WARNING if self.drains else Severity.INFO if self.beyond else Severity.ERROR
+            yield Violation(
+                t=blocked.t, object=owner, summary=text, severity=severity, root=BEYOND if severity is Severity.INFO else f"drain {owner}",
+                advice="let the PodDisruptionBudget allow one disruption: maxUnavailable: 1, with two or more replicas",
+            )  # fmt: skip
+
+
+class _Rollouts(UnderFaults):
+    """A rollout ends, and one that is undone leaves things as they were."""
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self._begun: dict[str, tuple[str, float]] = {}
+        self._refused: dict[str, str] = {}
+
+    def marks(self) -> Handlers:
+        return {**super().marks(), "operation": self._operation, "event": self._event}
+
+    def _operation(self, mark: Mark) -> Iterable[Violation]:
+        if mark.data["what"] in ("rollout", "rollback") and mark.data["state"] == "begun":
+            self._begun[mark.data["target"]] = (mark.data["what"], mark.t)
+        return ()
+
+    def _event(self, mark: Mark) -> Iterable[Violation]:
+        told = mark.data["type"] == "Warning" and mark.data["reason"] in ("FailedCreate", "FailedScheduling")
+        if told and "already exists" not in mark.data["message"]:
+            self._refused[mark.data["reason"]] = mark.data["message"]
+        return ()
+
+    def finish(self, t: float) -> Iterable[Violation]:
+        for target, (what, begun) in self._begun.items():
+            kind, space, owner = target.split("/")
+            if not self.whole(target):
+                continue
+            plural = {"Deployment": "deployments", "StatefulSet": "statefulsets", "DaemonSet": "daemonsets"}[kind]
+            found = self.context.view.get(plural, f"{space}/{owner}")
+            if found is None or terminating(found):
+                continue
+            why = _unfinished(found)
+            if why is None:
+                continue
+            cause = " ".join(self._refused.values())
+            if what == "rollback" and kind == "StatefulSet":
+                text = f"a bad template was undone, yet the StatefulSet is stuck: {why}. The broken pod must be deleted by hand"
+                yield Violation(
+                    t=begun, object=target, summary=text, severity=Severity.WARNING, root="stuck after a bad template",
+                    advice="podManagementPolicy: Parallel, or delete the broken pod after undoing a template",
+                )  # fmt: skip
+            else:
+                text = f"the {what} never ends: {why}." + (f" {cause}" if cause else "")
+                yield Violation(
+                    t=begun, object=target, summary=text, severity=Severity.ERROR, root=f"{what} {target}",
+                    advice="leave room for one pod more, or let one go first: maxUnavailable: 1 and maxSurge: 0",
+                )  # fmt: skip
+
+
+def _unfinished(obj: Obj) -> str | None:
+    """Return in words what a workload's rollout still waits for, None if it is complete."""
+    status, want = obj.get("status") or {}, obj["spec"].get("replicas", 1)
+    if obj["kind"] == "DaemonSet":
+        want = status.get("desiredNumberScheduled", 0)
+        have, up = status.get("updatedNumberScheduled", 0), status.get("numberAvailable", 0)
+    else:
+        have, up = status.get("updatedReplicas", 0), status.get("availableReplicas", 0)
+        if obj["kind"] == "StatefulSet" and status.get("currentRevision") == status.get("updateRevision"):
+            have = status.get("currentReplicas", 0)
+    if obj["kind"] == "StatefulSet" and get(obj, "spec", "updateStrategy", "type") == "OnDelete":
+        return None
+    if have < want:
+        return f"{have} of {want} pods are of the new template"
+    if up < want:
+        return f"{up} of {want} pods are available"
+    return None
+
+
+class _Placed(UnderFaults):
+    """Every pod finds a node: at the end of the run without faults, and again after healing; and while a fault lasts, if it can."""
+
+    def marks(self) -> Handlers:
+        return {"phase": self._phase, "fault": self._fault}
+
+    def _phase(self, mark: Mark) -> Iterable[Violation]:
+        super()._phase(mark)
+        if self.phase == "heal" and self.faults and not self.planned and not self.beyond:
+            for pod in _unplaced(self.context):
+                yield from self._stranded(mark.t, pod)
+
+    def _stranded(self, t: float, pod: Obj) -> Iterable[Violation]:
+        """Say that a lost pod's replacement finds no place; where others serve on, that is how Kubernetes means it."""
+        text, owner = self._text(pod), workload_of(self.context, pod)
+        if not self.whole(owner):
+            return
+        volume = "volume" in text.lower()
+        alone = self.replicas(owner) < 2
+        yield Violation(
+            t=t, object=owner, summary=f"its replacement can't be placed while {fault_words(self.faults)} lasts: {text}",
+            severity=Severity.WARNING if volume and alone else Severity.INFO, root="zonal volume" if volume else f"no place {owner}",
+            advice="use a StorageClass that replicates over zones, or run members with own volumes in three zones" if volume else
+            "have one node more than the replicas that must not share one, or make the rule a preference",
+        )  # fmt: skip
+
+    @staticmethod
+    def _text(pod: Obj) -> str:
+        found = condition(pod, "PodScheduled")
+        return str(found.get("message", "not scheduled")) if found is not None else "not scheduled"
+
+    def finish(self, t: float) -> Iterable[Violation]:
+        if self.faults:
+            return
+        for pod in _unplaced(self.context):
+            summary = f"{pod['metadata']['name']} can't be placed: {self._text(pod)}"
+            owner = workload_of(self.context, pod)
+            yield Violation(t=t, object=owner, summary=summary, severity=Severity.ERROR, root=f"placement {owner}")
+
+
+class _ComesUp(UnderFaults):
+    """Without any fault, every pod is ready in the end."""
+
+    def finish(self, t: float) -> Iterable[Violation]:
+        if self.faults:
+            return
+        counts: dict[str, list[int]] = {}
+        for pod in self.context.view.table("pods").values():
+            if terminating(pod) or ended(pod):
+                continue
+            owner = workload_of(self.context, pod)
+            row = counts.setdefault(owner, [0, 0])
+            row[0] += ready(pod)
+            row[1] += 1
+        placed = {workload_of(self.context, pod) for pod in _unplaced(self.context)}
+        for owner, (up, all_) in counts.items():
+            if up < all_ and owner not in placed:
+                waits = _waits(self.context, owner)
+                text = f"{up} of {all_} pods are ready, without any fault" + (f"; still waiting: {waits}" if waits else "")
+                yield Violation(t=t, object=owner, summary=text, severity=Severity.ERROR, root=f"comes up {owner}")
+
+
+def _unplaced(context: Context) -> list[Obj]:
+    return [
+        pod
+        for pod in context.view.table("pods").values()
+        if not pod["spec"].get("nodeName") and not terminating(pod) and not ended(pod) and not pod["spec"].get("schedulingGates")
+    ]
+
+
+def _recovered(context: Context, t: float) -> Iterable[Violation]:
+    """After healing every workload is as large and as ready as before (eventually stable reconciliation)."""
+    before: dict[str, int] = context.facts.get("ready_before", {})
+    now: dict[str, int] = {}
+    for pod in context.view.table("pods").values():
+        if ready(pod) and not terminating(pod):
+            owner = workload_of(context, pod)
+            now[owner] = now.get(owner, 0) + 1
+    stuck = context.facts.get("rollback_targets", ())
+    size = UnderFaults(context)
+    for workload, want in before.items():
+        if now.get(workload, 0) < want and workload not in stuck and size.whole(workload):
+            waits = _waits(context, workload)
+            text = f"{now.get(workload, 0)} of {want} pods are ready after healing" + (f"; still waiting: {waits}" if waits else "")
+            yield Violation(t=t, object=workload, summary=text, severity=Severity.ERROR, root=f"recovery {workload}")
+
+
+def _waits(context: Context, workload: str) -> str:
+    """Return in words what the pods of a workload that are not ready wait for."""
+    out = []
+    for pod in context.view.table("pods").values():
+        if ready(pod) or workload_of(context, pod) != workload:
+            continue
+        found = condition(pod, "PodScheduled")
+        if terminating(pod):
+            out.append(f"{pod['metadata']['name']} is terminating on {pod['spec'].get('nodeName', 'no node')}")
+        elif found is not None and found["status"] == "False":
+            out.append(f"{pod['metadata']['name']}: {found.get('message', '')}")
+        else:
+            reasons = [(c.get("state") or {}).get("waiting", {}).get("reason") for c in get(pod, "status", "containerStatuses", default=())]
+            out.append(f"{pod['metadata']['name']}: {next((r for r in reasons if r), 'not ready')}")
+    return "; ".join(out[:3])
+
+
+K8S = "https://kubernetes.io/docs/"
+PROPERTIES = (
+    declare("KC201", "39", "placed", "Every pod finds a node.", K8S + "concepts/scheduling-eviction/", _Placed,
+            Guarantee.WITHOUT_FAULTS, liveness=True),
+    declare("KC203", "", "drain-ends", "A drain ends.", K8S + "tasks/administer-cluster/safely-drain-node/", _Drains,
+            Guarantee.WITHOUT_FAULTS, liveness=True),
+    declare("KC204", "", "rollout-ends", "A rollout ends, and undoing a bad one restores what was.",
+            K8S + "concepts/workloads/controllers/deployment/#failed-deployment", _Rollouts, Guarantee.WITHOUT_FAULTS, liveness=True),
+    declare("KC206", "39", "comes-up", "Without any fault, every pod becomes ready.", K8S + "concepts/workloads/pods/pod-lifecycle/", _ComesUp,
+            Guarantee.WITHOUT_FAULTS, liveness=True),
+    declare("KC069", "69", "stable-again", "Once faults stop, the desired state is reached and stays.",
+            "https://www.usenix.org/conference/osdi24/presentation/sun-xudong", folded(end=_recovered), Guarantee.ALWAYS, liveness=True),
+)  # fmt: skip
