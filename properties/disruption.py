@@ -26,6 +26,7 @@ SORTS = {
 
 
 def fault_words(faults: list[dict[str, Any]]) -> str:
+    """Return what was done, in words."""
     return " and ".join(f"{one['name']} of {one['args'].get('target', '?')}" for one in faults) or "no fault"
 
 
@@ -40,6 +41,7 @@ class UnderFaults(BaseMonitor):
         self.heal_s: float | None = None
 
     def marks(self) -> Handlers:
+        """Follow phases and faults."""
         return {"phase": self._phase, "fault": self._fault}
 
     def _phase(self, mark: Mark) -> Iterable[Violation]:

@@ -96,7 +96,8 @@ def many_pods(pods: int = 10_000, nodes: int = 1000) -> list[Figure]:
     """One Deployment from apply to all Ready; and what the last thousand pods cost compared with the second."""
     cluster = Cluster(spread_over_zones(nodes, 3))
     cluster.run_for(10.0)
-    template = {"metadata": {"labels": {"app": "web"}}, "spec": {"containers": [{"name": "c", "image": "web:1", "resources": {"requests": {"cpu": "100m", "memory": "64Mi"}}}]}}
+    container = {"name": "c", "image": "web:1", "resources": {"requests": {"cpu": "100m", "memory": "64Mi"}}}
+    template = {"metadata": {"labels": {"app": "web"}}, "spec": {"containers": [container]}}
     body = {
         "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web", "namespace": "default"},
         "spec": {"replicas": pods, "selector": {"matchLabels": {"app": "web"}}, "template": template},
