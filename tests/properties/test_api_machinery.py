@@ -1,0 +1,121 @@
+"""Planted bugs in what the API itself promises."""
+
+from __future__ import annotations
+
+import pytest
+
+from kchaos.models.api.tree import drop, put
+from tests.properties.objects import deleted, deployment, obj, pod
+from tests.properties.planted import Case, Cases, Found, History
+
+CASES = Cases()
+
+
+@CASES.bug("KC004", "versions")
+def a_version_used_twice(bad: bool, patch: pytest.MonkeyPatch) -> Found:
+    """Versions count over all kinds: two objects of different kinds may not share one."""
+    history = History()
+    history.put(obj("v1", "ConfigMap", "one"))
+    if bad:
+        history.rv -= 1
+    history.put(obj("v1", "Secret", "other"))
+    return history.end()
+
+
+@CASES.bug("KC004", "no-op configmaps")
+def a_write_of_nothing(bad: bool, patch: pytest.MonkeyPatch) -> Found:
+    history = History()
+    made = history.put({**obj("v1", "ConfigMap", "one"), "data": {"a": "1"}})
+    history.put(made if bad else put(made, "2", "data", "a"))
+    return history.end()
+
+
+@CASES.bug("KC005", "generation")
+def a_status_write_counts_as_a_new_spec(bad: bool, patch: pytest.MonkeyPatch) -> Found:
+    web = deployment(replicas=0)
+    history = History(web)
+    after = put(web, 1, "status", "collisionCount")
+    history.put(put(after, 2, "metadata", "generation") if bad else after, by="deployment-controller")
+    return history.end()
+
+
+@CASES.bug("KC005", "generation")
+def a_new_spec_does_not_count(bad: bool, patch: pytest.MonkeyPatch) -> Found:
+    web = deployment(replicas=0)
+    history = History(web)
+    after = put(web, True, "spec", "paused")
+    history.put(after if bad else put(after, 2, "metadata", "generation"))
+    return history.end()
+
+
+@CASES.bug("KC005", "generation")
+def annotations_of_a_deployment_do_not_count(bad: bool, patch: pytest.MonkeyPatch) -> Found:
+    """Deployments are the one kind whose annotations count (deployment/strategy.go)."""
+    web = deployment(replicas=0)
+    history = History(web)
+    after = put(web, {"note": "new"}, "metadata", "annotations")
+    history.put(after if bad else put(after, 2, "metadata", "generation"))
+    return history.end()
+
+
+@CASES.bug("KC005", "spec and status")
+def one_write_changes_spec_and_status(bad: bool, patch: pytest.MonkeyPatch) -> Found:
+    web = deployment(replicas=0)
+    history = History(web)
+    after = put(put(web, True, "spec", "paused"), 2, "metadata", "generation")
+    history.put(put(after, 7, "status", "collisionCount") if bad else after)
+    return history.end()
+
+
+@CASES.bug("KC006", "finalizers")
+def removed_before_its_finalizer(bad: bool, patch: pytest.MonkeyPatch) -> Found:
+    held = obj("v1", "ConfigMap", "one", finalizers=["example.com/hold"])
+    history = History(held)
+    gone = history.put(deleted(held, history.t, 0))
+    history.wait(1.0)
+    history.remove(gone if bad else drop(gone, "metadata", "finalizers"))
+    return history.end()
+
+
+@CASES.bug("KC006", "finalizers")
+def a_namespace_removed_before_it_is_empty(bad: bool, patch: pytest.MonkeyPatch) -> Found:
+    """Namespaces keep their finalizer in spec; the namespace controller takes it out when all is gone."""
+    shop = deleted(obj("v1", "Namespace", "shop", {"finalizers": ["kubernetes"]}, {"phase": "Terminating"}, space=""), 90, 0)
+    history = History(shop)
+    history.remove(shop if bad else put(shop, [], "spec", "finalizers"), by="namespace-controller")
+    return history.end()
+
+
+@CASES.bug("KC006", "undeleted")
+def a_deletion_taken_back(bad: bool, patch: pytest.MonkeyPatch) -> Found:
+    history = History(pod(node="node-1", ready=True))
+    dying = history.put(deleted(history.view.get("pods", "shop/web-0"), history.t))
+    meta = {**dying["metadata"], "labels": {"changed": "yes"}}
+    if bad:
+        del meta["deletionTimestamp"]
+    history.put({**dying, "metadata": meta})
+    return history.end()
+
+
+@CASES.bug("KC006", "grace")
+def a_grace_period_lengthened(bad: bool, patch: pytest.MonkeyPatch) -> Found:
+    history = History(pod(node="node-1", ready=True))
+    dying = history.put(deleted(history.view.get("pods", "shop/web-0"), history.t, 30))
+    history.put(deleted(dying, history.t, 60 if bad else 10))
+    return history.end()
+
+
+@CASES.bug("KC011", "uid")
+def a_uid_used_again(bad: bool, patch: pytest.MonkeyPatch) -> Found:
+    """The name may come back, its uid may not."""
+    first = obj("v1", "ConfigMap", "one")
+    history = History(first)
+    history.remove(first)
+    history.put(first if bad else put(first, "another", "metadata", "uid"))
+    return history.end()
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("bad", [True, False], ids=["bug", "twin"])
+def test_planted(case: Case, bad: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    case.check(bad, monkeypatch)
