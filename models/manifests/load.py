@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from kchaos.models.api.resources import REMOVED, RESOURCES, by_kind
@@ -20,6 +20,7 @@ from kchaos.models.manifests.yamltree import Document, line_of, parse
 
 INSTALL_HOOKS = ("pre-install", "post-install", "crd-install")
 _PLACEHOLDER = re.compile(r"\{\{.*?\}\}|\$\{[A-Za-z_][^}]*\}|\$\([A-Z_]+\)|@[A-Z_]{3,}@|<[A-Z_-]{3,}>")
+_CONTROL = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
 _STEP = re.compile(r"\[(\d+)\]|\.?([^.\[\]]+)")
 _LIST_KINDS = frozenset(one.kind + "List" for one in RESOURCES) | {"List"}
 
@@ -85,7 +86,7 @@ class _Reading:
         return Loaded(tuple(manifests), tuple(self._notes), tuple(self._custom), tuple(self._kustomizations))
 
     def _note(self, rule: str, level: str, file: str, line: int, message: str, hint: str = "", obj: str = "") -> None:
-        self._notes.append(Note(rule, level, file, line, message, hint, obj))
+        self._notes.append(Note(rule, level, file, line, visible(message), visible(hint), obj))
 
     # -- text ----------------------------------------------------------------------------------------------------------
 
@@ -99,8 +100,8 @@ class _Reading:
                 documents += 1
                 self._document(source.name, item.value, item.node, text)
             elif item.fatal:
-                more = " Only what stands before it was read." if documents else ""
-                rule = "KC308" if "template" in item.message or "{{" in item.message else "KC301"
+                more = ". Only what stands before it was read" if documents else ""
+                rule = "KC308" if item.message.startswith("an unrendered template") or "{{" in item.message else "KC301"
                 self._note(rule, "error", source.name, item.line, item.message + more, item.hint)
             else:
                 self._note("KC307", "warning", source.name, item.line, item.message, item.hint)
@@ -133,12 +134,8 @@ class _Reading:
         if not isinstance(kind, str) or not isinstance(api_version, str) or not kind or not api_version:
             self._no_object(file, line, value, node)
             return
-        if kind in _LIST_KINDS and isinstance(value.get("items"), list):
-            items = next((v for k, v in node.value if k.value == "items"), node)
-            for index, item in enumerate(value["items"]):
-                if isinstance(item, dict):
-                    full = {"apiVersion": api_version, "kind": kind.removesuffix("List"), **item} if kind != "List" else item
-                    self._document(file, full, items.value[index], text)
+        if kind in _LIST_KINDS:
+            self._list(file, value, node, text)
             return
         if api_version.startswith("kustomize.config.k8s.io/"):
             self._kustomizations.append(file)
@@ -148,6 +145,27 @@ class _Reading:
             self._note("KC302", "info", file, line, f"skipped: a file of another tool ({api_version} {kind})")
             return
         self._object(file, line, value, node, text)
+
+    def _list(self, file: str, value: Obj, node: Any, text: str) -> None:
+        kind, items = value["kind"], value.get("items")
+        line = line_of(node, "items")
+        if items is None or items == []:
+            self._note("KC302", "info", file, line, f"skipped: a {kind} without items")
+            return
+        if not isinstance(items, list):
+            self._note("KC302", "error", file, line, f"items of a {kind} must be a list", "write each object on lines that begin with `- `")
+            return
+        nodes = next((v for k, v in node.value if k.value == "items"), node)
+        for index, item in enumerate(items):
+            below = nodes.value[index]
+            if isinstance(item, dict):
+                own = {"apiVersion": value["apiVersion"], "kind": kind.removesuffix("List"), **item} if kind != "List" else item
+                self._document(file, own, below, text)
+            else:
+                says = f"items[{index}] of a {kind} is no object: kubectl refuses the list"
+                self._note(
+                    "KC302", "error", file, below.start_mark.line + 1, says, "write an object with apiVersion and kind, or remove it"
+                )
 
     def _no_object(self, file: str, line: int, value: Obj, node: Any) -> None:
         missing = [key for key in ("apiVersion", "kind") if not value.get(key)]
@@ -160,9 +178,17 @@ class _Reading:
             self._note("KC302", "info", file, line, "skipped: a kustomization, not an object", "give its folder, and it is rendered")
         elif len(missing) == 2 and "metadata" not in value and "spec" not in value:
             self._note("KC302", "info", file, line, "skipped: not a Kubernetes object (no apiVersion, no kind)")
+        elif missing == ["kind"] and (file.rpartition("/")[2] == "Chart.yaml" or ("name" in value and "version" in value)):
+            self._note("KC302", "info", file, line, "skipped: the Chart.yaml of a Helm chart", "give its folder, and it is rendered")
         else:
-            near = "apiVersion: apps/v1" if missing == ["apiVersion"] else "kind: Deployment"
-            self._note("KC302", "error", file, line, f"{' and '.join(missing)} is missing", f"write for example `{near}`")
+            examples = {"apiVersion": "apiVersion: apps/v1", "kind": "kind: Deployment"}
+            if missing:
+                says = f"{' and '.join(missing)} {'are' if len(missing) > 1 else 'is'} missing"
+            else:
+                missing = [key for key in examples if not isinstance(value[key], str)]
+                says = f"{' and '.join(missing)} must be text"
+                line = line_of(node, missing[0])
+            self._note("KC302", "error", file, line, says, f"write for example `{' and '.join(examples[key] for key in missing)}`")
 
     # -- objects -------------------------------------------------------------------------------------------------------
 
@@ -182,7 +208,7 @@ class _Reading:
             self._foreign(file, line, obj, node)
             return
         if not isinstance(meta, dict):
-            self._note("KC302", "error", file, line, f"{kind} without metadata", "write metadata: with a name: below it")
+            self._no_metadata(file, line, obj, node)
             return
         found = misfits(obj)
         wrong = [one for one in found if not one.unknown]
@@ -190,13 +216,13 @@ class _Reading:
             level = "warning" if one.unknown else "error"
             at = line_of(node, one.path)
             rest = ": kubectl apply refuses the object; kchaos goes on without the field" if one.unknown else f", so {label} can't be read"
-            hint = "render the template first" if not one.unknown and _placeholder_at(text, at) else one.hint
+            hint = "render the template first" if not one.unknown and _placeholder_at(text, at) else _discreet(one.path, kind, one.hint)
             self._note("KC304" if one.unknown else "KC305", level, file, at, one.message + rest, hint, self._ident(obj))
         if wrong:
             return
         for one in reversed(found):
             obj = _without(obj, one.path)
-        hook = str((get(obj, "metadata", "annotations", default={}) or {}).get("helm.sh/hook", ""))
+        hook = str((get(obj, "metadata", "annotations", default={}) or {}).get("helm.sh/hook") or "")
         if hook and not any(part.strip() in INSTALL_HOOKS for part in hook.split(",")):
             self._note("KC313", "info", file, line, f"{label} is a helm hook ({hook}) that `helm install` does not run: left out")
             return
@@ -208,11 +234,29 @@ class _Reading:
         if not meta.get("name") and not meta.get("generateName"):
             self._note("KC302", "error", file, line_of(node, "metadata"), f"{kind} without a name", "write metadata.name")
             return
+        self._images(file, obj, node)
         self._add(Manifest(redact(obj), file, line, node, hook))
+
+    def _no_metadata(self, file: str, line: int, obj: Obj, node: Any) -> None:
+        says = f"{obj['kind']} without metadata" if obj.get("metadata") is None else f"metadata of a {obj['kind']} must be a mapping"
+        at = line if obj.get("metadata") is None else line_of(node, "metadata")
+        self._note("KC302", "error", file, at, says, "write metadata: with a name: below it")
+
+    def _images(self, file: str, obj: Obj, node: Any) -> None:
+        """Say which images are placeholders: the API server takes them, and no node can pull them."""
+        for path, image in _images_in(obj):
+            if found := placeholder(image):
+                says = f"the image {found} is an unrendered template: the API server takes it, and no node can pull it"
+                self._note(
+                    "KC308", "error", file, line_of(node, path), says, "render it first: `helm template`, `envsubst`", self._ident(obj)
+                )
 
     def _foreign(self, file: str, line: int, obj: Obj, node: Any) -> None:
         kind, api_version = obj["kind"], obj["apiVersion"]
         if is_custom(api_version):
+            if not isinstance(obj.get("metadata"), dict):
+                self._no_metadata(file, line, obj, node)
+                return
             self._custom.append(Manifest(redact(obj), file, line, node))
             if harmless(api_version, kind):
                 self._note(
@@ -235,7 +279,8 @@ class _Reading:
         self._note("KC303", "error", file, at, f"{api_version} has no kind {kind}: the API server refuses it", hint, self._ident(obj))
 
     def _ident(self, obj: Obj) -> str:
-        meta = obj.get("metadata") or {}
+        meta = obj.get("metadata")
+        meta = meta if isinstance(meta, dict) else {}
         known = by_kind(None, str(obj.get("kind")))
         space = "" if known is not None and not known.namespaced else meta.get("namespace") or self._namespace
         return f"{obj.get('kind')}/{space}/{meta.get('name', '')}"
@@ -264,6 +309,28 @@ class _Reading:
                 manifest.id,
             )
         self._found[manifest.id] = manifest
+
+
+def _images_in(obj: Obj) -> Iterator[tuple[str, str]]:
+    """Yield (path, image) of all containers of an object."""
+    base = {"Pod": ("spec",), "CronJob": ("spec", "jobTemplate", "spec", "template", "spec")}.get(obj["kind"], ("spec", "template", "spec"))
+    for group in ("initContainers", "containers"):
+        found = get(obj, *base, group, default=())
+        for index, container in enumerate(found if isinstance(found, list) else ()):
+            image = container.get("image") if isinstance(container, dict) else None
+            if isinstance(image, str):
+                yield f"{'.'.join(base)}.{group}[{index}].image", image
+
+
+def _discreet(path: str, kind: str, hint: str) -> str:
+    """Return a hint without the value, where that may be a secret."""
+    secret = path.startswith(("data", "stringData")) if kind == "Secret" else re.search(r"\.env\[\d+\]\.value$", path) is not None
+    return hint.partition(": ")[0] if secret else hint
+
+
+def visible(text: str) -> str:
+    """Return text without control characters: it comes from files, and goes to terminals."""
+    return _CONTROL.sub("\ufffd", text)
 
 
 def _placeholder_at(text: str, line: int) -> bool:

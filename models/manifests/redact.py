@@ -21,9 +21,9 @@ def hashed(value: Any) -> str:
 
 def redact(obj: Obj) -> Obj:
     """Return the object without secret values; the rest is shared."""
-    meta = obj.get("metadata") or {}
-    notes = meta.get("annotations")
-    if isinstance(notes, dict) and LAST_APPLIED in notes:
+    meta = obj.get("metadata")
+    notes = meta.get("annotations") if isinstance(meta, dict) else None
+    if isinstance(meta, dict) and isinstance(notes, dict) and LAST_APPLIED in notes:
         obj = {**obj, "metadata": {**meta, "annotations": {**notes, LAST_APPLIED: hashed(notes[LAST_APPLIED])}}}
     if obj.get("kind") == "Secret":
         out = dict(obj)
@@ -32,8 +32,8 @@ def redact(obj: Obj) -> Obj:
         if isinstance(obj.get("stringData"), dict):
             out["stringData"] = {key: hashed(value) for key, value in obj["stringData"].items()}
         return out
-    spec = obj.get("spec")
-    return {**obj, "spec": _env(spec)} if isinstance(spec, dict) else obj
+    found: Obj = _env(obj)
+    return found
 
 
 def _encoded(value: Any) -> Any:

@@ -1,11 +1,14 @@
 """YAML and JSON text to trees as kubectl reads them, with the line of every field.
 
 kubectl's scalar rules (sigs.k8s.io/yaml, which resolves YAML 1.1 as go-yaml v2 does): no dates, no base-60 numbers, ``=`` is a string, unknown
-tags on scalars are strings, keys become strings, the last of two equal keys wins.
+tags on scalars are strings, keys become strings, the last of two equal keys wins, and a merge key overrides what stands before it.
+Texts of problems never repeat a value: it may be a secret.
 """
 
 from __future__ import annotations
 
+import json
+import math
 import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -14,13 +17,17 @@ import yaml
 
 MAX_NODES = 2_000_000
 """A document that aliases blow up beyond this many values is refused."""
+MAX_DEPTH = 250
+"""A document nested deeper than this is refused (libyaml's composer recurses without a limit of its own)."""
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _TRUE = frozenset(["y", "Y", "yes", "Yes", "YES", "true", "True", "TRUE", "on", "On", "ON"])
 _FALSE = frozenset(["n", "N", "no", "No", "NO", "false", "False", "FALSE", "off", "Off", "OFF"])
 _NULL = frozenset(("", "~", "null", "Null", "NULL"))
-_INT = re.compile(r"[-+]?(0b[01_]+|0x[0-9a-fA-F_]+|0o?[0-7_]*|[1-9][0-9_]*)$")
+_INT = re.compile(r"[-+]?(0[bB][01_]+|0[xX][0-9a-fA-F_]+|0[oO][0-7_]+|0[0-7_]*|[1-9][0-9_]*)$")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$")
 _PATH = re.compile(r"[^.\[\]]+|\[\d+\]")
+_LONG_LEAD = re.compile(f"^[-? ]{{{MAX_DEPTH}}}", re.MULTILINE)
+_SURROGATES = re.compile(r"\\u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})|\\u[dD][89a-fA-F][0-9a-fA-F]{2}|\\.")
 _STANDARD = "tag:yaml.org,2002:"
 _KNOWN = frozenset(_STANDARD + one for one in ("null", "bool", "int", "float", "str", "timestamp", "merge", "value"))
 
@@ -42,16 +49,24 @@ class Document(NamedTuple):
     node: Any
 
 
+_DEEP = Problem(0, f"nested more than {MAX_DEPTH} levels deep", "flatten it: no Kubernetes object is that deep")
+
+
 class _Refused(Exception):
-    def __init__(self, line: int, message: str, hint: str = "") -> None:
+    """``key``: it stands where a key is expected, as an unrendered template does."""
+
+    def __init__(self, line: int, message: str, hint: str = "", key: bool = False) -> None:
         super().__init__(message)
         self.problem = Problem(line, message, hint)
+        self.key = key
 
 
 def parse(text: str) -> Iterator[Document | Problem]:
     """Yield documents, and problems as they are met; after a fatal one nothing follows."""
     loader = None
     try:
+        text = _plain_json(text)
+        _guard(text)
         loader = _LOADER(text)
         while loader.check_node():
             node = loader.get_node()
@@ -61,14 +76,64 @@ def parse(text: str) -> Iterator[Document | Problem]:
             if value is not None:
                 yield Document(value, node.start_mark.line + 1, node)
     except _Refused as refused:
-        yield refused.problem
+        yield refused.problem if not refused.key else _template(text, refused.problem.line) or refused.problem
     except yaml.YAMLError as error:
         yield _explain(error, text)
     except RecursionError:
-        yield Problem(0, "nested too deeply to be read")
+        yield _DEEP
     finally:
         if loader is not None:
             loader.dispose()
+
+
+def _plain_json(text: str) -> str:
+    """Return JSON as YAML reads it: surrogate pairs as characters, objects that follow each other as documents; other text as it is."""
+    if not text.lstrip().startswith("{"):
+        return text
+    if "\\ud" in text.lower():
+        text = _SURROGATES.sub(_surrogate, text)
+    decoder = json.JSONDecoder(strict=False)
+    parts: list[str] = []
+    begin = len(text) - len(text.lstrip())
+    try:
+        while begin < len(text):
+            _, end = decoder.raw_decode(text, begin)
+            gap = len(text[end:]) - len(text[end:].lstrip())
+            parts.append(text[begin:end])
+            if end + gap < len(text):
+                parts.append((text[end : end + gap] if "\n" in text[end : end + gap] else "\n") + "--- ")
+            else:
+                parts.append(text[end:])
+            begin = end + gap
+    except (ValueError, RecursionError):
+        return text  # YAML in flow style, or a mistake that YAML's reader explains
+    return text[: len(text) - len(text.lstrip())] + "".join(parts) if len(parts) > 2 else text
+
+
+def _surrogate(found: re.Match[str]) -> str:
+    if found[1]:
+        return chr(0x10000 + ((int(found[1], 16) - 0xD800) << 10) + int(found[2], 16) - 0xDC00)
+    return "\ufffd" if found[0][1] == "u" and len(found[0]) == 6 else found[0]
+
+
+def _guard(text: str) -> None:
+    """Refuse text that is nested too deeply, before anything recurses over it."""
+    if text.count("[") + text.count("{") < MAX_DEPTH and _LONG_LEAD.search(text) is None:
+        return
+    depth = most = 0
+    for char in re.findall(r"[\[\]{}]", text):
+        depth = depth + 1 if char in "[{" else max(0, depth - 1)
+        most = max(most, depth)
+    if most < MAX_DEPTH and _LONG_LEAD.search(text) is None:
+        return
+    depth = 0
+    for event in yaml.parse(text, Loader=_LOADER):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+            if depth > MAX_DEPTH:
+                raise _Refused(event.start_mark.line + 1, _DEEP.message, _DEEP.hint)
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
 
 
 def line_of(node: Any, path: str) -> int:
@@ -131,22 +196,20 @@ class _Builder:
 
     def _mapping(self, node: Any) -> tuple[dict[str, Any], int]:
         out: dict[str, Any] = {}
-        inherited: dict[str, Any] = {}
         lines: dict[str, int] = {}
         size = 1
         for key_node, value_node in node.value:
             line = key_node.start_mark.line + 1
             if not isinstance(key_node, yaml.ScalarNode):
-                raise _Refused(
-                    line, "a mapping or list as a key", "put quotes around it if it is a template: {{ … }} must be rendered by helm first"
-                )
+                raise _Refused(line, "a mapping or list as a key", "write a plain key; a text with { or [ needs quotes", key=True)
             if key_node.tag == _STANDARD + "merge":
                 sources = value_node.value if isinstance(value_node, yaml.SequenceNode) else [value_node]
                 for source in reversed(sources):
                     below, count = self._build(source)
                     size += count
                     if isinstance(below, dict):
-                        inherited.update(below)
+                        self._override(out, below, line)
+                        out.update(below)
                 continue
             key = _key(key_node)
             value, count = self._build(value_node)
@@ -160,13 +223,21 @@ class _Builder:
                 )
             lines[key] = line
             out[key] = value
-        return ({**inherited, **out} if inherited else out), size
+        return out, size
+
+    def _override(self, out: dict[str, Any], merged: dict[str, Any], line: int) -> None:
+        for key in merged:
+            if key in out and out[key] != merged[key]:
+                says = f"`<<` overrides {key!r}, which stands before it: kubectl takes the last one"
+                self._warnings.append(Problem(line, says, "put `<<` first", False))
 
 
 def _key(node: Any) -> str:
     value = scalar(node)
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e6:
+        return str(int(value))
     return "null" if value is None else str(value)
 
 
@@ -177,16 +248,9 @@ def scalar(node: Any) -> Any:
     if node.style or tag not in _KNOWN:
         return text  # quoted, a block, or an unknown tag
     value = plain(text)
-    if tag == _STANDARD + "str" and not _only_go(text, value):
+    if tag == _STANDARD + "str" and not isinstance(value, str) and node.end_mark.index - node.start_mark.index > len(text):
         return text  # an explicit !!str
     return value
-
-
-def _only_go(text: str, value: Any) -> bool:
-    """Tell whether go-yaml resolves unquoted text that PyYAML's resolver leaves a string: y, n, 1e3."""
-    if isinstance(value, bool):
-        return len(text) == 1
-    return isinstance(value, float)
 
 
 def plain(text: str) -> Any:
@@ -202,47 +266,80 @@ def plain(text: str) -> Any:
     if head and head in "+-.0123456789":
         if _INT.match(text):
             return _integer(text.replace("_", ""))
-        if _FLOAT.match(text):
-            return float(text)
+        bare = text.replace("_", "")
+        if _FLOAT.match(bare):
+            value = float(bare)
+            return value if math.isfinite(value) else text
     return text
 
 
-def _integer(text: str) -> int | str:
+def _integer(text: str) -> int | float | str:
     sign = -1 if text[0] == "-" else 1
     digits = text.lstrip("+-")
+    octal = digits.startswith("0") and len(digits) > 1 and digits[1] not in "xXbBoO"
     try:
-        if digits.startswith("0") and len(digits) > 1 and digits[1] not in "xXbBoO":
-            return sign * int(digits, 8)
-        return sign * int(digits, 0)
+        value = sign * int(digits, 8 if octal else 0)
     except ValueError:
         return text
+    if -(2**63) <= value < 2**64:
+        return value
+    return text if digits[:1] == "0" else float(value)
+
+
+def _template(text: str, line: int) -> Problem | None:
+    """Return the problem if a row holds a placeholder of a template; of its text only what can't be a secret."""
+    rows = text.splitlines()
+    row = rows[line - 1] if 0 < line <= len(rows) else ""
+    found = re.search(r"\{\{[^\"'`}]*(\}\}|.)?|\{%[^\"'`}]*", row)
+    if found is None:
+        return None
+    shown = found[0] if found[0].endswith("}}") else found[0].rstrip("\"'`") + "…"
+    return Problem(
+        line, f"an unrendered template: {shown[:80]}", "render it first: give the chart's folder, or the output of `helm template`"
+    )
+
+
+def _key_in(row: str) -> str:
+    """Return the key of a row, in words; never its value."""
+    found = re.match(r"\s*(?:- +)*([A-Za-z0-9_./-]{1,60})\s*:", row)
+    return f" (at `{found[1]}:`)" if found else ""
 
 
 def _explain(error: yaml.YAMLError, text: str) -> Problem:
     """Return the problem in words for people."""
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
-    said = str(getattr(error, "problem", None) or error).strip()
+    said = str(getattr(error, "problem", None) or getattr(error, "reason", None) or "unreadable").strip()
     line = mark.line + 1 if mark is not None else 0
     rows = text.splitlines()
     row = rows[line - 1] if 0 < line <= len(rows) else ""
-    if "{{" in row or "{%" in row or (row.lstrip().startswith("@") and "{{" in text):
-        return Problem(
-            line,
-            f"an unrendered template: {row.strip()[:80]}",
-            "render it first: give the chart's folder, or the output of `helm template`",
-        )
-    indent = row[: len(row) - len(row.lstrip())]
+    if isinstance(error, yaml.reader.ReaderError):
+        line = text.count("\n", 0, max(0, error.position)) + 1 if isinstance(error.position, int) else 0
+        return Problem(line, "a control character", "remove it, or write it as an escape between double quotes")
+    found = _template(text, line)
+    if found is not None:
+        return found
+    indent = row[: len(row) - len(row.lstrip(" \t-"))]
+    at = _key_in(row)
+    opened = getattr(error, "context_mark", None)
+    context = str(getattr(error, "context", None) or "")
     if "\t" in indent:
         return Problem(line, "a tab in the indentation", "YAML is indented with spaces")
+    if opened is not None and "flow" in context and ("',' or" in said or "node content" in said):
+        what = "{" if "mapping" in context else "["
+        where = "" if opened.line + 1 == line else f" before line {line}"
+        message = f"a {what} that is not closed{where}, or a comma that is missing"
+        return Problem(opened.line + 1, message, f"write {'}' if what == '{' else ']'} at its end")
+    if opened is not None and "quoted scalar" in context:
+        return Problem(opened.line + 1, "a quote that is never closed" if "end of" in said else f"in quotes: {said}", "check the quotes")
+    if "undefined alias" in said:
+        return Problem(line, f"`*` begins an alias, and nothing has that name before it{at}", "put the value in quotes")
     if "cannot start any token" in said:
-        word = row.strip()[:40]
-        if re.search(r":\s*@\S", row) or row.strip().startswith("@"):
-            return Problem(line, f"a value that begins with @ or `: {word}", "put quotes around it, or render the template first")
-        return Problem(line, f"a character that can't begin a value: {word}", "put the value in quotes")
+        return Problem(line, f"a value begins with a character that it can't begin with, such as @, ` or %{at}", "put the value in quotes")
     if "mapping values are not allowed" in said:
-        return Problem(line, f"a `:` where none may stand: {row.strip()[:80]}", "check the indentation, or put the value in quotes")
+        return Problem(line, f"a `:` where none may stand{at}", "check the indentation, or put the value in quotes")
     if "did not find expected key" in said or "did not find expected '-' indicator" in said or "block" in said:
-        return Problem(line, f"the indentation does not fit: {row.strip()[:80]}", "align it with the lines above it")
+        return Problem(line, f"the indentation does not fit{at}", "align it with the lines above it")
     if "{{" in text:
-        return Problem(line, f"not YAML ({said}); there are unrendered {{{{ … }}}} in the file", "render it first with helm")
-    return Problem(line, f"not YAML: {said}", "")
+        near = next((n for n in (*range(line, 0, -1), *range(line, len(rows) + 1)) if n <= len(rows) and "{{" in rows[n - 1]), line)
+        return _template(text, near) or Problem(near, "unrendered {{ … }} in the file", "render it first with helm")
+    return Problem(line, f"not YAML: {said}{at}", "check this line and the one before it")
