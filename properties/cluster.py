@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterable, Mapping
 
 from kchaos.check.property import BaseMonitor, Context, Guarantee, Violation
 from kchaos.history.record import Write
-from kchaos.models.api.pods import condition, ended, labels, ready, terminating
+from kchaos.models.api.pods import condition, ended, labels, phase, ready, terminating
 from kchaos.models.api.quantity import canonical, milli
 from kchaos.models.api.selectors import compile_selector, from_map
 from kchaos.models.api.tree import get
 from kchaos.models.apiserver.quota import pod_resources
-from kchaos.properties.common import Obj, declare, everywhere, folded, ident
+from kchaos.properties.common import Obj, begins_deletion, declare, everywhere, folded, ident
 
 
 class _Fit(BaseMonitor):
@@ -93,15 +93,30 @@ def _budget(context: Context, entry: Write) -> Iterable[Violation]:
         if not key.startswith(space + "/") or not compile_selector(budget["spec"].get("selector"))(labels(entry.obj)):
             continue
         status = budget.get("status") or {}
-        if entry.obj["metadata"]["name"] in (status.get("disruptedPods") or {}) or not ready(entry.prev):
+        if entry.obj["metadata"]["name"] in (status.get("disruptedPods") or {}) or phase(entry.prev) != "Running":
             continue
+        healthy, wanted = status.get("currentHealthy", 0), status.get("desiredHealthy", 0)
+        always = budget["spec"].get("unhealthyPodEvictionPolicy") == "AlwaysAllow"
+        if not ready(entry.prev) and (always or healthy >= wanted > 0):
+            continue  # what is not ready takes no availability away (KEP-3017)
         text = f"was evicted although {budget['metadata']['name']} allows {status.get('disruptionsAllowed', 0)} disruptions"
         yield Violation(t=entry.t, object=ident(entry.obj), summary=text, root="budget")
 
 
-def _garbage(context: Context, entry: Write) -> Iterable[Violation]:
-    if entry.type != "DELETED" or entry.actor != "generic-garbage-collector" or entry.prev is None:
+def _charged(context: Context, entry: Write) -> Iterable[Violation]:
+    """An eviction that is charged to a budget finds at least one disruption left."""
+    if entry.prev is None or entry.type != "MODIFIED":
         return
+    before, after = entry.prev.get("status") or {}, entry.obj.get("status") or {}
+    fresh = [name for name in after.get("disruptedPods") or () if name not in (before.get("disruptedPods") or {})]
+    if fresh and before.get("disruptionsAllowed", 0) < len(fresh):
+        text = f"granted the eviction of {', '.join(fresh)} while it allowed {before.get('disruptionsAllowed', 0)} disruptions"
+        yield Violation(t=entry.t, object=ident(entry.obj), summary=text, root="budget")
+
+
+def _garbage(context: Context, entry: Write) -> Iterable[Violation]:
+    if entry.actor != "generic-garbage-collector" or entry.prev is None or not begins_deletion(entry):
+        return  # an object under deletion goes when the collector takes its finalizer away, whoever owns it
     from kchaos.models.api.resources import by_kind
 
     for ref in entry.prev["metadata"].get("ownerReferences") or ():
@@ -153,6 +168,14 @@ def _volumes(context: Context, entry: Write) -> Iterable[Violation]:
             yield Violation(t=entry.t, object=ident(entry.obj), summary=text, root="shared volume")
 
 
+def _rebound(context: Context, entry: Write) -> Iterable[Violation]:
+    """A volume that belongs to a claim does not pass to another; it must be released by hand first."""
+    before, after = get(entry.prev, "spec", "claimRef", default={}), get(entry.obj, "spec", "claimRef", default={})
+    if before.get("uid") and after.get("uid") and before["uid"] != after["uid"]:
+        text = f"passed from claim {before['name']} to {after['name']}"
+        yield Violation(t=entry.t, object=ident(entry.obj), summary=text, root="rebound")
+
+
 def _endpoints(context: Context, t: float) -> Iterable[Violation]:
     slices: dict[str, list[Obj]] = {}
     for key, one in context.view.table("endpointslices").items():
@@ -186,14 +209,15 @@ def _endpoints(context: Context, t: float) -> Iterable[Violation]:
 def _node_conditions(context: Context, t: float) -> Iterable[Violation]:
     for node in context.view.table("nodes").values():
         found = condition(node, "Ready")
-        if found is not None and found["status"] == "Unknown":
-            yield Violation(t=t, object=ident(node), summary="is still Unknown after healing", root="node recovery")
+        if found is not None and found["status"] != "True":
+            text = f"is still not ready after healing: Ready is {found['status']}"
+            yield Violation(t=t, object=ident(node), summary=text, root="node recovery")
 
 
 K8S = "https://kubernetes.io/docs/concepts/"
 PROPERTIES = (
     declare("KC037", "37", "budget-binds-evictions", "An eviction is granted only while the disruption budget allows one.",
-            K8S + "workloads/pods/disruptions/", folded({"pods": _budget}), Guarantee.AS_SEEN),
+            K8S + "workloads/pods/disruptions/", folded({"pods": _budget, "poddisruptionbudgets": _charged}), Guarantee.AS_SEEN),
     declare("KC038", "38", "no-overcommit", "The scheduler never binds beyond allocatable nor against a NoSchedule taint.",
             K8S + "scheduling-eviction/kube-scheduler/", _Fit, Guarantee.AS_SEEN),
     declare("KC040", "40", "node-recovers", "A node that renews its Lease again is Ready again.",
@@ -205,7 +229,7 @@ PROPERTIES = (
     declare("KC044", "44", "quota", "Admission never lets used exceed hard.",
             K8S + "policy/resource-quotas/", folded({"resourcequotas": _quota})),
     declare("KC045", "45", "one-volume-per-claim", "A claim binds one volume and the reverse, for ever.",
-            K8S + "storage/persistent-volumes/#binding", folded({"persistentvolumeclaims": _volumes})),
+            K8S + "storage/persistent-volumes/#binding", folded({"persistentvolumeclaims": _volumes, "persistentvolumes": _rebound})),
     declare("KC047", "47", "endpoints-are-ready-pods", "A Service's endpoints become exactly its ready pods.",
             K8S + "services-networking/endpoint-slices/", folded(end=_endpoints), Guarantee.WITHOUT_FAULTS, liveness=True),
 )  # fmt: skip

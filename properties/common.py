@@ -7,8 +7,11 @@ from typing import Any
 
 from kchaos.check.property import BaseMonitor, Context, Guarantee, Monitor, Property, Violation
 from kchaos.history.record import Write
-from kchaos.models.api.pods import controller_of
+from kchaos.models.api.pods import controller_of, phase, terminating
 from kchaos.models.api.resources import BY_PLURAL
+
+SEEN_S = 5.0
+"""After this long a component has seen a change (schedule noise holds a message for two seconds at most)."""
 
 Obj = dict[str, Any]
 Check = Callable[[Context, Write], Iterable[Violation]]
@@ -34,6 +37,16 @@ def workload_of(context: Context, pod: Obj) -> str:
         if above is not None:
             return f"{above['kind']}/{space}/{above['name']}"
     return f"{ref['kind']}/{space}/{ref['name']}"
+
+
+def begins_deletion(entry: Write) -> bool:
+    """Tell whether a write is the request to delete: most objects go later, by who takes their last finalizer or ends their grace."""
+    return entry.prev is not None and not terminating(entry.prev) and (entry.type == "DELETED" or terminating(entry.obj))
+
+
+def running_at_start(context: Context) -> list[Obj]:
+    """Return the pods that run when the history begins: no mark tells of their start."""
+    return [pod for pod in context.view.table("pods").values() if pod["spec"].get("nodeName") and phase(pod) == "Running"]
 
 
 class _Folded(BaseMonitor):

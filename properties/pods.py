@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Mapping
 from kchaos.check.property import BaseMonitor, Context, Guarantee, Violation
 from kchaos.history.record import Mark, Write
 from kchaos.models.api.pods import condition, is_true, phase, ready
-from kchaos.properties.common import declare, folded, ident
+from kchaos.models.apiserver.store import key_of
+from kchaos.properties.common import declare, folded, ident, running_at_start
 
 _RANK = {"Pending": 0, "Running": 1, "Succeeded": 2, "Failed": 2}
 
@@ -70,13 +71,12 @@ class _Lives(BaseMonitor):
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
-        self._running: dict[str, dict[str, str]] = {}
+        self._running: dict[str, dict[str, str]] = {
+            pod["metadata"]["uid"]: {pod["spec"]["nodeName"]: key_of(pod)} for pod in running_at_start(context)
+        }
 
     def marks(self) -> Mapping[str, Callable[[Mark], Iterable[Violation]]]:
-        return {"pod": self._seen, "fault": self._fault}
-
-    def _fault(self, mark: Mark) -> Iterable[Violation]:
-        return ()
+        return {"pod": self._seen}
 
     def _seen(self, mark: Mark) -> Iterable[Violation]:
         uid, node, event = mark.data["uid"], mark.data["node"], mark.data["event"]
@@ -122,7 +122,9 @@ class _Stopping(BaseMonitor):
                 summary=f"{data['container']}: SIGTERM before preStop had ended",
                 root="stop order",
             )
-        if event == "sigkill" and "sigterm" in seen:
+        if event == "sigkill" and "sigterm" not in seen:
+            yield Violation(t=mark.t, object=who, summary=f"{data['container']}: killed without SIGTERM", root="stop order")
+        elif event == "sigkill":
             grace = float(data.get("grace_s", 0))
             begun = seen.get("prestop", seen["sigterm"])
             if mark.t < begun + grace - 1e-6:

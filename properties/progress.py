@@ -6,10 +6,14 @@ from collections.abc import Iterable
 
 from kchaos.check.property import Context, Guarantee, Severity, Violation
 from kchaos.history.record import Mark
-from kchaos.models.api.pods import condition, ended, ready, terminating
+from kchaos.models.api.pods import condition, ended, is_true, ready, terminating
+from kchaos.models.api.times import parse
 from kchaos.models.api.tree import get
 from kchaos.properties.common import Obj, declare, folded, workload_of
 from kchaos.properties.disruption import BEYOND, Handlers, UnderFaults, fault_words
+
+OVERDUE_S = 30.0
+"""A pod that has not gone this long after its grace period is stuck."""
 
 
 class _Drains(UnderFaults):
@@ -30,7 +34,9 @@ class _Drains(UnderFaults):
             self._blocked[data["target"]] = mark
         elif data["state"] == "done":
             self._blocked.pop(data["target"], None)
-        elif data["state"] == "given up" and data["target"] in self._blocked:
+        elif data["state"] == "given up" and data["target"] not in self._blocked:
+            yield from self._overdue(mark)
+        elif data["state"] == "given up":
             blocked = self._blocked.pop(data["target"])
             owner = blocked.data["owner"]
             first = next((one["args"].get("target") for one in self.faults if one["name"] == "drain"), data["target"])
@@ -41,6 +47,25 @@ class _Drains(UnderFaults):
                 t=blocked.t, object=owner, summary=text, severity=severity, root=BEYOND if severity is Severity.INFO else f"drain {owner}",
                 advice="let the PodDisruptionBudget allow one disruption: maxUnavailable: 1, with two or more replicas",
             )  # fmt: skip
+
+
+    def _overdue(self, mark: Mark) -> Iterable[Violation]:
+        """Nothing refused the drain: a pod that was let go is still there, long after its grace period."""
+        if self.beyond:
+            return  # what stops a node's agent stops its pods from going too
+        wall = self.context.facts.get("epoch_s", 0.0) + mark.t
+        for pod in self.context.view.table("pods").values():
+            if pod["spec"].get("nodeName") != mark.data["target"] or not terminating(pod):
+                continue
+            late = wall - parse(pod["metadata"]["deletionTimestamp"])
+            if late > OVERDUE_S:
+                owner, name = workload_of(self.context, pod), pod["metadata"]["name"]
+                held = "".join(f", held by finalizer {one}" for one in pod["metadata"].get("finalizers") or ())
+                text = f"the drain of {mark.data['target']} never ends: {name} is still there {late:.0f} s after its grace period{held}"
+                yield Violation(
+                    t=mark.t, object=owner, summary=text, severity=Severity.ERROR, root=f"drain {owner}",
+                    advice="let the finalizers of its pods be taken away when they end",
+                )  # fmt: skip
 
 
 class _Rollouts(UnderFaults):
@@ -192,10 +217,18 @@ def _recovered(context: Context, t: float) -> Iterable[Violation]:
     stuck = context.facts.get("rollback_targets", ())
     size = UnderFaults(context)
     for workload, want in before.items():
+        if workload.startswith("Job/") and _complete(context, workload):
+            continue
         if now.get(workload, 0) < want and workload not in stuck and size.whole(workload):
             waits = _waits(context, workload)
             text = f"{now.get(workload, 0)} of {want} pods are ready after healing" + (f"; still waiting: {waits}" if waits else "")
             yield Violation(t=t, object=workload, summary=text, severity=Severity.ERROR, root=f"recovery {workload}")
+
+
+def _complete(context: Context, workload: str) -> bool:
+    """Tell whether a Job has done its work, or is gone: its pods are meant to end."""
+    job = context.view.get("jobs", workload.partition("/")[2])
+    return job is None or is_true(job, "Complete")
 
 
 def _waits(context: Context, workload: str) -> str:

@@ -6,9 +6,14 @@ from collections.abc import Callable, Iterable, Mapping
 
 from kchaos.check.property import BaseMonitor, Context, Guarantee, Violation
 from kchaos.history.record import Mark, Write
-from kchaos.models.api.pods import controller_of, labels, ready, terminating
+from kchaos.models.api.pods import condition, controller_of, labels, ready, terminating
+from kchaos.models.api.times import parse
 from kchaos.models.api.tree import get
-from kchaos.properties.common import Obj, declare, folded, ident
+from kchaos.models.apiserver.store import key_of
+from kchaos.properties.common import SEEN_S, Obj, begins_deletion, declare, folded, ident, running_at_start
+
+POWER = ("node-power-loss", "zone-power-loss", "out-of-service")
+ZONE, OUT_OF_SERVICE = "topology.kubernetes.io/zone", "node.kubernetes.io/out-of-service"
 
 
 def ordinal(pod: Obj) -> int:
@@ -25,13 +30,19 @@ def _set_of(context: Context, pod: Obj) -> Obj | None:
     return found if found is not None and found["metadata"]["uid"] == ref["uid"] else None
 
 
+def _owns(owner: Obj, pod: Obj) -> bool:
+    """Tell whether a pod is one of a StatefulSet's: somebody else's pod may have such a name too."""
+    ref = controller_of(pod)
+    return ref is not None and bool(ref["uid"] == owner["metadata"]["uid"])
+
+
 def _siblings(context: Context, owner: Obj) -> dict[int, Obj]:
     space, name = owner["metadata"]["namespace"], owner["metadata"]["name"]
     start = get(owner, "spec", "ordinals", "start", default=0)
     out: dict[int, Obj] = {}
     for index in range(start, start + 4096):
         pod = context.view.get("pods", f"{space}/{name}-{index}")
-        if pod is not None:
+        if pod is not None and _owns(owner, pod):
             out[index] = pod
         elif index >= start + owner["spec"].get("replicas", 1):
             above = get(owner, "status", "replicas", default=0)
@@ -78,29 +89,62 @@ def _rolling(context: Context, entry: Write) -> Iterable[Violation]:
     if mine < partition:
         text = f"was replaced by an update although its ordinal is below partition {partition}"
         yield Violation(t=entry.t, object=ident(entry.obj), summary=text, root="partition")
-    target = get(owner, "status", "updateRevision")
-    for index, pod in _siblings(context, owner).items():
-        late = labels(pod).get("controller-revision-hash") != target or terminating(pod)
-        if index > mine and index < start + owner["spec"].get("replicas", 1) and late:
-            text = f"was taken down by an update before {pod['metadata']['name']} had been updated"
+    if get(owner, "status", "observedGeneration", default=0) < owner["metadata"].get("generation", 0):
+        return  # the status does not tell yet which revision it is to be
+    target, pods = get(owner, "status", "updateRevision"), _siblings(context, owner)
+    for index in range(mine + 1, start + owner["spec"].get("replicas", 1)):
+        pod = pods.get(index)
+        if pod is None or labels(pod).get("controller-revision-hash") != target or terminating(pod) or _unready(context, pod, entry.t):
+            text = f"was taken down by an update before {owner['metadata']['name']}-{index} had been updated and was ready"
             yield Violation(t=entry.t, object=ident(entry.obj), summary=text, root="update order")
             return
 
 
+def _unready(context: Context, pod: Obj, t: float) -> bool:
+    """Tell whether a pod has been not ready for so long that the controller must have seen it."""
+    found = condition(pod, "Ready")
+    if found is None:
+        return True
+    since = parse(found["lastTransitionTime"]) - context.facts.get("epoch_s", 0.0)
+    return bool(found["status"] != "True" and t - since > SEEN_S)
+
+
 class _Identity(BaseMonitor):
-    """Never two processes of one ordinal: judged by what really runs, not by what the API says."""
+    """Never two processes of one ordinal: judged by what really runs, not by what the API says.
+
+    A user who force-deletes a pod says that its process is gone; so does who sets the out-of-service taint or deletes the node.
+    """
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
         self._running: dict[str, dict[str, str]] = {}
-        self._forced: set[str] = set()
+        for pod in running_at_start(context):
+            if (controller_of(pod) or {}).get("kind") == "StatefulSet":
+                self._running.setdefault(key_of(pod), {})[pod["metadata"]["uid"]] = pod["spec"]["nodeName"]
+
+    def writes(self) -> Mapping[str, Callable[[Write], Iterable[Violation]]]:
+        return {"pods": self._write}
 
     def marks(self) -> Mapping[str, Callable[[Mark], Iterable[Violation]]]:
         return {"pod": self._mark, "fault": self._fault}
 
+    def _write(self, entry: Write) -> Iterable[Violation]:
+        if entry.type == "DELETED" and entry.key in self._running and (entry.actor == "user" or self._given_up(entry.obj)):
+            self._running[entry.key].pop(entry.obj["metadata"]["uid"], None)
+        return ()
+
+    def _given_up(self, pod: Obj) -> bool:
+        node = self.context.view.get("nodes", pod["spec"].get("nodeName", ""))
+        return node is None or any(taint["key"] == OUT_OF_SERVICE for taint in node["spec"].get("taints") or ())
+
     def _fault(self, mark: Mark) -> Iterable[Violation]:
-        if mark.data["name"] in ("out-of-service", "force-delete") and mark.data["action"] == "injected":
-            self._forced.add(mark.data["name"])
+        """Without power nothing runs, and nobody is left to say so."""
+        if mark.data["action"] == "injected" and mark.data["name"] in POWER:
+            target = mark.data["args"]["target"]
+            off = {name for name, node in self.context.view.table("nodes").items() if labels(node).get(ZONE) == target} | {target}
+            for here in self._running.values():
+                for key in [key for key, node in here.items() if node in off]:
+                    del here[key]
         return ()
 
     def _mark(self, mark: Mark) -> Iterable[Violation]:
@@ -115,21 +159,38 @@ class _Identity(BaseMonitor):
             return
         others = [node for uid, node in here.items() if uid != data["uid"]]
         here[data["uid"]] = data["node"]
-        if others and not self._forced:
+        if others:
             text = f"runs on {data['node']} while another pod of the same name still runs on {others[0]}"
             yield Violation(t=mark.t, object=f"Pod/{data['pod']}", summary=text, root="two of one ordinal")
 
 
 def _claims(context: Context, entry: Write) -> Iterable[Violation]:
-    """A claim of a StatefulSet is deleted only if its retention policy, or its namespace's end, says so."""
-    if entry.type != "DELETED" or entry.actor in ("user", "namespace-controller", "pvc-protection-controller"):
+    """A claim is deleted only by a user, with its namespace, or as garbage; and a StatefulSet owns it only if its policy says so."""
+    if entry.actor == "statefulset-controller" and entry.type != "DELETED":
+        known = {ref["uid"] for ref in (entry.prev or {"metadata": {}})["metadata"].get("ownerReferences") or ()}
+        for ref in entry.obj["metadata"].get("ownerReferences") or ():
+            owner = _set_behind(context, entry.obj, ref)
+            field = "whenScaled" if ref["kind"] == "Pod" else "whenDeleted"
+            if owner is None or ref["uid"] in known:
+                continue
+            if get(owner, "spec", "persistentVolumeClaimRetentionPolicy", field, default="Retain") != "Delete":
+                text = f"was made to go with {ref['kind']} {ref['name']}, although {owner['metadata']['name']} retains its claims"
+                yield Violation(t=entry.t, object=ident(entry.obj), summary=text, root="claims")
+    if entry.prev is None or not begins_deletion(entry) or entry.actor in ("user", "namespace-controller"):
         return
-    refs = entry.obj["metadata"].get("ownerReferences") or ()
-    if not refs and entry.actor != "user" and not entry.prev:
-        return
-    if not refs:
+    if not entry.prev["metadata"].get("ownerReferences"):
         text = f"was deleted by {entry.actor} although nothing owns it"
         yield Violation(t=entry.t, object=ident(entry.obj), summary=text, root="claims")
+
+
+def _set_behind(context: Context, claim: Obj, ref: Obj) -> Obj | None:
+    """Return the StatefulSet that an owner of a claim is, or that an owning pod belongs to."""
+    space = claim["metadata"]["namespace"]
+    if ref["kind"] == "Pod":
+        pod = context.view.get("pods", f"{space}/{ref['name']}")
+        return _set_of(context, pod) if pod is not None else None
+    found: Obj | None = context.view.get("statefulsets", f"{space}/{ref['name']}") if ref["kind"] == "StatefulSet" else None
+    return found
 
 
 def _converge(context: Context, t: float) -> Iterable[Violation]:
@@ -137,7 +198,8 @@ def _converge(context: Context, t: float) -> Iterable[Violation]:
         if terminating(owner):
             continue
         start, want = get(owner, "spec", "ordinals", "start", default=0), owner["spec"].get("replicas", 1)
-        extra = [i for i in _siblings(context, owner) if not start <= i < start + want]
+        mine = [ordinal(pod) for pod in context.view.table("pods").values() if _owns(owner, pod)]
+        extra = [i for i in sorted(mine) if not start <= i < start + want]
         if extra:
             text = f"pod {owner['metadata']['name']}-{extra[0]} is left although replicas is {want}"
             yield Violation(t=t, object=ident(owner), summary=text, root="extra ordinals")

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 
-from kchaos.check.property import Context, Guarantee, Violation
+from kchaos.check.property import BaseMonitor, Context, Guarantee, Violation
 from kchaos.history.record import Write
 from kchaos.models.api.intstr import scaled
 from kchaos.models.api.pods import active, controller_of, ready, terminating, uid
 from kchaos.models.api.tree import get
-from kchaos.properties.common import Obj, declare, everywhere, folded, ident
+from kchaos.models.controllers.daemonset_decide import target_of
+from kchaos.properties.common import SEEN_S, Obj, begins_deletion, declare, everywhere, folded, ident
 
 
 def owned(context: Context, resource: str, owner: Obj) -> list[Obj]:
@@ -42,25 +43,54 @@ def _replicasets_converge(context: Context, t: float) -> Iterable[Violation]:
                 yield Violation(t=t, object=ident(owner), summary=text, root="replicas", figures={"have": have, "want": want})
 
 
-def _victims(context: Context, entry: Write) -> Iterable[Violation]:
-    """A scale-down takes unassigned and unready pods before ready ones (as the controller could see them a moment ago)."""
-    if entry.actor not in ("replicaset-controller", "replication-controller") or entry.prev is None:
-        return
-    if terminating(entry.prev) or not (terminating(entry.obj) or entry.type == "DELETED") or not ready(entry.prev):
-        return
-    ref = controller_of(entry.prev)
-    if ref is None:
-        return
-    space = entry.prev["metadata"]["namespace"] + "/"
-    for key, pod in context.view.table("pods").items():
-        if key == entry.key or not key.startswith(space) or (controller_of(pod) or {}).get("uid") != ref["uid"]:
-            continue
-        settled = get(pod, "status", "conditions", default=())
-        since = [c.get("lastTransitionTime") for c in settled if c["type"] == "Ready" and c["status"] != "True"]
-        made = pod["metadata"].get("creationTimestamp")
-        if active(pod) and not ready(pod) and since and since[0] != made and entry.rv - int(pod["metadata"]["resourceVersion"]) > 50:
-            text = f"was deleted to scale down while {pod['metadata']['name']}, which is not ready, was kept"
-            yield Violation(t=entry.t, object=ident(entry.prev), summary=text, root="victims")
+class _Victims(BaseMonitor):
+    """A scale-down takes pods that are not ready before ready ones, as the controller could see them.
+
+    Victims of one decision go in any order: only a pod that is still kept a little later counts as kept.
+    """
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self._unready: dict[str, float] = {
+            key: 0.0 for key, pod in context.view.table("pods").items() if controller_of(pod) and not ready(pod)
+        }
+        """Since when each pod has not been ready."""
+        self._suspects: list[tuple[Write, str]] = []
+        """Deletions of ready pods, each with the key of a pod that was not ready."""
+
+    def writes(self) -> Mapping[str, Callable[[Write], Iterable[Violation]]]:
+        return {"pods": self._pod}
+
+    def _pod(self, entry: Write) -> Iterable[Violation]:
+        yield from self._settle(entry.t)
+        if begins_deletion(entry):
+            self._suspects = [(taken, key) for taken, key in self._suspects if key != entry.key]
+        if entry.type == "DELETED" or not active(entry.obj) or ready(entry.obj):
+            self._unready.pop(entry.key, None)
+        else:
+            self._unready.setdefault(entry.key, entry.t)
+        if entry.actor not in ("replicaset-controller", "replication-controller") or not begins_deletion(entry):
+            return
+        assert entry.prev is not None
+        ref = controller_of(entry.prev)
+        if ref is None or not ready(entry.prev):
+            return
+        for key, since in self._unready.items():
+            pod = self.context.view.get("pods", key)
+            mine = pod is not None and (controller_of(pod) or {}).get("uid") == ref["uid"]
+            if mine and active(pod) and entry.t - since > SEEN_S:
+                self._suspects.append((entry, key))
+
+    def _settle(self, now: float) -> Iterable[Violation]:
+        """Judge what lies so far back that all victims of that decision have gone."""
+        due = [one for one in self._suspects if now - one[0].t > SEEN_S]
+        self._suspects = [one for one in self._suspects if now - one[0].t <= SEEN_S]
+        for taken, kept in due:
+            text = f"was deleted to scale down while {kept.partition('/')[2]}, which was not ready, was kept"
+            yield Violation(t=taken.t, object=ident(taken.obj), summary=text, root="victims")
+
+    def finish(self, t: float) -> Iterable[Violation]:
+        return self._settle(t + 2 * SEEN_S)
 
 
 def _rolling_bounds(deployment: Obj) -> tuple[int, int]:
@@ -83,21 +113,22 @@ def _deployment_of(context: Context, replicaset: Obj) -> Obj | None:
 
 def _rollout_floor(context: Context, entry: Write) -> Iterable[Violation]:
     """Judge each scale-down of a ReplicaSet by the deployment controller, on what it could see."""
-    if entry.type != "MODIFIED" or entry.prev is None or entry.actor != "deployment-controller":
+    if entry.type == "DELETED" or entry.actor != "deployment-controller":
         return
-    before, after = entry.prev["spec"].get("replicas", 1), entry.obj["spec"].get("replicas", 1)
+    old: Obj = entry.prev or {"metadata": entry.obj["metadata"], "spec": {"replicas": 0}}
+    before, after = old["spec"].get("replicas", 1), entry.obj["spec"].get("replicas", 1)
     deployment = _deployment_of(context, entry.obj)
     if deployment is None or get(deployment, "spec", "strategy", "type") == "Recreate":
         return
     floor, ceiling = _rolling_bounds(deployment)
     sets = owned(context, "replicasets", deployment)
-    desired = entry.prev["metadata"].get("annotations", {}).get("deployment.kubernetes.io/desired-replicas")
+    desired = old["metadata"].get("annotations", {}).get("deployment.kubernetes.io/desired-replicas")
     if desired is not None and desired != str(deployment["spec"].get("replicas", 1)):
         return  # being scaled
     if after < before:
-        counted = get(entry.prev, "status", "availableReplicas", default=0)
+        counted = get(old, "status", "availableReplicas", default=0)
         others = sum(get(one, "status", "availableReplicas", default=0) for one in sets if uid(one) != uid(entry.obj))
-        spare = before - get(entry.prev, "status", "availableReplicas", default=0)
+        spare = before - counted
         taken = max(0, before - after - spare)
         if taken and counted + others - taken < floor:
             text = f"{taken} available pods taken away, {counted + others - taken} left; at least {floor} must stay"
@@ -128,14 +159,22 @@ def _recreate(context: Context, entry: Write) -> Iterable[Violation]:
             yield Violation(t=entry.t, object=ident(deployment), summary=text, root="recreate")
 
 
+def _revision(replicaset: Obj) -> int:
+    return int(replicaset["metadata"].get("annotations", {}).get("deployment.kubernetes.io/revision", 0))
+
+
 def _history(context: Context, t: float) -> Iterable[Violation]:
     for deployment in context.view.table("deployments").values():
         limit = deployment["spec"].get("revisionHistoryLimit")
         if limit is None or terminating(deployment) or deployment["spec"].get("paused"):
             continue
-        done = get(deployment, "status", "updatedReplicas", default=0) == deployment["spec"].get("replicas", 1)
-        old = [one for one in owned(context, "replicasets", deployment) if one["spec"].get("replicas") == 0]
-        if done and len(old) > limit + 1:
+        status, want = deployment.get("status") or {}, deployment["spec"].get("replicas", 1)
+        counts = [status.get(field, 0) for field in ("replicas", "updatedReplicas", "availableReplicas")]
+        done = counts == [want] * 3 and status.get("observedGeneration", 0) >= deployment["metadata"].get("generation", 0)
+        sets = [one for one in owned(context, "replicasets", deployment) if not terminating(one)]
+        newest = max(sets, key=_revision, default=None)
+        old = [one for one in sets if one is not newest and not one["spec"].get("replicas") and not get(one, "status", "replicas")]
+        if done and len(old) > limit:
             yield Violation(t=t, object=ident(deployment), summary=f"{len(old)} old ReplicaSets kept, limit {limit}", root="history")
 
 
@@ -143,11 +182,12 @@ def _daemons(context: Context, t: float) -> Iterable[Violation]:
     for daemon in context.view.table("daemonsets").values():
         status = daemon.get("status") or {}
         want, have = status.get("desiredNumberScheduled", 0), status.get("numberAvailable", 0)
-        placed = status.get("currentNumberScheduled", 0)
         per_node: dict[str, int] = {}
         for pod in owned(context, "pods", daemon):
-            if active(pod) and pod["spec"].get("nodeName"):
-                per_node[pod["spec"]["nodeName"]] = per_node.get(pod["spec"]["nodeName"], 0) + 1
+            where = target_of(pod)  # one that waits for room counts: that it waits is told by others
+            if active(pod) and where:
+                per_node[where] = per_node.get(where, 0) + 1
+        placed = min(status.get("currentNumberScheduled", 0), len(per_node))
         twice = [node for node, count in sorted(per_node.items()) if count > 1]
         if twice:
             yield Violation(t=t, object=ident(daemon), summary=f"two pods on {twice[0]}", root="two per node")
@@ -182,8 +222,7 @@ PROPERTIES = (
     declare("KC018", "18", "one-controller", "At most one controller owns an object.",
             "pkg/controller/controller_ref_manager.go", folded(everywhere(_one_controller))),
     declare("KC020", "20", "victims", "A scale-down takes pods that are not ready before ready ones.",
-            "https://kubernetes.io/docs/concepts/workloads/controllers/replicaset/#scaling-a-replicaset", folded({"pods": _victims}),
-            Guarantee.AS_SEEN),
+            "https://kubernetes.io/docs/concepts/workloads/controllers/replicaset/#scaling-a-replicaset", _Victims, Guarantee.AS_SEEN),
     declare("KC021", "21", "rollout-bounds",
             "A rollout never takes available pods below replicas - maxUnavailable nor asks for more than replicas + maxSurge.",
             DEPLOY + "#rolling-update-deployment", folded({"replicasets": _rollout_floor}), Guarantee.AS_SEEN),
