@@ -8,7 +8,8 @@ COLUMNS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("node lost", ("node-power-loss", "node-pause", "network-partition", "out-of-service")),
     ("zone lost", ("zone-power-loss",)),
     ("drain", ("drain",)),
-    ("rollout", ("rollout", "rollback", "slow-start", "image-pull-failure")),
+    ("rollout", ("rollout", "rollback", "image-pull-failure")),
+    ("slow start", ("slow-start",)),
     ("scaling", ("scale-up", "scale-down")),
     ("crash", ("pod-kill", "container-kill", "oom-kill", "probe-flap")),
 )

@@ -10,6 +10,14 @@ from kchaos.engine.result import Result
 from kchaos.reports.columns import headline, ranked, seconds, text
 
 
+ROWS = 300
+"""Workloads in the table, the worst first; result.json has all."""
+FINDINGS = 200
+"""Findings of each sort that are shown in full."""
+SOME = 100
+"""Of long lists of names, as many are shown."""
+
+
 def html(result: Result) -> str:
     """Return the page."""
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
@@ -17,7 +25,8 @@ def html(result: Result) -> str:
     columns = [fault.name for fault in result.faults]
     open_ = [f for f in result.findings if not f.accepted]
     return template.render(
-        r=result, headline=headline(result), rows=ranked(result), columns=columns, text=text, seconds=seconds,
+        r=result, headline=headline(result), rows=ranked(result)[:ROWS], columns=columns, text=text, seconds=seconds,
+        some=SOME, findings=FINDINGS,
         loud=[f for f in open_ if f.severity.value != "info"], quiet=[f for f in open_ if f.severity.value == "info"],
         accepted=[f for f in result.findings if f.accepted],
     )  # fmt: skip

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import msgspec
 from rich import box
 from rich.console import Console
 from rich.markup import escape
@@ -10,6 +13,7 @@ from rich.text import Text
 
 from kchaos.check.verdict import Finding
 from kchaos.engine.result import Result, WorkloadResult
+from kchaos.models.manifests.load import visible
 from kchaos.reports.columns import COLUMNS, headline, ranked, text, worst
 
 STYLE = {
@@ -28,7 +32,8 @@ LISTED = 12
 
 
 def show(result: Result, console: Console, folder: str = "", quiet: bool = False) -> None:
-    """Print the result."""
+    """Print the result; names of the user's files can't steer the terminal."""
+    result = msgspec.convert(_harmless(msgspec.to_builtins(result)), Result)
     console.print(Text(headline(result), style=STYLE[result.verdict]), soft_wrap=True)
     if quiet:
         return
@@ -42,6 +47,15 @@ def show(result: Result, console: Console, folder: str = "", quiet: bool = False
     _rest(result, console)
     if folder:
         console.print(f"\nReport: {escape(folder)}", highlight=False, soft_wrap=True)
+
+
+def _harmless(value: Any) -> Any:
+    """Return a tree of values whose texts have no control characters."""
+    if isinstance(value, str):
+        return visible(value)
+    if isinstance(value, dict):
+        return {_harmless(key): _harmless(below) for key, below in value.items()}
+    return [_harmless(below) for below in value] if isinstance(value, list | tuple) else value
 
 
 def _notes(result: Result, console: Console) -> None:

@@ -77,7 +77,7 @@ def _near(path: Path) -> str:
 
 def _read(path: Path) -> Text:
     try:
-        return Text(path.as_posix(), path.read_bytes())
+        return Text(path.as_posix().encode("utf-8", "replace").decode("utf-8"), path.read_bytes())
     except OSError as error:
         raise InvalidScenario(f"can't be read: {error.strerror}", location=Location(str(path))) from error
 
@@ -108,6 +108,8 @@ def _walk(folder: Path) -> Iterator[Path]:
 def _run(command: Sequence[str], what: str) -> bytes:
     try:
         done = subprocess.run(command, capture_output=True, timeout=RENDER_TIMEOUT_S, check=False)
+    except OSError as error:
+        raise InvalidScenario(f"{what} can't be started: {error.strerror}", hint=f"the command was: {' '.join(command)}") from error
     except subprocess.TimeoutExpired as error:
         raise HarnessError(f"{what} took longer than {RENDER_TIMEOUT_S} s: {' '.join(command)}") from error
     if done.returncode:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 import math
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -56,7 +58,7 @@ def of_numbers(nodes: int | None, zones: int | None, objects: Sequence[Obj]) -> 
     count = nodes or max(2 * zone_count, zone_count * math.ceil(_needed(objects, cpu, memory) / zone_count))
     if zones and nodes and zones > nodes:
         raise InvalidScenario(f"{zones} zones need at least {zones} nodes, not {nodes}", hint=f"write --nodes {zones}")
-    topology = spread_over_zones(count, zone_count, str(cpu), f"{memory}Gi")
+    topology = _spread(count, zone_count, str(cpu), f"{memory}Gi")
     shape = f"{count} nodes of {cpu} CPU and {memory} GiB in {zone_count} zone{'s' if zone_count > 1 else ''}"
     if wants := _selects_masters(objects):
         masters = tuple(_master(index, topology.zones) for index in range(min(3, zone_count)))
@@ -64,6 +66,13 @@ def of_numbers(nodes: int | None, zones: int | None, objects: Sequence[Obj]) -> 
         shape += f" and {len(masters)} control-plane node{'s' if len(masters) > 1 else ''} (because {wants} selects them)"
     why = "" if nodes else ", sized by what the pods request (--nodes, --zones or --topology change it)"
     return Machines(topology, (), shape + why)
+
+
+def _spread(count: int, zones: int, cpu: str, memory: str) -> Topology:
+    """Return equal workers; zones are numbered when letters do not suffice."""
+    if zones <= 26:
+        return spread_over_zones(count, zones, cpu, memory)
+    return Topology(nodes=tuple(NodeSpec(name=f"node-{i + 1}", zone=f"zone-{i % zones + 1}", cpu=cpu, memory=memory) for i in range(count)))
 
 
 MASTER = "node-role.kubernetes.io/control-plane"
@@ -149,13 +158,28 @@ def of_file(path: Path) -> Machines:
     if len(documents) == 1 and isinstance(documents[0].value, dict) and "kind" not in documents[0].value:
         return _own(documents[0], where)
     loaded = load([Text(where, data)])
-    nodes = [one.obj for one in loaded.manifests if one.obj["kind"] == "Node"]
+    bad = next((note for note in loaded.notes if note.level == "error"), None)
+    if bad is not None:
+        raise InvalidScenario(bad.message, location=Location(where, bad.line), hint=bad.hint)
+    found = {one.obj["metadata"]["name"]: one for one in loaded.manifests if one.obj["kind"] == "Node" and one.obj["metadata"].get("name")}
+    nodes = [one.obj for one in found.values()]
     if not nodes:
         hint = "write `nodes: 6` and `zones: 3`, or give the output of `kubectl get nodes,sc,pc,quota -o yaml`"
         raise InvalidScenario("no nodes in the topology", location=Location(where, 1), hint=hint)
     others = tuple(_clean(one.obj) for one in loaded.manifests if one.obj["kind"] in ("StorageClass", "PriorityClass", "ResourceQuota"))
     workers = [node for node in nodes if not _is_master(node)] or nodes
-    topology = Topology(nodes=tuple(_node(node) for node in workers), masters=3 if len(nodes) - len(workers) >= 3 else 1)
+    specs = []
+    for node in workers:
+        manifest = found[node["metadata"]["name"]]
+        for index, taint in enumerate(get(node, "spec", "taints", default=())):
+            _taint(taint, Location(where, manifest.at(f"spec.taints[{index}]")))
+        pods = get(node, "status", "allocatable", "pods", default=get(node, "status", "capacity", "pods", default="110"))
+        if re.fullmatch(r"\d+", str(pods)) is None:
+            at = Location(where, manifest.at("status.allocatable.pods"))
+            raise InvalidScenario(f"pods of a node must be a whole number, not {pods}", location=at, hint='write pods: "110"')
+        specs.append(_node(node))
+        _sane(specs[-1], lambda field, m=manifest: Location(where, m.at(_FIELDS[field])))  # type: ignore[misc]
+    topology = Topology(nodes=tuple(specs), masters=3 if len(nodes) - len(workers) >= 3 else 1)
     return Machines(topology, others, f"{len(workers)} nodes in {len(topology.zones)} zones, from {where}")
 
 
@@ -164,29 +188,85 @@ def _own(document: Document, where: str) -> Machines:
         found = msgspec.convert(document.value, TopologyFile)
     except msgspec.ValidationError as error:
         field = str(error).rpartition("`$.")[2].rstrip("`") if "`$." in str(error) else ""
-        line = line_of(document.node, field) if field else document.line
+        unknown = str(error).partition("unknown field `")[2].partition("`")[0]
+        line = line_of(document.node, field or unknown) if field or unknown else document.line
         hint = "write `nodes: 6` and `zones: 3`, or a list of nodes with name and zone"
+        if str(error).startswith("Expected `str`"):
+            hint = "put it in quotes"
         raise InvalidScenario(f"not a topology: {error}", location=Location(where, line), hint=hint) from error
     if found.masters not in (1, 3):
-        raise InvalidScenario("masters must be 1 or 3", location=Location(where, line_of(document.node, "masters")))
+        raise InvalidScenario(
+            "masters must be 1 or 3", location=Location(where, line_of(document.node, "masters")), hint="write masters: 1"
+        )
     if isinstance(found.nodes, int):
         if not 1 <= found.nodes <= 5000 or not 1 <= found.zones <= found.nodes:
-            raise InvalidScenario("nodes must be 1 to 5000, with at most as many zones", location=Location(where, document.line))
-        topology = spread_over_zones(found.nodes, found.zones, found.cpu, found.memory)
-        topology = msgspec.structs.replace(topology, masters=found.masters)
+            hint = "write for example `nodes: 6` and `zones: 3`"
+            raise InvalidScenario("nodes must be 1 to 5000, with at most as many zones", location=Location(where, document.line), hint=hint)
+        topology = msgspec.structs.replace(_spread(found.nodes, found.zones, found.cpu, found.memory), masters=found.masters)
+        _sane(topology.nodes[0], lambda field: Location(where, line_of(document.node, field)))
     else:
         names = [node.name for node in found.nodes]
         double = next((name for index, name in enumerate(names) if name in names[:index]), None)
         if double or not names:
-            raise InvalidScenario(f"two nodes are named {double}" if double else "no nodes", location=Location(where, document.line))
+            at = Location(where, line_of(document.node, f"nodes[{len(names) - 1 - names[::-1].index(double)}]" if double else "nodes"))
+            hint = "give each its own name" if double else "write nodes: 6, or a list of nodes"
+            raise InvalidScenario(f"two nodes are named {double}" if double else "no nodes", location=at, hint=hint)
+        _nodes(document, found.nodes, where)
         topology = Topology(nodes=found.nodes, masters=found.masters)
     return Machines(topology, (), f"{len(topology.nodes)} nodes in {len(topology.zones)} zones, from {where}")
+
+
+_FIELDS = {
+    "name": "metadata.name", "zone": "metadata.labels", "cpu": "status.allocatable.cpu", "memory": "status.allocatable.memory",
+    "ephemeral_storage": "status.allocatable.ephemeral-storage",
+}  # fmt: skip
+"""Where a Node has what NodeSpec has."""
+
+
+def _nodes(document: Document, nodes: Sequence[NodeSpec], where: str) -> None:
+    """Refuse what a list of nodes has and NodeSpec does not know, and what no node can have."""
+    known = [field.name for field in msgspec.structs.fields(NodeSpec)]
+    for index, node in enumerate(nodes):
+
+        def at(field: str, index: int = index) -> Location:
+            return Location(where, line_of(document.node, f"nodes[{index}].{field}"))
+
+        for key in document.value["nodes"][index]:
+            if key not in known:
+                near = difflib.get_close_matches(key, known, n=1)
+                hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
+                raise InvalidScenario(f"unknown field {key} of a node", location=at(key), hint=hint)
+        for number, taint in enumerate(node.taints):
+            _taint(taint, at(f"taints[{number}]"))
+        _sane(node, at)
+
+
+def _taint(taint: Obj, at: Location) -> None:
+    if not taint.get("key") or taint.get("effect") not in ("NoSchedule", "PreferNoSchedule", "NoExecute"):
+        hint = "write {key: gpu, effect: NoSchedule}; the effect is NoSchedule, PreferNoSchedule or NoExecute"
+        raise InvalidScenario("a taint needs its key and effect", location=at, hint=hint)
+
+
+def _sane(node: NodeSpec, at: Callable[[str], Location]) -> None:
+    """Refuse names and amounts that Kubernetes refuses."""
+    if re.fullmatch(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?", node.name) is None:
+        raise InvalidScenario(f"{node.name!r} can't name a node", location=at("name"), hint="write small letters, digits and -")
+    if re.fullmatch(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?", node.zone) is None:
+        raise InvalidScenario(f"{node.zone!r} can't name a zone", location=at("zone"), hint="write letters, digits and -")
+    for field in ("cpu", "memory", "ephemeral_storage"):
+        value = getattr(node, field)
+        try:
+            fits = quantity(value) > 0
+        except ValueError:
+            fits = False
+        if not fits:
+            raise InvalidScenario(f"{field} {value!r} is no amount", location=at(field), hint='write for example cpu: "8", memory: 32Gi')
 
 
 def _is_master(node: Obj) -> bool:
     taints = get(node, "spec", "taints", default=())
     return any(
-        t["key"] in ("node-role.kubernetes.io/control-plane", "node-role.kubernetes.io/master") and t["effect"] == "NoSchedule"
+        t.get("key") in ("node-role.kubernetes.io/control-plane", "node-role.kubernetes.io/master") and t.get("effect") == "NoSchedule"
         for t in taints
     )
 

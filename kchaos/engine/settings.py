@@ -15,8 +15,9 @@
 from __future__ import annotations
 
 import difflib
+import re
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -26,6 +27,10 @@ from kchaos.models.manifests.yamltree import Document, Problem, line_of, parse
 from kchaos.models.node.assumptions import DEFAULTS, Assumptions
 
 FILE = "kchaos.yaml"
+WORKLOAD = r"[^/]+/[^/]+"
+"""A key of ``workloads``: namespace/name."""
+QUANTITY = r"[+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+|[numkMGTPE]|[KMGTPE]i)?"
+T = TypeVar("T")
 
 
 class Accept(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -73,31 +78,30 @@ def load_settings(path: Path) -> Settings:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidScenario(f"can't read it: {error}", location=Location(where)) from error
-    value: Any = {}
-    node: Any = None
+    documents: list[Document] = []
     for item in parse(text):
         if isinstance(item, Problem):
-            if item.fatal:
-                raise InvalidScenario(item.message, location=Location(where, item.line), hint=item.hint)
-        elif isinstance(item, Document):
-            value, node = item.value, item.node
+            raise InvalidScenario(item.message, location=Location(where, item.line), hint=item.hint)
+        documents.append(item)
+    if len(documents) > 1:
+        raise InvalidScenario("more than one document", location=Location(where, documents[1].line), hint="remove the `---`")
+    if not documents:
+        return Settings()
+    return _settings(documents[0].value, where, documents[0].node)
+
+
+def _settings(value: Any, where: str, node: Any) -> Settings:
     if not isinstance(value, dict):
         raise InvalidScenario("not a mapping", location=Location(where, 1), hint="write for example `workloads:`")
-    if value.get("version", 1) != 1:
-        raise InvalidScenario(f"version {value['version']} is not known", location=_at(where, node, "version"), hint="write version: 1")
-    _check(value, Settings, where, node, "")
-    _check(value.get("defaults") or {}, Assumptions, where, node, "defaults.")
-    for key, own in (value.get("workloads") or {}).items():
-        if "/" not in str(key):
-            hint = "write namespace/name, such as default/web"
+    if value.get("version", 1) != 1 or isinstance(value.get("version"), bool):
+        raise InvalidScenario("this version is not known", location=_at(where, node, "version"), hint="write version: 1")
+    settings = _convert(value, Settings, where, node, "")
+    _assumptions(settings.defaults, where, node, "defaults")
+    for key, own in settings.workloads.items():
+        if re.fullmatch(WORKLOAD, key) is None:
+            hint = f"write namespace/name, such as {key.partition('/')[2] if key.count('/') == 2 else 'default/web'}"
             raise InvalidScenario(f"not a workload: {key}", location=_at(where, node, f"workloads.{key}"), hint=hint)
-        _check(own or {}, Assumptions, where, node, f"workloads.{key}.")
-    try:
-        settings = msgspec.convert(value, Settings, strict=False)
-        for own in [settings.defaults, *settings.workloads.values()]:
-            msgspec.convert(own, Assumptions)
-    except msgspec.ValidationError as error:
-        raise InvalidScenario(str(error), location=Location(where), hint="`kchaos schema` prints what is allowed") from error
+        _assumptions(own, where, node, f"workloads.{key}")
     for index, one in enumerate(settings.accept):
         if not one.id and not one.fingerprint:
             at = _at(where, node, f"accept[{index}]")
@@ -105,19 +109,78 @@ def load_settings(path: Path) -> Settings:
     return settings
 
 
+def _assumptions(own: dict[str, Any], where: str, node: Any, prefix: str) -> None:
+    found = _convert(own, Assumptions, where, node, prefix)
+    for name, value in own.items():
+        at = _at(where, node, f"{prefix}.{name}")
+        if isinstance(value, int | float) and value < 0:
+            raise InvalidScenario(f"{name} can't be negative", location=at, hint="write 0 or more")
+    if found.quorum is not None and found.quorum < 1:
+        raise InvalidScenario(
+            "quorum must be 1 or more", location=_at(where, node, f"{prefix}.quorum"), hint="leave it out for the default"
+        )
+    if found.memory is not None and re.fullmatch(QUANTITY, found.memory) is None:
+        at = _at(where, node, f"{prefix}.memory")
+        raise InvalidScenario(f"memory {found.memory!r} is no quantity", location=at, hint='write for example "512Mi"')
+
+
+def _convert(value: Any, type_: type[T], where: str, node: Any, prefix: str) -> T:
+    """Return the value as that type; else raise with the line of what does not fit."""
+    _check(value, type_, where, node, f"{prefix}." if prefix else "")
+    try:
+        return msgspec.convert(value, type_)
+    except msgspec.ValidationError as error:
+        said, _, path = str(error).partition(" - at `$")
+        path = prefix + path.rstrip("`")
+        at = _at(where, node, path.removeprefix("."))
+        if "[...]" in path:  # a value of a mapping; msgspec does not say which
+            group = path.partition("[...]")[0].removeprefix(".")
+            key = next((k for k, v in value.get(group, {}).items() if not isinstance(v, dict)), "")
+            path = f"{group}.{key}"
+            at = _at(where, node, path)
+        raise InvalidScenario(
+            f"{path.removeprefix('.')}: {_words(said)}" if path else _words(said), location=at, hint=_hint(said)
+        ) from error
+
+
+_KINDS = {
+    "int": "a whole number", "float": "a number", "str": "text", "bool": "true or false", "object": "a mapping", "array": "a list",
+    "null": "null",
+}  # fmt: skip
+
+
+def _words(said: str) -> str:
+    """Return what msgspec says in words for people."""
+    found = re.fullmatch(r"Expected `(\w+)(?: \| null)?`, got `(\w+)`", said)
+    if found is None:
+        return said[:1].lower() + said[1:].replace("`", "")
+    return f"must be {_KINDS.get(found[1], found[1])}, not {_KINDS.get(found[2], found[2])}"
+
+
+def _hint(said: str) -> str:
+    if "got `null`" in said:
+        return "remove the key, or write what belongs below it"
+    if said.startswith(("Expected `str`", "Expected `str | null`")):
+        return "put it in quotes"
+    missing = re.search(r"missing required field `(\w+)`", said)
+    return f"write {missing[1]}:" if missing else "`kchaos schema` prints what is allowed"
+
+
 def _at(where: str, node: Any, path: str) -> Location:
     return Location(where, line_of(node, path) if node is not None else 0)
 
 
 def _check(value: Any, type_: Any, where: str, node: Any, prefix: str) -> None:
-    if not isinstance(value, dict):
-        raise InvalidScenario(f"{prefix.rstrip('.')} must be a mapping", location=_at(where, node, prefix.rstrip(".")))
     known = [field.name for field in msgspec.structs.fields(type_)]
     for key in value:
         if key not in known:
             near = difflib.get_close_matches(str(key), known, n=1)
             hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
             raise InvalidScenario(f"unknown setting {key}", location=_at(where, node, f"{prefix}{key}"), hint=hint)
+    if type_ is Settings:
+        for index, one in enumerate(value.get("accept") or () if isinstance(value.get("accept"), list) else ()):
+            if isinstance(one, dict):
+                _check(one, Accept, where, node, f"accept[{index}].")
 
 
 def schema() -> dict[str, Any]:
@@ -126,8 +189,21 @@ def schema() -> dict[str, Any]:
     assumptions = msgspec.json.schema(Assumptions)
     fields = assumptions["$defs"]["Assumptions"]
     fields["additionalProperties"] = False
+    for name, one in fields["properties"].items():
+        least = {"minimum": 1 if name == "quorum" else 0}
+        if one.get("type") == "number":
+            one.update(least)
+        for choice in one.get("anyOf", ()):
+            if choice.get("type") == "integer":
+                choice.update(least)
+            elif choice.get("type") == "string":
+                choice["pattern"] = f"^{QUANTITY}$"
+    found["$defs"]["Accept"]["anyOf"] = [{"required": [name], "properties": {name: {"minLength": 1}}} for name in ("id", "fingerprint")]
     found["$defs"]["Assumptions"] = fields
     properties = found["$defs"]["Settings"]["properties"]
     properties["defaults"] = {"$ref": "#/$defs/Assumptions"}
-    properties["workloads"] = {"type": "object", "additionalProperties": {"$ref": "#/$defs/Assumptions"}}
+    properties["version"] = {"const": 1, "default": 1}
+    properties["workloads"] = {
+        "type": "object", "additionalProperties": {"$ref": "#/$defs/Assumptions"}, "propertyNames": {"pattern": f"^{WORKLOAD}$"}
+    }  # fmt: skip
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": FILE, **found}

@@ -131,7 +131,8 @@ def _guard(text: str) -> None:
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
             if depth > MAX_DEPTH:
-                raise _Refused(event.start_mark.line + 1, _DEEP.message, _DEEP.hint)
+                mark: Any = event.start_mark
+                raise _Refused(mark.line + 1, _DEEP.message, _DEEP.hint)
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
 
@@ -311,6 +312,7 @@ def _explain(error: yaml.YAMLError, text: str) -> Problem:
     said = str(getattr(error, "problem", None) or getattr(error, "reason", None) or "unreadable").strip()
     line = mark.line + 1 if mark is not None else 0
     rows = text.splitlines()
+    line = min(line, max(1, len(rows)))  # the end of a text counts as one more line
     row = rows[line - 1] if 0 < line <= len(rows) else ""
     if isinstance(error, yaml.reader.ReaderError):
         line = text.count("\n", 0, max(0, error.position)) + 1 if isinstance(error.position, int) else 0
@@ -326,9 +328,10 @@ def _explain(error: yaml.YAMLError, text: str) -> Problem:
         return Problem(line, "a tab in the indentation", "YAML is indented with spaces")
     if opened is not None and "flow" in context and ("',' or" in said or "node content" in said):
         what = "{" if "mapping" in context else "["
-        where = "" if opened.line + 1 == line else f" before line {line}"
+        begin = min(opened.line + 1, line)
+        where = "" if begin == line else f" before line {line}"
         message = f"a {what} that is not closed{where}, or a comma that is missing"
-        return Problem(opened.line + 1, message, f"write {'}' if what == '{' else ']'} at its end")
+        return Problem(begin, message, f"write {'}' if what == '{' else ']'} at its end")
     if opened is not None and "quoted scalar" in context:
         return Problem(opened.line + 1, "a quote that is never closed" if "end of" in said else f"in quotes: {said}", "check the quotes")
     if "undefined alias" in said:
