@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 from kchaos.check.property import BaseMonitor, Context, Guarantee, Violation
 from kchaos.history.record import Mark, Write
 from kchaos.models.api.pods import condition, is_true, phase, ready
+from kchaos.models.api.tree import get
 from kchaos.models.apiserver.store import key_of
 from kchaos.properties.common import declare, folded, ident, running_at_start
 
@@ -101,6 +103,13 @@ class _Stopping(BaseMonitor):
     def marks(self) -> Mapping[str, Callable[[Mark], Iterable[Violation]]]:
         return {"container": self._mark}
 
+    def _sleep_s(self, data: dict[str, Any]) -> float:
+        """Return how long a container's preStop hook sleeps at least."""
+        pod = self.context.view.get("pods", data["pod"])
+        containers = pod["spec"]["containers"] if pod is not None and pod["metadata"]["uid"] == data["uid"] else ()
+        spec = next((one for one in containers if one["name"] == data["container"]), {})
+        return float(get(spec, "lifecycle", "preStop", "sleep", "seconds", default=0))
+
     def _mark(self, mark: Mark) -> Iterable[Violation]:
         data = mark.data
         key = f"{data['uid']}/{data['container']}"
@@ -110,12 +119,9 @@ class _Stopping(BaseMonitor):
             seen.clear()
         seen[event] = mark.t
         who = f"Pod/{data['pod']}"
-        if (
-            event == "sigterm"
-            and "prestop" in seen
-            and "prestop-done" not in seen
-            and mark.t < seen["prestop"] + data.get("grace_s", 0) - 1e-6
-        ):
+        grace = float(data.get("grace_s", 0))
+        hook = self._sleep_s(data) if "prestop-done" in seen else grace
+        if event == "sigterm" and "prestop" in seen and mark.t < seen["prestop"] + min(hook, grace) - 1e-6:
             yield Violation(
                 t=mark.t,
                 object=who,
@@ -125,7 +131,6 @@ class _Stopping(BaseMonitor):
         if event == "sigkill" and "sigterm" not in seen:
             yield Violation(t=mark.t, object=who, summary=f"{data['container']}: killed without SIGTERM", root="stop order")
         elif event == "sigkill":
-            grace = float(data.get("grace_s", 0))
             begun = seen.get("prestop", seen["sigterm"])
             if mark.t < begun + grace - 1e-6:
                 text = f"{data['container']}: killed {mark.t - begun:.1f} s into a grace period of {grace:.0f} s"

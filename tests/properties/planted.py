@@ -62,9 +62,9 @@ class History:
         """Let time go by."""
         self.t += seconds
 
-    def end(self) -> Found:
-        """Return what was found."""
-        return self._monitors.finish(self.t)
+    def end(self, *but: str) -> Found:
+        """Return what was found, ``but`` what a history so short is told anyway."""
+        return [(prop, violation) for prop, violation in self._monitors.finish(self.t) if prop.id not in but]
 
 
 def _place(obj: Obj) -> tuple[str, str]:
