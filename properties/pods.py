@@ -107,7 +107,7 @@ class _Stopping(BaseMonitor):
         """Return how long a container's preStop hook sleeps at least."""
         pod = self.context.view.get("pods", data["pod"])
         containers = pod["spec"]["containers"] if pod is not None and pod["metadata"]["uid"] == data["uid"] else ()
-        spec = next((one for one in containers if one["name"] == data["container"]), {})
+        spec: dict[str, Any] = next((one for one in containers if one["name"] == data["container"]), {})
         return float(get(spec, "lifecycle", "preStop", "sleep", "seconds", default=0))
 
     def _mark(self, mark: Mark) -> Iterable[Violation]:

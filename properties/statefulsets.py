@@ -89,12 +89,12 @@ def _rolling(context: Context, entry: Write) -> Iterable[Violation]:
     if mine < partition:
         text = f"was replaced by an update although its ordinal is below partition {partition}"
         yield Violation(t=entry.t, object=ident(entry.obj), summary=text, root="partition")
-    if get(owner, "status", "observedGeneration", default=0) < owner["metadata"].get("generation", 0):
-        return  # the status does not tell yet which revision it is to be
+    known = get(owner, "status", "observedGeneration", default=0) >= owner["metadata"].get("generation", 0)
     target, pods = get(owner, "status", "updateRevision"), _siblings(context, owner)
     for index in range(mine + 1, start + owner["spec"].get("replicas", 1)):
-        pod = pods.get(index)
-        if pod is None or labels(pod).get("controller-revision-hash") != target or terminating(pod) or _unready(context, pod, entry.t):
+        pod = pods.get(index)  # a status older than the spec does not tell which revision is the new one
+        old = known and pod is not None and labels(pod).get("controller-revision-hash") != target
+        if pod is None or old or terminating(pod) or _unready(context, pod, entry.t):
             text = f"was taken down by an update before {owner['metadata']['name']}-{index} had been updated and was ready"
             yield Violation(t=entry.t, object=ident(entry.obj), summary=text, root="update order")
             return
