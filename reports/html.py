@@ -9,7 +9,6 @@ from jinja2 import Environment, StrictUndefined
 from kchaos.engine.result import Result
 from kchaos.reports.columns import headline, ranked, seconds, text
 
-
 ROWS = 300
 """Workloads in the table, the worst first; result.json has all."""
 FINDINGS = 200

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 from typing import Any
 
 import msgspec
@@ -77,8 +79,8 @@ def _table(result: Result, console: Console) -> None:
     spaces = dict.fromkeys(one.workload.split("/")[1] for one in rows)
     console.print("\nseconds in which nobody answered (requests lost): the worst single fault of each sort", style="dim", soft_wrap=True)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
-    if console.width < 100:  # scaling rarely tells more than a rollout does
-        columns = [(name, faults) for name, faults in columns if name != "scaling"]
+    if console.width < 100:  # these rarely tell more than a rollout does
+        columns = [(name, faults) for name, faults in columns if name not in ("scaling", "slow start")]
     room = max(18, console.width - 8 - 11 * len(columns))
     table.add_column("workload", overflow="fold", max_width=room)
     table.add_column("pods", justify="right")
@@ -144,6 +146,8 @@ def _story(result: Result, console: Console) -> None:
     console.print(f"\nHow it came to {first.id}:", style="bold")
     for sentence in first.story:
         console.print(Text(f"  {sentence}"), soft_wrap=True)
+    if first.replay:
+        console.print(Text(f"  the same again: kchaos replay {shlex.quote(first.replay)}", style="dim"), soft_wrap=True)
 
 
 def _rest(result: Result, console: Console) -> None:

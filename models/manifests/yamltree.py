@@ -209,7 +209,7 @@ class _Builder:
                     below, count = self._build(source)
                     size += count
                     if isinstance(below, dict):
-                        self._override(out, below, line)
+                        self._override({key: out[key] for key in lines}, below, line)
                         out.update(below)
                 continue
             key = _key(key_node)
@@ -300,6 +300,17 @@ def _template(text: str, line: int) -> Problem | None:
     )
 
 
+def _unclosed(text: str) -> tuple[str, int]:
+    """Return the last bracket of a text that is open at its end, and its line."""
+    opened: list[int] = []
+    for found in re.finditer(r"""[\[{}\]]|"(?:[^"\\\n]|\\.)*"|'[^'\n]*'""", text):
+        if found[0] in "[{":
+            opened.append(found.start())
+        elif found[0] in "]}" and opened:
+            opened.pop()
+    return (text[opened[-1]], text.count("\n", 0, opened[-1]) + 1) if opened else ("", 0)
+
+
 def _key_in(row: str) -> str:
     """Return the key of a row, in words; never its value."""
     found = re.match(r"\s*(?:- +)*([A-Za-z0-9_./-]{1,60})\s*:", row)
@@ -327,8 +338,9 @@ def _explain(error: yaml.YAMLError, text: str) -> Problem:
     if "\t" in indent:
         return Problem(line, "a tab in the indentation", "YAML is indented with spaces")
     if opened is not None and "flow" in context and ("',' or" in said or "node content" in said):
-        what = "{" if "mapping" in context else "["
-        begin = min(opened.line + 1, line)
+        what, begin = _unclosed(text[: mark.index]) if mark is not None else ("", 0)
+        if not what:
+            return Problem(line, "a ] or } where none is open", "remove it, or write what opens it")
         where = "" if begin == line else f" before line {line}"
         message = f"a {what} that is not closed{where}, or a comma that is missing"
         return Problem(begin, message, f"write {'}' if what == '{' else ']'} at its end")
