@@ -30,9 +30,9 @@ def _set_of(context: Context, pod: Obj) -> Obj | None:
     return found if found is not None and found["metadata"]["uid"] == ref["uid"] else None
 
 
-def _owns(owner: Obj, pod: Obj) -> bool:
+def _owns(owner: Obj, one: Obj) -> bool:
     """Tell whether a pod is one of a StatefulSet's: somebody else's pod may have such a name too."""
-    ref = controller_of(pod)
+    ref = controller_of(one)
     return ref is not None and bool(ref["uid"] == owner["metadata"]["uid"])
 
 
@@ -89,15 +89,20 @@ def _rolling(context: Context, entry: Write) -> Iterable[Violation]:
     if mine < partition:
         text = f"was replaced by an update although its ordinal is below partition {partition}"
         yield Violation(t=entry.t, object=ident(entry.obj), summary=text, root="partition")
-    known = get(owner, "status", "observedGeneration", default=0) >= owner["metadata"].get("generation", 0)
-    target, pods = get(owner, "status", "updateRevision"), _siblings(context, owner)
+    target, pods = _target(context, owner), _siblings(context, owner)
     for index in range(mine + 1, start + owner["spec"].get("replicas", 1)):
-        pod = pods.get(index)  # a status older than the spec does not tell which revision is the new one
-        old = known and pod is not None and labels(pod).get("controller-revision-hash") != target
-        if pod is None or old or terminating(pod) or _unready(context, pod, entry.t):
+        pod = pods.get(index)
+        if pod is None or labels(pod).get("controller-revision-hash") != target or terminating(pod) or _unready(context, pod, entry.t):
             text = f"was taken down by an update before {owner['metadata']['name']}-{index} had been updated and was ready"
             yield Violation(t=entry.t, object=ident(entry.obj), summary=text, root="update order")
             return
+
+
+def _target(context: Context, owner: Obj) -> str:
+    """Return the newest revision: the status says it only after the first pod has been taken down."""
+    mine = [one for one in context.view.table("controllerrevisions").values() if _owns(owner, one)]
+    newest = max(mine, key=lambda one: int(one["revision"]), default=None)
+    return str(newest["metadata"]["name"] if newest is not None else get(owner, "status", "updateRevision"))
 
 
 def _unready(context: Context, pod: Obj, t: float) -> bool:

@@ -111,32 +111,50 @@ def _deployment_of(context: Context, replicaset: Obj) -> Obj | None:
     return found
 
 
-def _rollout_floor(context: Context, entry: Write) -> Iterable[Violation]:
-    """Judge each scale-down of a ReplicaSet by the deployment controller, on what it could see."""
-    if entry.type == "DELETED" or entry.actor != "deployment-controller":
-        return
-    old: Obj = entry.prev or {"metadata": entry.obj["metadata"], "spec": {"replicas": 0}}
-    before, after = old["spec"].get("replicas", 1), entry.obj["spec"].get("replicas", 1)
-    deployment = _deployment_of(context, entry.obj)
-    if deployment is None or get(deployment, "spec", "strategy", "type") == "Recreate":
-        return
-    floor, ceiling = _rolling_bounds(deployment)
-    sets = owned(context, "replicasets", deployment)
-    desired = old["metadata"].get("annotations", {}).get("deployment.kubernetes.io/desired-replicas")
-    if desired is not None and desired != str(deployment["spec"].get("replicas", 1)):
-        return  # being scaled
-    if after < before:
-        counted = get(old, "status", "availableReplicas", default=0)
-        others = sum(get(one, "status", "availableReplicas", default=0) for one in sets if uid(one) != uid(entry.obj))
-        spare = before - counted
-        taken = max(0, before - after - spare)
-        if taken and counted + others - taken < floor:
-            text = f"{taken} available pods taken away, {counted + others - taken} left; at least {floor} must stay"
-            yield Violation(t=entry.t, object=ident(deployment), summary=text, root="floor")
-    total = after + sum(one["spec"].get("replicas", 1) for one in sets if uid(one) != uid(entry.obj))
-    if after > before and total > ceiling:
-        text = f"{total} pods asked for during a rollout; at most {ceiling} may be"
-        yield Violation(t=entry.t, object=ident(deployment), summary=text, root="ceiling")
+class _RolloutBounds(BaseMonitor):
+    """Judges each resizing of a ReplicaSet by the deployment controller, on what it could see."""
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self._fell: dict[str, tuple[float, int]] = {}
+        """When the available pods of a set became fewer, and how many they were before."""
+
+    def writes(self) -> Mapping[str, Callable[[Write], Iterable[Violation]]]:
+        return {"replicasets": self._set}
+
+    def _available(self, one: Obj, t: float) -> int:
+        """Return how many pods of a set are available, or were a moment ago: that they fell ill may not be known yet."""
+        now = int(get(one, "status", "availableReplicas", default=0))
+        fell = self._fell.get(uid(one))
+        before = min(fell[1], int(one["spec"].get("replicas", 1))) if fell is not None and t - fell[0] <= SEEN_S else 0
+        return max(now, before)
+
+    def _set(self, entry: Write) -> Iterable[Violation]:
+        if entry.type == "DELETED":
+            return
+        old: Obj = entry.prev or {"metadata": entry.obj["metadata"], "spec": {"replicas": 0}}
+        was = self._available(old, entry.t)
+        if get(entry.obj, "status", "availableReplicas", default=0) < get(old, "status", "availableReplicas", default=0):
+            self._fell[uid(entry.obj)] = (entry.t, was)
+        deployment = _deployment_of(self.context, entry.obj)
+        if entry.actor != "deployment-controller" or deployment is None or get(deployment, "spec", "strategy", "type") == "Recreate":
+            return
+        desired = old["metadata"].get("annotations", {}).get("deployment.kubernetes.io/desired-replicas")
+        if desired is not None and desired != str(deployment["spec"].get("replicas", 1)):
+            return  # being scaled
+        before, after = old["spec"].get("replicas", 1), entry.obj["spec"].get("replicas", 1)
+        floor, ceiling = _rolling_bounds(deployment)
+        sets = [one for one in owned(self.context, "replicasets", deployment) if uid(one) != uid(entry.obj)]
+        if after < before:
+            up = was + sum(self._available(one, entry.t) for one in sets)
+            taken = max(0, was - after)
+            if taken and up - taken < floor:
+                text = f"{taken} available pods taken away, {up - taken} left; at least {floor} must stay"
+                yield Violation(t=entry.t, object=ident(deployment), summary=text, root="floor")
+        total = after + sum(one["spec"].get("replicas", 1) for one in sets)
+        if after > before and total > ceiling:
+            text = f"{total} pods asked for during a rollout; at most {ceiling} may be"
+            yield Violation(t=entry.t, object=ident(deployment), summary=text, root="ceiling")
 
 
 def _recreate(context: Context, entry: Write) -> Iterable[Violation]:
@@ -225,7 +243,7 @@ PROPERTIES = (
             "https://kubernetes.io/docs/concepts/workloads/controllers/replicaset/#scaling-a-replicaset", _Victims, Guarantee.AS_SEEN),
     declare("KC021", "21", "rollout-bounds",
             "A rollout never takes available pods below replicas - maxUnavailable nor asks for more than replicas + maxSurge.",
-            DEPLOY + "#rolling-update-deployment", folded({"replicasets": _rollout_floor}), Guarantee.AS_SEEN),
+            DEPLOY + "#rolling-update-deployment", _RolloutBounds, Guarantee.AS_SEEN),
     declare("KC022", "22", "recreate", "Strategy Recreate makes no new pod before the old ones are gone.",
             DEPLOY + "#recreate-deployment", folded({"pods": _recreate}), Guarantee.AS_SEEN),
     declare("KC023", "23", "history-limit", "No more than revisionHistoryLimit old ReplicaSets are kept.",

@@ -221,7 +221,7 @@ def updated_while_the_one_above_is_not_ready(bad: bool, patch: pytest.MonkeyPatc
 
 @CASES.bug("KC028", "update order")
 def two_updated_at_once(bad: bool, patch: pytest.MonkeyPatch) -> Found:
-    db = stateful_set(status={"observedGeneration": 0})
+    db = stateful_set()
     above = _member(db, 2)
     above = deleted(above, 95.0) if bad else above
     return _update(_member(db, 0, revision="old"), _member(db, 1, revision="old"), above, db=db, take=1)
@@ -229,9 +229,13 @@ def two_updated_at_once(bad: bool, patch: pytest.MonkeyPatch) -> Found:
 
 @CASES.bug("KC028", "update order")
 def updated_before_the_one_above(bad: bool, patch: pytest.MonkeyPatch) -> Found:
-    """As long as the status is older than the spec, it does not say which revision is the new one."""
-    db = stateful_set(status={"observedGeneration": 1 if bad else 0})
-    return _update(_member(db, 0, revision="old"), _member(db, 1, revision="old"), _member(db, 2, revision="newer"), db=db, take=1)
+    """The first pod goes before the status names the new revision: the newest ControllerRevision tells it."""
+    db = stateful_set(status={"updateRevision": "old"})
+    made = [
+        {**obj("apps/v1", "ControllerRevision", name, ownerReferences=[owner_reference(db)]), "revision": number}
+        for name, number in (("old", 1), ("new", 2 if bad else 0))
+    ]
+    return _update(_member(db, 0, revision="new"), _member(db, 1, revision="new"), _member(db, 2, revision="old"), *made, db=db, take=1)
 
 
 @CASES.bug("KC028", "partition")
