@@ -67,6 +67,12 @@ class History:
         return [(prop, violation) for prop, violation in self._monitors.finish(self.t) if prop.id not in but]
 
 
+def about(found: Found, *idents: str) -> Found:
+    """Leave the properties that a story is about, where what it costs the users is not the point."""
+    assert set(idents) <= set(CATALOG)
+    return [(prop, violation) for prop, violation in found if prop.id in idents]
+
+
 def _place(obj: Obj) -> tuple[str, str]:
     resource = by_kind(obj["apiVersion"], obj["kind"])
     assert resource is not None, obj["kind"]

@@ -11,7 +11,7 @@ from kchaos.models.controllers import statefulset as statefulsets
 from kchaos.models.controllers.statefulset_decide import Create, Decision, Delete
 from kchaos.scenario import At, Step
 from tests.properties.objects import deleted, node, obj, pod, stateful_set
-from tests.properties.planted import Case, Cases, Found, History, Obj
+from tests.properties.planted import Case, Cases, Found, History, Obj, about
 from tests.support import SITUATIONS, one, step, system_of
 
 CASES = Cases()
@@ -37,11 +37,6 @@ def _member(owner: Obj, index: int, ready: bool = True, revision: str = "new", s
     return pod(name, f"node-{index}", ready, owner, since_s, labels={"controller-revision-hash": revision})
 
 
-def _about(found: Found, ident: str) -> Found:
-    """Leave one property: what the planted bug costs the users is not the point here."""
-    return [(prop, violation) for prop, violation in found if prop.id == ident]
-
-
 # -- identity ----------------------------------------------------------------------------------------------------------
 
 
@@ -51,18 +46,18 @@ def _moved(first: bool, stopped: bool, fault: tuple[str, str] = ("", ""), delete
     old = {**_member(db, 0), "spec": {"nodeName": "node-1", "containers": []}}
     taints = [{"key": "node.kubernetes.io/out-of-service", "effect": "NoExecute"}] if taint else []
     history = History(db, node("node-1", taints=taints), node("node-2"), *([old] if first else []))
-    about = {"pod": "shop/db-0", "owner": "StatefulSet"}
+    who = {"pod": "shop/db-0", "owner": "StatefulSet"}
     if not first:
         history.put(old, by="user")
-        history.mark("pod", event="started", uid="Pod-db-0", node="node-1", **about)
+        history.mark("pod", event="started", uid="Pod-db-0", node="node-1", **who)
     if fault[0]:
         history.mark("fault", step=0, name=fault[0], action="injected", args={"target": fault[1]}, planned=False)
     if stopped:
-        history.mark("pod", event="stopped", uid="Pod-db-0", node="node-1", **about)
+        history.mark("pod", event="stopped", uid="Pod-db-0", node="node-1", **who)
     if deleted_by:
         history.remove(old, by=deleted_by)
-    history.mark("pod", event="started", uid="another", node="node-2", **about)
-    return _about(history.end(), "KC025")
+    history.mark("pod", event="started", uid="another", node="node-2", **who)
+    return about(history.end(), "KC025")
 
 
 @CASES.bug("KC025", "two of one ordinal")
@@ -105,7 +100,7 @@ def a_node_that_does_not_answer_is_taken_for_dead(bad: bool, patch: pytest.Monke
         patch.setattr(podgc, "OUT_OF_SERVICE", "node.kubernetes.io/unreachable")
     system = system_of(DISKLESS, nodes=2, zones=1)
     found = [one(system, step("network-partition", node)).violations for node in ("node-1", "node-2")]
-    return _about([*found[0], *found[1]], "KC025")
+    return about([*found[0], *found[1]], "KC025")
 
 
 # -- order -------------------------------------------------------------------------------------------------------------
@@ -116,7 +111,7 @@ def a_member_made_before_those_below_are_ready(bad: bool, patch: pytest.MonkeyPa
     db = stateful_set(replicas=2)
     history = History(db, _member(db, 0, ready=not bad))
     history.put(pod("db-1", owner=db), by=BY)
-    return _about(history.end(), "KC026")
+    return about(history.end(), "KC026")
 
 
 @CASES.bug("KC026", "create order")
@@ -125,7 +120,7 @@ def a_member_made_before_those_below_exist(bad: bool, patch: pytest.MonkeyPatch)
     db = stateful_set(replicas=2, spec={} if bad else {"podManagementPolicy": "Parallel"})
     history = History(db)
     history.put(pod("db-1", owner=db), by=BY)
-    return _about(history.end(), "KC026")
+    return about(history.end(), "KC026")
 
 
 @CASES.bug("KC026", "create order")
@@ -134,7 +129,7 @@ def a_member_made_while_one_below_is_going(bad: bool, patch: pytest.MonkeyPatch)
     db = stateful_set(replicas=2, spec={"ordinals": {"start": 0 if bad else 1}})
     history = History(db, deleted(_member(db, 0), 95.0), _member(db, 1))
     history.put(pod("db-2", owner=db), by=BY)
-    return _about(history.end(), "KC026")
+    return about(history.end(), "KC026")
 
 
 @CASES.bug("KC026", "delete order")
@@ -142,7 +137,7 @@ def scaled_down_from_below(bad: bool, patch: pytest.MonkeyPatch) -> Found:
     db = stateful_set(replicas=1)
     history = History(db, *(_member(db, index) for index in range(3)))
     history.put(deleted(history.view.get("pods", "shop/db-1" if bad else "shop/db-2"), history.t), by=BY)
-    return _about(history.end(), "KC026")
+    return about(history.end(), "KC026")
 
 
 @CASES.bug("KC026", "delete order")
@@ -152,7 +147,7 @@ def scaled_down_two_at_once(bad: bool, patch: pytest.MonkeyPatch) -> Found:
     above = deleted(_member(db, 2), 95.0)
     history = History(db, _member(db, 0), _member(db, 1), above if bad else put(above, [], "metadata", "ownerReferences"))
     history.put(deleted(history.view.get("pods", "shop/db-1"), history.t), by=BY)
-    return _about(history.end(), "KC026")
+    return about(history.end(), "KC026")
 
 
 def _decided(patch: pytest.MonkeyPatch, change: object) -> None:
@@ -173,20 +168,20 @@ def all_members_are_made_at_once(bad: bool, patch: pytest.MonkeyPatch) -> Found:
     if bad:
         _decided(patch, eager)
     power = [step("node-power-loss", f"node-{index}") for index in range(1, 7)]
-    return _about(one(system_of(STORE), *power, Step(do="rollout", args={"target": TARGET}, when=At(1.0))).violations, "KC026")
+    return about(one(system_of(STORE), *power, Step(do="rollout", args={"target": TARGET}, when=At(1.0))).violations, "KC026")
 
 
 @CASES.bug("KC027", "extra ordinals")
 def a_member_left_above(bad: bool, patch: pytest.MonkeyPatch) -> Found:
     db = stateful_set(replicas=1)
-    return _about(History(db, _member(db, 0), *([_member(db, 40)] if bad else [])).end(), "KC027")
+    return about(History(db, _member(db, 0), *([_member(db, 40)] if bad else [])).end(), "KC027")
 
 
 @CASES.bug("KC027", "extra ordinals")
 def a_member_left_below_the_first_ordinal(bad: bool, patch: pytest.MonkeyPatch) -> Found:
     db = stateful_set(replicas=2, spec={"ordinals": {"start": 1}})
     below = [_member(db, 0)] if bad else [pod("db-0", "node-1", True)]
-    return _about(History(db, *below, _member(db, 1), _member(db, 2)).end(), "KC027")
+    return about(History(db, *below, _member(db, 1), _member(db, 2)).end(), "KC027")
 
 
 # -- updates -----------------------------------------------------------------------------------------------------------
@@ -195,7 +190,7 @@ def a_member_left_below_the_first_ordinal(bad: bool, patch: pytest.MonkeyPatch) 
 def _update(*pods: Obj, db: Obj, take: int) -> Found:
     history = History(db, *pods)
     history.put(deleted(history.view.get("pods", f"shop/db-{take}"), history.t), by=BY)
-    return _about(history.end(), "KC028")
+    return about(history.end(), "KC028")
 
 
 @CASES.bug("KC028", "update order")
@@ -254,50 +249,7 @@ def all_members_taken_down_at_once(bad: bool, patch: pytest.MonkeyPatch) -> Foun
 
     if bad:
         _decided(patch, hasty)
-    return _about(one(system_of(STORE), step("rollout", TARGET)).violations, "KC028")
-
-
-# -- claims ------------------------------------------------------------------------------------------------------------
-
-
-def _claim(**meta: object) -> Obj:
-    return obj("v1", "PersistentVolumeClaim", "data-db-0", {}, {"phase": "Bound"}, finalizers=["kubernetes.io/pvc-protection"], **meta)
-
-
-@CASES.bug("KC029", "claims")
-def a_claim_deleted_with_its_member(bad: bool, patch: pytest.MonkeyPatch) -> Found:
-    """It is the request that counts: the claim goes later, when the protection controller takes its finalizer away."""
-    history = History(stateful_set(replicas=0), _claim())
-    gone = history.put(deleted(_claim(), history.t, 0), by=BY if bad else "user")
-    gone = history.put(put(gone, [], "metadata", "finalizers"), by="pvc-protection-controller")
-    history.remove(gone, by="pvc-protection-controller")
-    return _about(history.end(), "KC029")
-
-
-@CASES.bug("KC029", "claims")
-def a_claim_that_nobody_owns_is_collected(bad: bool, patch: pytest.MonkeyPatch) -> Found:
-    db = stateful_set(replicas=0)
-    claim = _claim(**({} if bad else {"ownerReferences": [owner_reference(db)]}))
-    history = History(claim)
-    history.put(deleted(claim, history.t, 0), by="generic-garbage-collector")
-    return _about(history.end(), "KC029")
-
-
-@CASES.bug("KC029", "claims")
-def a_claim_is_made_to_go_with_its_set(bad: bool, patch: pytest.MonkeyPatch) -> Found:
-    return _owned("whenDeleted", "Retain" if bad else "Delete", owner_reference)
-
-
-@CASES.bug("KC029", "claims")
-def a_claim_is_made_to_go_with_its_pod(bad: bool, patch: pytest.MonkeyPatch) -> Found:
-    return _owned("whenScaled", "Retain" if bad else "Delete", lambda db: owner_reference(_member(db, 0)))
-
-
-def _owned(field: str, policy: str, ref: object) -> Found:
-    db = stateful_set(replicas=1, spec={"persistentVolumeClaimRetentionPolicy": {field: policy}})
-    history = History(db, _member(db, 0), _claim())
-    history.put(put(_claim(), [ref(db)], "metadata", "ownerReferences"), by=BY)  # type: ignore[operator]
-    return _about(history.end(), "KC029")
+    return about(one(system_of(STORE), step("rollout", TARGET)).violations, "KC028")
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
