@@ -59,7 +59,10 @@ def _deletion(context: Context, entry: Write) -> Iterable[Violation]:
         return
     before, after = entry.prev["metadata"], entry.obj["metadata"]
     if entry.type == "DELETED":
-        held = [*(after.get("finalizers") or ()), *(get(entry.obj, "spec", "finalizers", default=()) if entry.resource == "namespaces" else ())]
+        held = [
+            *(after.get("finalizers") or ()),
+            *(get(entry.obj, "spec", "finalizers", default=()) if entry.resource == "namespaces" else ()),
+        ]
         if held:
             text = f"removed by {entry.actor} while finalizers were left: {', '.join(held)}"
             yield Violation(t=entry.t, object=ident(entry.obj), summary=text, root="finalizers")

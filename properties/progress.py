@@ -48,7 +48,6 @@ class _Drains(UnderFaults):
                 advice="let the PodDisruptionBudget allow one disruption: maxUnavailable: 1, with two or more replicas",
             )  # fmt: skip
 
-
     def _overdue(self, mark: Mark) -> Iterable[Violation]:
         """Nothing refused the drain: a pod that was let go is still there, long after its grace period."""
         if self.beyond:
