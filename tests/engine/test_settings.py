@@ -1,0 +1,142 @@
+"""kchaos.yaml: what it may say, and where and how a mistake is told; its JSON Schema agrees with the parser."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from kchaos.cli import run_cli
+from kchaos.engine.settings import Settings, load_settings, schema
+from kchaos.errors import InvalidScenario
+from kchaos.models.manifests.yamltree import Document, parse
+from tests.support import ROOT
+
+GOOD = [
+    "",
+    "# nothing\n",
+    "version: 1\n",
+    'kubernetes: "1.33"\n',
+    "defaults: {start_s: 10, memory: 1Gi}\n",
+    "workloads: {}\n",
+    "workloads: {shop/web: {}}\n",
+    "workloads: {shop/web: {start_s: 3, outage_s: 30.5, requests_per_s: 50, quorum: 2, memory: 512Mi, exit_after_s: 0}}\n",
+    "workloads: {shop/web: {quorum: null, memory: null}}\n",
+    "accept: []\n",
+    "accept:\n- {id: KC202, object: Deployment/shop/batch, reason: at night, date: 2026-11-01}\n- {fingerprint: 0a1b2c3d, reason: x, date: z}\n",
+]
+BAD: list[tuple[str, int, str, str]] = [
+    ("version: 2\n", 1, "version is not known", "version: 1"),
+    ('# mine\nversion: "1"\n', 2, "version is not known", "version: 1"),
+    ("version: 1\nfoo: 1\n", 2, "unknown setting foo", "known: version"),
+    ("version: 1\nworkload: {}\n", 2, "unknown setting workload", "did you mean workloads?"),
+    ("kubernetes: 1.34\n", 1, "kubernetes: must be text, not a number", "quotes"),
+    ("defaults:\n  strt_s: 1\n", 2, "unknown setting strt_s", "did you mean start_s?"),
+    ('defaults:\n  start_s: "1"\n', 2, "defaults.start_s: must be a number, not text", ""),
+    ("defaults:\n  outage_s: 1\n  start_s: yes\n", 3, "defaults.start_s: must be a number, not true or false", ""),
+    ("defaults:\n  start_s: -1\n", 2, "start_s can't be negative", "0 or more"),
+    ("defaults:\n  start_s:\n", 2, "defaults.start_s: must be a number, not null", "remove the key"),
+    ("version: 1\ndefaults: 5\n", 2, "defaults: must be a mapping, not a whole number", ""),
+    ("version: 1\ndefaults:\n", 2, "defaults: must be a mapping, not null", "remove the key"),
+    ("workloads: []\n", 1, "workloads: must be a mapping, not a list", ""),
+    ("workloads:\n  shop/web:\n", 2, "workloads.shop/web: must be a mapping, not null", "remove the key"),
+    ("workloads:\n  a/b: {}\n  c/d: 5\n", 3, "workloads.c/d: must be a mapping", ""),
+    ("workloads:\n  web: {}\n", 2, "not a workload: web", "default/web"),
+    ("workloads:\n  Deployment/shop/web: {}\n", 2, "not a workload: Deployment/shop/web", "shop/web"),
+    ("workloads:\n  a/b:\n    start: 5\n", 3, "unknown setting start", "did you mean start_s?"),
+    ("workloads:\n  a/b:\n    quorum: 0\n", 3, "quorum must be 1 or more", "default"),
+    ("workloads:\n  a/b:\n    quorum: 1.5\n", 3, "workloads.a/b.quorum: must be a whole number", ""),
+    ("workloads:\n  a/b:\n    memory: 5\n", 3, "workloads.a/b.memory: must be text", "quotes"),
+    ("workloads:\n  a/b:\n    memory: 5Gx\n", 3, "memory '5Gx' is no quantity", "512Mi"),
+    ("accept:\n  id: KC202\n", 1, "accept: must be a list, not a mapping", ""),
+    ("accept:\n- 5\n", 2, "accept[0]: must be a mapping", ""),
+    ("accept:\n- id: KC202\n  reason: x\n", 2, "missing required field date", "write date:"),
+    ("accept:\n- reason: x\n  date: z\n", 2, "needs its id or fingerprint", "id: KC202"),
+    ('accept:\n- id: ""\n  reason: x\n  date: z\n', 2, "needs its id or fingerprint", "id: KC202"),
+    ("accept:\n- id: KC202\n  reason: x\n  date: z\n  objet: z\n", 5, "unknown setting objet", "did you mean object?"),
+    ("accept:\n- id: 202\n  reason: x\n  date: z\n", 2, "accept[0].id: must be text", "quotes"),
+    ("- a\n", 1, "not a mapping", "workloads:"),
+    ("hello\n", 1, "not a mapping", "workloads:"),
+]
+ONLY_TEXT: list[tuple[str, int, str, str]] = [
+    ("version: 1\ndefaults: [\n", 2, "a [ that is not closed", "]"),
+    ("defaults:\n\tstart_s: 1\n", 2, "a tab", "spaces"),
+    ("defaults: {start_s: 1}\nversion: 1\ndefaults: {}\n", 3, "'defaults' stands twice", "remove one"),
+    ("version: 1\n---\nversion: 1\n", 3, "more than one document", "---"),
+]
+"""What a schema can't know."""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """Where the file stands."""
+    return tmp_path / "kchaos.yaml"
+
+
+def value_of(text: str) -> Any:
+    """Return the document's value, as an editor with a schema sees it."""
+    return next((one.value for one in parse(text) if isinstance(one, Document)), {})
+
+
+@pytest.mark.parametrize("text", GOOD)
+def test_good(text: str, file: Path) -> None:
+    """It is read, and fits the schema."""
+    file.write_text(text, encoding="utf-8")
+    assert isinstance(load_settings(file), Settings)
+    jsonschema.Draft202012Validator(schema()).validate(value_of(text))
+
+
+@pytest.mark.parametrize(("text", "line", "says", "hint"), BAD + ONLY_TEXT)
+def test_bad(text: str, line: int, says: str, hint: str, file: Path) -> None:
+    """File, line, what is wrong, what to write."""
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(InvalidScenario) as caught:
+        load_settings(file)
+    assert str(caught.value.location) == f"{file}:{line}"
+    assert says in caught.value.message and hint in caught.value.hint and caught.value.hint
+
+
+@pytest.mark.parametrize("text", [row[0] for row in BAD])
+def test_the_schema_refuses_it_too(text: str) -> None:
+    """An editor marks what the parser refuses."""
+    assert not jsonschema.Draft202012Validator(schema()).is_valid(value_of(text))
+
+
+def test_the_schema_is_one() -> None:
+    """Valid draft 2020-12, and it knows every assumption that the page about kchaos.yaml lists."""
+    found = schema()
+    jsonschema.Draft202012Validator.check_schema(found)
+    page = (ROOT / "docs" / "kchaos-yaml.md").read_text(encoding="utf-8")
+    listed = {row.split("`")[1] for row in page.splitlines() if row.startswith("| `")}
+    assert listed == set(found["$defs"]["Assumptions"]["properties"])
+
+
+def test_what_it_means(file: Path) -> None:
+    """Workloads begin from the defaults; expectations are what properties look at."""
+    file.write_text("defaults: {start_s: 9, outage_s: 2}\nworkloads: {a/b: {quorum: 2, exit_after_s: 3}}\n", encoding="utf-8")
+    found = load_settings(file)
+    named, other = found.table().named("a", "b"), found.table().named("a", "c")
+    assert [(one.start_s, one.exit_after_s, one.quorum) for one in (named, other)] == [(9, 3, 2), (9, 1, None)]
+    assert found.default().start_s == 9
+    assert found.expectations() == {"workloads": {"a/b": {"quorum": 2}, "*": {"outage_s": 2}}}
+
+
+@pytest.mark.parametrize("data", [b"\xff\xfe\x00", b"a: \xe4\n"])
+def test_no_text(data: bytes, file: Path) -> None:
+    """Bytes that are no UTF-8."""
+    file.write_bytes(data)
+    with pytest.raises(InvalidScenario, match="can't read it"):
+        load_settings(file)
+
+
+def test_the_command_exits_2(file: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    """Found beside the input or in the current folder; named by --config; missing."""
+    (file.parent / "app.yaml").write_text("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n", encoding="utf-8")
+    file.write_text("version: 1\nfoo: 1\n", encoding="utf-8")
+    assert run_cli(["run", str(file.parent / "app.yaml")]) == 2
+    assert f"error: {file}:2: unknown setting foo" in capfd.readouterr().err
+    assert run_cli(["run", str(file.parent / "app.yaml"), "--config", str(file.parent / "none.yaml")]) == 2
+    printed = capfd.readouterr().err
+    assert "none.yaml: can't read it" in printed and "Traceback" not in printed
