@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from kchaos.models.api.tree import drop, put
-from tests.properties.objects import deleted, deployment, obj, pod
+from tests.properties.objects import deleted, deployment, obj, pod, replica_set
 from tests.properties.planted import Case, Cases, Found, History
 
 CASES = Cases()
@@ -55,6 +55,41 @@ def annotations_of_a_deployment_do_not_count(bad: bool, patch: pytest.MonkeyPatc
     history = History(web)
     after = put(web, {"note": "new"}, "metadata", "annotations")
     history.put(after if bad else put(after, 2, "metadata", "generation"))
+    return history.end()
+
+
+@CASES.bug("KC005", "generation")
+def annotations_written_by_a_user_do_not_count(bad: bool, patch: pytest.MonkeyPatch) -> Found:
+    """The deployment controller notes the revision in a write of the status, and that counts nothing."""
+    web = deployment(replicas=0)
+    history = History(web)
+    history.put(put(web, {"note": "new"}, "metadata", "annotations"), by="user" if bad else "deployment-controller")
+    return history.end()
+
+
+@CASES.bug("KC005", "generation")
+def annotations_count_twice(bad: bool, patch: pytest.MonkeyPatch) -> Found:
+    web = deployment(replicas=0)
+    history = History(web)
+    history.put(put(put(web, {"note": "new"}, "metadata", "annotations"), 3 if bad else 2, "metadata", "generation"))
+    return history.end()
+
+
+@CASES.bug("KC005", "generation")
+def annotations_of_another_kind_count(bad: bool, patch: pytest.MonkeyPatch) -> Found:
+    web = replica_set(replicas=0)
+    history = History(web)
+    history.put(put(put(web, {"note": "new"}, "metadata", "annotations"), 2 if bad else 1, "metadata", "generation"))
+    return history.end()
+
+
+@CASES.bug("KC005", "generation")
+def a_deletion_does_not_count(bad: bool, patch: pytest.MonkeyPatch) -> Found:
+    web = replica_set(replicas=0, finalizers=["example.com/hold"])
+    history = History(web)
+    gone = deleted(web, history.t, 0)
+    gone = history.put(put(gone, 1, "metadata", "generation") if bad else gone)
+    history.put(put(gone, 7, "status", "observedGeneration"), by="replicaset-controller")
     return history.end()
 
 

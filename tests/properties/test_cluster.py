@@ -115,6 +115,38 @@ def more_pods_than_there_may_be(bad: bool, patch: pytest.MonkeyPatch) -> Found:
 
 
 @CASES.bug("KC038", "over-commit")
+def too_much_bound_by_the_scheduler(bad: bool, patch: pytest.MonkeyPatch) -> Found:
+    """Whoever names a node by hand is not asked whether there is room."""
+    history = History(node(allocatable={"cpu": "2", "example.com/other": "1"}))
+    history.put(pod("web-0", "node-1", spec=_asks("3")), by="kube-scheduler" if bad else "user")
+    return about(history.end("KC206"), "KC038")
+
+
+@CASES.bug("KC038", "over-commit")
+def one_too_many_where_others_ask_for_nothing(bad: bool, patch: pytest.MonkeyPatch) -> Found:
+    """A node that is too full already may still take what asks for nothing of it."""
+    full = node(allocatable={"cpu": "1"})
+    return _bound(_asks("1m" if bad else "0"), pod("big", "node-1", spec=_asks("2")), on=full)
+
+
+@CASES.bug("KC038", "over-commit")
+def a_pod_counted_once(bad: bool, patch: pytest.MonkeyPatch) -> Found:
+    """Later writes of a pod that is bound add nothing."""
+    history = History(node(), pod("big", "node-1", spec=_asks("1")))
+    history.put(pod("big", "node-1", ready=True, spec=_asks("1")), by="kubelet")
+    history.put(pod("web-0", "node-1", spec=_asks("1001m" if bad else "1")), by="kube-scheduler")
+    return about(history.end("KC206"), "KC038")
+
+
+@CASES.bug("KC038", "over-commit")
+def room_of_a_pod_that_has_ended(bad: bool, patch: pytest.MonkeyPatch) -> Found:
+    history = History(node(), pod("big", "node-1", spec=_asks("2")))
+    history.put(pod("big", "node-1", spec=_asks("2"), status={"phase": "Running" if bad else "Failed"}), by="kubelet")
+    history.put(pod("web-0", "node-1", spec=_asks("2")), by="kube-scheduler")
+    return about(history.end("KC206"), "KC038")
+
+
+@CASES.bug("KC038", "over-commit")
 def room_that_is_not_free_yet(bad: bool, patch: pytest.MonkeyPatch) -> Found:
     history = History(node(), pod("big", "node-1", spec=_asks("2")))
     if not bad:
@@ -129,6 +161,19 @@ TAINT = {"key": "example.com/gpu", "value": "yes", "effect": "NoSchedule"}
 @CASES.bug("KC038", "taint")
 def bound_against_a_taint(bad: bool, patch: pytest.MonkeyPatch) -> Found:
     tolerated = {"tolerations": [{"key": "example.com/gpu", "value": "no" if bad else "yes"}]}
+    return _bound({**_asks("1"), **tolerated}, on=node(taints=[TAINT]))
+
+
+@CASES.bug("KC038", "taint")
+def bound_against_a_hard_taint(bad: bool, patch: pytest.MonkeyPatch) -> Found:
+    """PreferNoSchedule is a wish; and of what the node controller sets the scheduler may not know yet."""
+    soft = [{**TAINT, "effect": "PreferNoSchedule"}, {"key": "node.kubernetes.io/unreachable", "effect": "NoSchedule"}]
+    return _bound(_asks("1"), on=node(taints=[*soft, TAINT] if bad else soft))
+
+
+@CASES.bug("KC038", "taint")
+def another_taint_is_tolerated(bad: bool, patch: pytest.MonkeyPatch) -> Found:
+    tolerated = {"tolerations": [{"operator": "Exists", "key": "example.com/other" if bad else "example.com/gpu"}]}
     return _bound({**_asks("1"), **tolerated}, on=node(taints=[TAINT]))
 
 
