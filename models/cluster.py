@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import NamedTuple
 
+from kchaos import __version__
 from kchaos.history.record import Header
 from kchaos.history.recorder import Recorder
 from kchaos.models.api.pods import controller_of, labels
@@ -85,7 +86,7 @@ class Cluster:
         self.world = World(seed, noise, image.at_s if image is not None else 0.0)
         store = Store.from_image(image.store) if image is not None else Store()
         initial = {plural: dict(table) for plural, table in image.store.tables.items() if plural != "leases"} if image else {}
-        self.recorder = Recorder(Header(scenario=scenario or {}, initial=initial), self.world.loop.time)
+        self.recorder = Recorder(Header(kchaos=__version__, scenario=scenario or {}, initial=initial), self.world.loop.time)
         self.control = ControlPlane(self.world, topology.masters, elect, store, self.constants, events=self._kubernetes_event)
         self.last_change_s = self.world.loop.time()
         self._notice_s = 0.0

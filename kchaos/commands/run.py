@@ -18,8 +18,8 @@ from kchaos.engine.campaign import BudgetOption, Example
 from kchaos.engine.execute import Answer, Listener, Question, execute
 from kchaos.engine.inputs import HelmOptions, read_paths
 from kchaos.engine.machines import Machines, of_file, of_numbers
-from kchaos.engine.output import FOLDER, name_of, write_all
-from kchaos.engine.result import Result
+from kchaos.engine.output import FOLDER, Files, name_of, write_all
+from kchaos.engine.result import Result, with_replays
 from kchaos.engine.settings import FILE, Settings, load_settings
 from kchaos.errors import InvalidScenario
 from kchaos.models.api.tree import Obj
@@ -81,7 +81,7 @@ def run(paths: tuple[str, ...], options: dict[str, Any]) -> int:
         if bar is not None:
             bar.stop()
     result = msgspec.structs.replace(answer.result, duration_s=round(time.monotonic() - began, 3))
-    folder, problems = _write(answer, result, formats, options["out"], paths, question.fail_on)
+    result, folder, problems = _write(answer, result, formats, options["out"], paths, question.fail_on)
     if options["as_json"]:
         sys.stdout.buffer.write(result.to_json())
         sys.stdout.buffer.flush()
@@ -132,22 +132,30 @@ def _command() -> str:
 
 def _write(
     answer: Answer, result: Result, formats: tuple[str, ...], out: Path | None, paths: tuple[str, ...], fail_on: Severity
-) -> tuple[Path | None, list[str]]:
+) -> tuple[Result, Path | None, list[str]]:
+    """Write reports and replays; return the result with the replays' paths in it, the folder, and what went wrong."""
     from kchaos.reports.html import html
     from kchaos.reports.junit import junit
 
-    files: dict[str, Callable[[Path], object]] = {}
-    if "html" in formats:
-        files["report.html"] = lambda path: path.write_text(html(result), encoding="utf-8")
-    if "junit" in formats:
-        files["junit.xml"] = lambda path: path.write_bytes(junit(result, fail_on))
-    if "json" in formats:
-        files["result.json"] = lambda path: path.write_bytes(result.to_json())
-    for replay in answer.replays.values():
-        files[f"{replay.name}.scenario.json"] = replay.scenario.save
-        files[f"{replay.name}.run.jsonl"] = replay.run.save
-    folder = out if out is not None else Path(FOLDER) / name_of(paths)
-    return write_all(folder, files, out is not None)
+    placed = result
+
+    def files_at(folder: Path) -> Files:
+        nonlocal placed
+        placed = with_replays(result, folder)
+        files: dict[str, Callable[[Path], object]] = {}
+        if "html" in formats:
+            files["report.html"] = lambda path: path.write_text(html(placed), encoding="utf-8")
+        if "junit" in formats:
+            files["junit.xml"] = lambda path: path.write_bytes(junit(placed, fail_on))
+        if "json" in formats:
+            files["result.json"] = lambda path: path.write_bytes(placed.to_json())
+        for replay in answer.replays.values():
+            files[f"{replay.name}.scenario.json"] = replay.scenario.save
+            files[f"{replay.name}.run.jsonl"] = replay.run.save
+        return files
+
+    folder, problems = write_all(out if out is not None else Path(FOLDER) / name_of(paths), files_at)
+    return (placed if folder is not None else with_replays(result, None)), folder, problems
 
 
 __all__ = ["Loaded", "run"]

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 FOLDER = ".kchaos"
+_REPLAY = re.compile(r"KC\d{3}-[0-9a-f]{8}\.(scenario\.json|run\.jsonl)")
 
 
 def name_of(paths: tuple[str, ...]) -> str:
@@ -17,10 +18,15 @@ def name_of(paths: tuple[str, ...]) -> str:
     return re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-.") or "run"
 
 
-def write_all(folder: Path, files: Mapping[str, Callable[[Path], object]], chosen: bool) -> tuple[Path | None, list[str]]:
-    """Write files into a folder; if it can't be written and was not ``chosen`` by the user, into a temporary one.
+Files = Mapping[str, Callable[[Path], object]]
+"""File name -> what writes it to a path."""
 
-    Return where they are (None: nowhere) and what went wrong, in words.
+
+def write_all(folder: Path, files_at: Callable[[Path], Files]) -> tuple[Path | None, list[str]]:
+    """Write the files that belong into a folder; if that can't be written, into a temporary one.
+
+    ``files_at`` gets the folder, so that files can name each other. Replays that an earlier run left there are taken away first: they
+    belong to other findings. Return where the files are (None: nowhere) and what went wrong, in words.
     """
     problems: list[str] = []
     candidates: list[Callable[[], Path]] = [lambda: folder, lambda: Path(tempfile.mkdtemp(prefix="kchaos-"))]
@@ -28,7 +34,10 @@ def write_all(folder: Path, files: Mapping[str, Callable[[Path], object]], chose
         try:
             where = candidate()
             where.mkdir(parents=True, exist_ok=True)
-            for name, write in files.items():
+            for old in where.iterdir():
+                if _REPLAY.fullmatch(old.name):
+                    old.unlink()
+            for name, write in files_at(where).items():
                 write(where / name)
             return where, problems
         except OSError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -99,3 +100,13 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     def to_json(self) -> bytes:
         """Return the document as indented JSON."""
         return msgspec.json.format(msgspec.json.encode(self), indent=2) + b"\n"
+
+
+def with_replays(result: Result, folder: Path | None) -> Result:
+    """Return the result with each finding's ``replay`` as a path in the folder where replays were written; None: nowhere."""
+
+    def placed(one: Finding) -> Finding:
+        where = str(folder / one.replay) if folder is not None and one.replay else ""
+        return msgspec.structs.replace(one, replay=where)
+
+    return msgspec.structs.replace(result, findings=tuple(placed(one) for one in result.findings))

@@ -130,9 +130,12 @@ def encode_entries(header: Header, entries: Iterable[Entry]) -> Iterator[bytes]:
 
 
 def digest_of(header: Header, entries: Iterable[Entry]) -> str:
-    """Return the digest over header and entries: equal histories, equal digests, on any machine and Python."""
+    """Return the digest over header and entries: equal histories, equal digests, on any machine and Python.
+
+    The scenario's name is left out: it is what people call the run, not what it follows from.
+    """
     running = RunningDigest()
-    running.add(encode(header.scenario))
+    running.add(encode({key: value for key, value in header.scenario.items() if key != "name"}))
     for line in encode_entries(header, entries):
         running.add(line)
     return running.hexdigest()
@@ -180,7 +183,10 @@ def _header(raw: bytes, where: str) -> Header:
             location=Location(where, 1),
             hint="use the kchaos that wrote it" if (found.get("version") or 0) > VERSION else "run it again",
         )
-    return msgspec.convert(found, Header)
+    try:
+        return msgspec.convert(found, Header)
+    except msgspec.ValidationError as error:
+        raise InvalidScenario(f"not a valid run: {error}", location=Location(where, 1), hint="run it again") from error
 
 
 def _entry(line: dict[str, Any], state: dict[tuple[str, str], dict[str, Any]], where: Location) -> Entry:

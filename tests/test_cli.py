@@ -1,0 +1,254 @@
+"""The command line as its users meet it: exit codes, one JSON document, replay, explain, and no traceback for a user's mistake."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kchaos.cli import run_cli
+from tests.support import GUESTBOOK, ROOT, SITUATIONS
+
+GOOD = SITUATIONS / "one-replica.healthy.yaml"
+BAD = SITUATIONS / "quota-blocks-surge.yaml"
+WARNS = SITUATIONS / "one-replica.yaml"
+
+Cli = Any
+
+
+@pytest.fixture
+def cli(capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
+    """Return a function that runs the command line in an empty folder: (exit code, standard output, standard error)."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "160")
+    before = signal.getsignal(signal.SIGTERM)
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        code = run_cli([str(one) for one in arguments])
+        out, err = capfd.readouterr()
+        assert "Traceback" not in out + err
+        return code, out, err
+
+    yield call
+    signal.signal(signal.SIGTERM, before)
+
+
+def test_help_names_every_command(cli: Cli) -> None:
+    code, out, _ = cli("--help")
+    assert code == 0
+    for command in ("run", "replay", "explain", "faults", "properties", "report", "conform", "schema", "completion"):
+        assert f"\n  {command} " in out
+        assert cli(command, "--help")[0] == 0
+
+
+def test_pass_is_0(cli: Cli) -> None:
+    code, out, _ = cli("run", GOOD, "--fail-on", "warning")
+    assert code == 0
+    assert out.startswith("PASS: no finding")
+    assert "level 1" in out and "Report: " in out
+
+
+def test_error_is_1_with_file_and_line(cli: Cli) -> None:
+    code, out, _ = cli("run", BAD)
+    assert code == 1
+    assert out.startswith("FAIL: ")
+    assert "exceeded quota" in out and f"{BAD.name}:" in out
+
+
+def test_warning_fails_only_when_asked(cli: Cli) -> None:
+    assert cli("run", WARNS)[0] == 0
+    assert cli("run", WARNS, "--fail-on", "warning")[0] == 1
+
+
+def test_unfinished_level_1_is_unknown(cli: Cli) -> None:
+    """A sweep that was cut short is never a pass."""
+    code, out, _ = cli("run", GOOD, "--budget", "3")
+    assert code == 3
+    assert out.startswith("UNKNOWN") and "3/" in out
+
+
+def test_json_is_one_document(cli: Cli) -> None:
+    code, out, err = cli("run", BAD, "--json", "--budget", "200")
+    document = json.loads(out)
+    assert code == document["exit_code"] == 1
+    assert document["schema_version"] == 1 and document["verdict"] == "fail" and document["digest"]
+    fields = [
+        "seed",
+        "examples",
+        "workloads",
+        "findings",
+        "faults",
+        "not_modelled",
+        "assumptions",
+        "kubernetes",
+        "topology",
+        "command",
+        "inputs",
+    ]
+    assert set(fields) <= set(document)
+    for finding in document["findings"]:
+        for field in ("id", "fingerprint", "property", "severity", "object", "file", "line", "fault", "figures", "story", "replay"):
+            assert field in finding, field
+    first = next(f for f in document["findings"] if f["severity"] == "error")
+    assert first["file"] == str(BAD) and first["line"] > 0 and first["story"]
+    assert {"name", "exercised", "bit", "inert"} <= set(document["faults"][0])
+    assert err == ""
+
+
+def test_a_finding_replays_with_the_same_digest(cli: Cli, tmp_path: Path) -> None:
+    cli("run", BAD, "--out", tmp_path / "out")
+    scenarios = sorted((tmp_path / "out").glob("*.scenario.json"))
+    assert scenarios
+    for scenario in scenarios:
+        saved = scenario.with_name(scenario.name.replace(".scenario.json", ".run.jsonl"))
+        digest = json.loads(saved.read_text(encoding="utf-8").splitlines()[-1])["end"]["digest"]
+        first, second = (json.loads(cli("replay", scenario, "--json")[1]) for _ in range(2))
+        assert first == second
+        assert first["digest"] == digest
+        code, out, _ = cli("explain", scenario)
+        assert code == 0 and "1. " in out and "source: http" in out
+        assert cli("explain", saved)[0] == 0
+
+
+def test_explain_of_a_rule_names_its_source(cli: Cli) -> None:
+    code, out, _ = cli("explain", "kc202")
+    assert code == 0 and "KC202" in out and "http" in out
+    code, _, err = cli("explain", "KC999")
+    assert code == 2 and "KC999" in err
+
+
+def test_accepted_findings_do_not_count(cli: Cli, tmp_path: Path) -> None:
+    """By rule and object, or by fingerprint, with a reason and a date; what is accepted of another object still counts."""
+    found = [f for f in json.loads(cli("run", WARNS, "--json")[1])["findings"] if f["severity"] == "warning"]
+    assert found
+
+    def code(lines: list[str]) -> int:
+        why = ", reason: one replica is cheap, date: 2026-11-01}"
+        (tmp_path / "accept.yaml").write_text("accept:\n" + "".join(f"  - {{{one}{why}\n" for one in lines), encoding="utf-8")
+        return int(cli("run", WARNS, "--fail-on", "warning", "--config", "accept.yaml")[0])
+
+    assert code([f"id: {f['id']}, object: {f['object']}" for f in found]) == 0
+    assert code([f"fingerprint: {f['fingerprint']}" for f in found]) == 0
+    assert code([f"id: {f['id']}, object: Deployment/default/another" for f in found]) == 1
+
+
+def test_standard_input(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = BAD.read_bytes()
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(text), encoding="utf-8"))
+    code, out, _ = cli("run", "-")
+    assert code == 1 and "exceeded quota" in out
+
+
+def test_context_is_not_under_test(cli: Cli, tmp_path: Path) -> None:
+    """Objects of --context exist, but nothing is found of them."""
+    (tmp_path / "beside.yaml").write_bytes(WARNS.read_bytes())
+    document = json.loads(cli("run", GOOD, "--context", "beside.yaml", "--json")[1])
+    assert [f for f in document["findings"] if "beside.yaml" in f["file"] and f["severity"] != "info"] == []
+
+
+def test_only_the_named_faults(cli: Cli) -> None:
+    document = json.loads(cli("run", GOOD, "--faults", "drain,pod-kill", "--json")[1])
+    assert {f["name"] for f in document["faults"] if f["exercised"]} == {"drain", "pod-kill"}
+    document = json.loads(cli("run", GOOD, "--faults", "none", "--json")[1])
+    assert document["examples"]["run"] == 1
+
+
+def test_quiet_says_the_verdict_only(cli: Cli) -> None:
+    _, out, err = cli("run", GOOD, "-q")
+    assert len(out.strip().splitlines()) == 1 and err == ""
+
+
+def test_lists(cli: Cli) -> None:
+    for command, name in (("faults", "node-power-loss"), ("properties", "KC202")):
+        assert name in cli(command)[1]
+        listed = json.loads(cli(command, "--json")[1])
+        assert name in json.dumps(listed)
+    assert "accept" in json.loads(cli("schema")[1])["$defs"]["Settings"]["properties"]
+    assert "_KCHAOS_COMPLETE" in cli("completion", "bash")[1]
+
+
+MISTAKES: dict[str, tuple[tuple[str, ...], str]] = {
+    "no path": (("run",), "PATH"),
+    "no such path": (("run", "nowhere"), "nowhere"),
+    "an empty folder": (("run", "empty"), "empty"),
+    "a glob without a match": (("run", "*.nothing"), "*.nothing"),
+    "not YAML": (("run", "broken.yaml"), "broken.yaml:3"),
+    "tabs": (("run", "tabs.yaml"), "tab"),
+    "an unknown fault": (("run", "good.yaml", "--faults", "meteor"), "meteor"),
+    "a budget of nonsense": (("run", "good.yaml", "--budget", "soon"), "soon"),
+    "a version of nonsense": (("run", "good.yaml", "--kubernetes", "9.9"), "9.9"),
+    "an unknown report": (("run", "good.yaml", "-o", "pdf"), "pdf"),
+    "machines twice": (("run", "good.yaml", "--topology", "machines.yaml", "--nodes", "3"), "--topology"),
+    "topology that is none": (("run", "good.yaml", "--topology", "broken.yaml"), "broken.yaml"),
+    "an unknown setting": (("run", "good.yaml", "--config", "typo.yaml"), "qorum"),
+    "no such scenario": (("replay", "nowhere.json"), "nowhere.json"),
+    "a scenario that is none": (("replay", "good.yaml"), "good.yaml"),
+    "a scenario of a later version": (("replay", "later.json"), "99"),
+    "a run cut in half": (("explain", "half.jsonl"), "half.jsonl"),
+    "a result that is none": (("report", "later.json"), "later.json"),
+    "stories that are none": (("conform", "empty"), "no story"),
+    "an unknown command": (("walk",), "walk"),
+    "an unknown option": (("run", "good.yaml", "--fast"), "--fast"),
+}
+
+
+@pytest.mark.parametrize("name", sorted(MISTAKES))
+def test_a_mistake_is_said_in_one_breath(name: str, cli: Cli, tmp_path: Path) -> None:
+    """Exit 2, a message that names what is wrong, no traceback."""
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "good.yaml").write_bytes(GOOD.read_bytes())
+    (tmp_path / "broken.yaml").write_text("apiVersion: v1\nkind: Pod\n  metadata: {\n", encoding="utf-8")
+    (tmp_path / "tabs.yaml").write_text("apiVersion: v1\nkind: Pod\nmetadata:\n\tname: x\n", encoding="utf-8")
+    (tmp_path / "machines.yaml").write_text("nodes: 3\n", encoding="utf-8")
+    (tmp_path / "typo.yaml").write_text("workloads:\n  Deployment/web:\n    qorum: 2\n", encoding="utf-8")
+    (tmp_path / "later.json").write_text('{"format": "kchaos-scenario", "version": 99, "schema_version": 99}', encoding="utf-8")
+    (tmp_path / "half.jsonl").write_text('{"format": "kchaos-run", "vers', encoding="utf-8")
+    arguments, word = MISTAKES[name]
+    code, out, err = cli(*arguments)
+    assert code == 2, out + err
+    assert word in err
+    assert len(err.splitlines()) <= 8
+
+
+def test_a_folder_that_cannot_be_written_loses_no_verdict(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way", encoding="utf-8")
+    code, out, err = cli("run", BAD, "--out", tmp_path / "file" / "out")
+    assert code == 1 and out.startswith("FAIL")
+    assert "warning" in err and "file" in err
+
+
+def _started(*arguments: object, folder: Path) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "kchaos.cli", *(str(one) for one in arguments)]
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.Popen(command, cwd=folder, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX")
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_interrupt_prints_what_is_known(jobs: int, tmp_path: Path) -> None:
+    """Ctrl-C while examples run: exit 130, the partial result, no process left."""
+    running = _started("run", ROOT / "fixtures" / "applications" / "online-boutique", "--budget", "5000", "-j", jobs, folder=tmp_path)
+    try:
+        time.sleep(6)
+        assert running.poll() is None, running.communicate()
+        running.send_signal(signal.SIGINT)
+        out, err = running.communicate(timeout=60)
+    finally:
+        running.kill()
+    assert running.returncode == 130, err
+    assert "Traceback" not in out + err
+    assert out.startswith(("UNKNOWN", "PASS", "FAIL")) and "interrupted" in err
+
+
+def test_no_colour_codes_in_a_pipe(tmp_path: Path) -> None:
+    done = _started("run", GUESTBOOK, "--faults", "drain", folder=tmp_path)
+    out, err = done.communicate(timeout=120)
+    assert "\x1b" not in out + err
