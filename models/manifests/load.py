@@ -15,6 +15,7 @@ from kchaos.models.api.schema import misfits
 from kchaos.models.api.tree import Obj, drop, get, put
 from kchaos.models.manifests.custom import harmless, is_custom
 from kchaos.models.manifests.notes import Note
+from kchaos.models.manifests.quantities import unreadable
 from kchaos.models.manifests.redact import redact
 from kchaos.models.manifests.yamltree import Document, line_of, parse
 
@@ -212,6 +213,9 @@ class _Reading:
             return
         found = misfits(obj)
         wrong = [one for one in found if not one.unknown]
+        if not wrong:
+            wrong = unreadable(obj)
+            found += wrong
         for one in found:
             level = "warning" if one.unknown else "error"
             at = line_of(node, one.path)
@@ -220,7 +224,7 @@ class _Reading:
             self._note("KC304" if one.unknown else "KC305", level, file, at, one.message + rest, hint, self._ident(obj))
         if wrong:
             return
-        for one in reversed(found):
+        for one in reversed(found):  # all of them unknown fields
             obj = _without(obj, one.path)
         hook = str((get(obj, "metadata", "annotations", default={}) or {}).get("helm.sh/hook") or "")
         if hook and not any(part.strip() in INSTALL_HOOKS for part in hook.split(",")):

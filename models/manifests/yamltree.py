@@ -2,7 +2,7 @@
 
 kubectl's scalar rules (sigs.k8s.io/yaml, which resolves YAML 1.1 as go-yaml v2 does): no dates, no base-60 numbers, ``=`` is a string, unknown
 tags on scalars are strings, keys become strings, the last of two equal keys wins, and a merge key overrides what stands before it.
-Texts of problems never repeat a value: it may be a secret.
+Texts of problems never repeat a value, which may be a secret; messages name no line, as fingerprints are made of them (hints may).
 """
 
 from __future__ import annotations
@@ -219,7 +219,10 @@ class _Builder:
                 same = " with the same value" if out[key] == value else ", and the values differ"
                 self._warnings.append(
                     Problem(
-                        line, f"the key {key!r} stands twice (first in line {lines[key]}){same}; the last one counts", "remove one", False
+                        line,
+                        f"the key {key!r} stands twice{same}; the last one counts",
+                        f"remove one; the first is in line {lines[key]}",
+                        False,
                     )
                 )
             lines[key] = line
@@ -341,9 +344,10 @@ def _explain(error: yaml.YAMLError, text: str) -> Problem:
         what, begin = _unclosed(text[: mark.index]) if mark is not None else ("", 0)
         if not what:
             return Problem(line, "a ] or } where none is open", "remove it, or write what opens it")
-        where = "" if begin == line else f" before line {line}"
-        message = f"a {what} that is not closed{where}, or a comma that is missing"
-        return Problem(begin, message, f"write {'}' if what == '{' else ']'} at its end")
+        where = "" if begin == line else f", before line {line}"
+        return Problem(
+            begin, f"a {what} that is not closed, or a comma that is missing", f"write {'}' if what == '{' else ']'} at its end{where}"
+        )
     if opened is not None and "quoted scalar" in context:
         return Problem(opened.line + 1, "a quote that is never closed" if "end of" in said else f"in quotes: {said}", "check the quotes")
     if "undefined alias" in said:

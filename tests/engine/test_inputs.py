@@ -164,6 +164,7 @@ BROKEN = {
     "removed": "apiVersion: extensions/v1beta1\nkind: Deployment\nmetadata: {name: a}\n",
     "unknown kind": "apiVersion: v1\nkind: Pood\nmetadata: {name: a}\n",
     "wrong type": POD.replace("{containers: ", "{hostNetwork: maybe, containers: "),
+    "no quantity": POD.replace("nginx", "nginx, resources: {requests: {cpu: lots}}"),
     "bomb": "[" * 100_000,
 }
 

@@ -162,7 +162,12 @@ def test_a_cluster_of_masters_only(file: Path) -> None:
     [
         ("nodes: 4\n", 4, 3, 1),
         ("nodes: 4\nzones: 2\nmasters: 3\ncpu: '4'\nmemory: 8Gi\n", 4, 2, 3),
-        ("nodes:\n- {name: a, zone: z1}\n- {name: b, zone: z2, cpu: '2', taints: [{key: k, effect: NoExecute}], labels: {l: m}}\n", 2, 2, 1),
+        (
+            "nodes:\n- {name: a, zone: z1}\n- {name: b, zone: z2, cpu: '2', taints: [{key: k, effect: NoExecute}], labels: {l: m}}\n",
+            2,
+            2,
+            1,
+        ),
     ],
 )
 def test_the_own_form(text: str, nodes: int, zones: int, masters: int, file: Path) -> None:

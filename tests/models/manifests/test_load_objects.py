@@ -58,6 +58,15 @@ def swapped(old: str, new: str) -> str:
         (swapped("{name: web}", "{name: 5}"), 3, "KC305", "metadata.name must be a string", "quotes"),
         (swapped("replicas: 2", 'replicas: "{{ .Values.n }}"'), 5, "KC305", "spec.replicas", "render the template first"),
         (swapped("replicas: 2", "replicas: ${N}"), 5, "KC305", "spec.replicas", "render the template first"),
+        (swapped("image: nginx", "image: nginx\n        resources: {limits: {cpu: lots}}"), 13, "KC305", "limits.cpu is 'lots'", "500m"),
+        (
+            swapped("image: nginx", "image: nginx\n        resources: {limits: {cpu: 1 core}}"),
+            13,
+            "KC305",
+            "is '1 core', which is no",
+            "128Mi",
+        ),
+        ("apiVersion: v1\nkind: ResourceQuota\nmetadata: {name: q}\nspec:\n  hard: {pods: ten}\n", 5, "KC305", "spec.hard.pods", "500m"),
         ("apiVersion: v1\nkind: List\nitems: 5\n", 3, "KC302", "items of a List must be a list", "- "),
     ],
 )

@@ -89,7 +89,8 @@ def test_a_key_that_stands_twice() -> None:
     """It is told with both lines, and the last one counts."""
     found = read(POD.replace("    image: nginx", "    image: nginx\n    image: redis"))
     assert [(note.rule, note.level, note.line) for note in found.notes] == [("KC307", "warning", 8)]
-    assert "'image' stands twice (first in line 7)" in found.notes[0].message
+    assert "'image' stands twice, and the values differ; the last one counts" in found.notes[0].message
+    assert "the first is in line 7" in found.notes[0].hint
     assert found.manifests[0].obj["spec"]["containers"][0]["image"] == "redis"
 
 
