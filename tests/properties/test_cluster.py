@@ -7,7 +7,7 @@ import pytest
 from kchaos.models.api.tree import put
 from kchaos.models.apiserver import registry
 from kchaos.models.scheduler import nodetable
-from tests.properties.objects import condition, node, obj, pod
+from tests.properties.objects import condition, deleted, node, obj, pod
 from tests.properties.planted import Case, Cases, Found, History, Obj, about
 from tests.support import SITUATIONS, one, step, system_of
 
@@ -55,6 +55,25 @@ def an_eviction_without_a_charge(bad: bool, patch: pytest.MonkeyPatch) -> Found:
 @CASES.bug("KC037", "budget")
 def an_eviction_against_a_budget_that_selects_it(bad: bool, patch: pytest.MonkeyPatch) -> Found:
     return _evicted(_budget(), app="web" if bad else "other")
+
+
+@CASES.bug("KC037", "budget")
+def an_eviction_against_a_budget_of_its_namespace(bad: bool, patch: pytest.MonkeyPatch) -> Found:
+    return _evicted(_budget() if bad else put(_budget(), "elsewhere", "metadata", "namespace"))
+
+
+@CASES.bug("KC037", "budget")
+def an_eviction_of_a_pod_that_runs(bad: bool, patch: pytest.MonkeyPatch) -> Found:
+    """What has not started yet may always be evicted."""
+    web = pod("web-0", "node-1", True if bad else None, labels={"app": "web"})
+    history = History(_budget(healthy=0), web)
+    target = [condition("DisruptionTarget", True, reason="EvictionByEvictionAPI")]
+    told = [*web["status"].get("conditions", []), *target]
+    evicted = history.put(put(web, told, "status", "conditions"))
+    history.put(deleted(evicted, history.t))  # it is judged once, when it is granted
+    found = about(history.end(), "KC037")
+    assert len(found) == bad
+    return found
 
 
 @CASES.bug("KC037", "budget")
@@ -160,7 +179,7 @@ TAINT = {"key": "example.com/gpu", "value": "yes", "effect": "NoSchedule"}
 
 @CASES.bug("KC038", "taint")
 def bound_against_a_taint(bad: bool, patch: pytest.MonkeyPatch) -> Found:
-    tolerated = {"tolerations": [{"key": "example.com/gpu", "value": "no" if bad else "yes"}]}
+    tolerated = {"tolerations": [{"key": "example.com/gpu", "value": "no" if bad else "yes"}, {"key": "example.com/other", "value": "yes"}]}
     return _bound({**_asks("1"), **tolerated}, on=node(taints=[TAINT]))
 
 

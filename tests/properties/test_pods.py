@@ -60,6 +60,14 @@ def a_phase_goes_back(bad: bool, patch: pytest.MonkeyPatch) -> Found:
 
 
 @CASES.bug("KC012", "phase")
+def a_pod_fails_after_all(bad: bool, patch: pytest.MonkeyPatch) -> Found:
+    """A pod that has failed may be written again, as long as it stays so."""
+    history = History(pod(node="node-1", status={"phase": "Succeeded" if bad else "Failed"}))
+    history.put(pod(node="node-1", status={"phase": "Failed", "reason": "Evicted"}), by="kubelet")
+    return history.end()
+
+
+@CASES.bug("KC012", "phase")
 def a_pod_succeeds_after_all(bad: bool, patch: pytest.MonkeyPatch) -> Found:
     history = History(pod(node="node-1", status={"phase": "Failed" if bad else "Running"}))
     history.put(pod(node="node-1", status={"phase": "Succeeded"}), by="kubelet")
