@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from importlib import resources
 
 from jinja2 import Environment, StrictUndefined
@@ -11,10 +12,12 @@ from kchaos.reports.columns import headline, ranked, seconds, text
 
 ROWS = 300
 """Workloads in the table, the worst first; result.json has all."""
-FINDINGS = 200
-"""Findings of each sort that are shown in full."""
-SOME = 100
-"""Of long lists of names, as many are shown."""
+FINDINGS = 100
+"""Findings of each sort that are shown, the worst first."""
+FULL = 25
+"""Findings whose lists are long; those of the others are shorter."""
+_UNFIT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+"""What may not stand in HTML, or can't be written as UTF-8."""
 
 
 def html(result: Result) -> str:
@@ -23,9 +26,10 @@ def html(result: Result) -> str:
     template = environment.from_string(resources.files(__package__).joinpath("report.html.j2").read_text(encoding="utf-8"))
     columns = [fault.name for fault in result.faults]
     open_ = [f for f in result.findings if not f.accepted]
-    return template.render(
+    page = template.render(
         r=result, headline=headline(result), rows=ranked(result)[:ROWS], columns=columns, text=text, seconds=seconds,
-        some=SOME, findings=FINDINGS,
+        full=FULL, findings=FINDINGS,
         loud=[f for f in open_ if f.severity.value != "info"], quiet=[f for f in open_ if f.severity.value == "info"],
         accepted=[f for f in result.findings if f.accepted],
     )  # fmt: skip
+    return _UNFIT.sub("\ufffd", page)

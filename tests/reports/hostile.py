@@ -1,0 +1,68 @@
+"""A result with names that try to break out of each kind of report, and one that is large."""
+
+from __future__ import annotations
+
+from kchaos.check.property import Severity
+from kchaos.check.verdict import Finding
+from kchaos.engine.result import Cell, Counts, FaultResult, NoteResult, Result, WorkloadResult
+from kchaos.reports.columns import COLUMNS
+
+NASTY = (
+    "<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "'; DROP TABLE x; --", "a&b <b>c</b>", "{{ 7 * 7 }}", "]]>", "<!--",
+    "[bold red]x[/]", "\x1b[31mred\x1b[0m", "\x1b]0;title\x07", "\x00\x08\x0b\x7f\x9b", "a\r\nb\tc", "\ud800", "\ufffe\uffff", "ünïcödé 😀 \u202e",
+    "https://evil.example/x.js", "url(https://evil.example)",
+)  # fmt: skip
+"""Names as a hostile file could have them."""
+FAULTS = tuple(name for _, names in COLUMNS for name in names)
+
+
+def finding(text: str, number: int = 0, severity: Severity = Severity.ERROR, accepted: str = "", lines: int = 3) -> Finding:
+    """Return a finding that has a text in every field that may come from a file."""
+    return Finding(
+        id="KC202", property="served", severity=severity, summary=f"{text} was away", object=f"Deployment/{text}/{text}", accepted=accepted,
+        fingerprint=f"{number:016x}", file=f"{text}.yaml", line=3, fault=f"drain of {text}", affected=(f"Deployment/d/{text}",) * 2,
+        faults=(f"drain of {text}", text), advice=f"change {text}", story=tuple(f"{n}. {text}" for n in range(lines)), replay=f"{text}.json",
+    )  # fmt: skip
+
+
+def result(texts: tuple[str, ...] = NASTY, verdict: str = "fail") -> Result:
+    """Return a result with these texts everywhere."""
+    cell = Cell(outage_s=5.0, lost_requests=50, examples=1, severity="error", unbounded=True)
+    workloads = tuple(
+        WorkloadResult(workload=f"Deployment/{t}/{t}", replicas=2, file=t, line=1, faults={"drain": cell, t: cell}) for t in texts
+    )
+    findings = [finding(text, number) for number, text in enumerate(texts)]
+    findings += [finding(text, 100 + number, Severity.INFO) for number, text in enumerate(texts)]
+    findings += [finding(text, 200 + number, accepted=f"{text} (2026)") for number, text in enumerate(texts)]
+    return Result(
+        verdict=verdict, exit_code=1, reasons=texts, seed=0, digest="0" * 32, kubernetes="1.34", topology="6 nodes", python="3.11.0",
+        examples=Counts(run=1, level1_done=1, level1=1, pairs_done=0, pairs=0), objects=len(texts), workloads=workloads,
+        findings=tuple(findings), faults=(FaultResult(name="drain", summary=texts[0], exercised=2, bit=1, inert=1),),
+        notes=tuple(NoteResult(rule="KC302", level="info", file=t, line=1, message=t, hint=t) for t in texts), not_modelled=texts,
+        assumptions={"defaults": {"start_s": 5.0}, "workloads": {t: {"memory": t} for t in texts}}, command=f"kchaos run {texts[0]}",
+        inputs=dict.fromkeys(texts, "0" * 64),
+    )  # fmt: skip
+
+
+def large() -> Result:
+    """Return what a thousand workloads under all faults could give."""
+    cell = Cell(outage_s=353.2, lost_requests=3532, examples=6, severity="warning")
+    names = tuple(f"Deployment/namespace-{n % 7}/application-with-a-long-name-{n}" for n in range(1000))
+    row = dict.fromkeys(FAULTS, cell)
+    many = tuple(
+        Finding(
+            id="KC202", property="served", severity=Severity.WARNING if n % 2 else Severity.INFO, summary="no pod of 3 answered for 353 s " * 3,
+            object=name, fingerprint=f"{n:016x}", file=f"charts/shop/templates/{n}.yaml", line=n, affected=names, advice="run two or more " * 5,
+            faults=tuple(f"node-power-loss of node-{k}" for k in range(200)), story=tuple(f"{k}. {name}" for k in range(40 if n < 25 else 0)),
+        )
+        for n, name in enumerate(names)
+    )  # fmt: skip
+    small = result(("x",))
+    return Result(
+        verdict="pass", exit_code=0, seed=0, digest="0" * 32, kubernetes="1.34", topology="60 nodes", python="3.11.0", objects=5000,
+        examples=Counts(run=20000, level1_done=20000, level1=20000, pairs_done=0, pairs=0), findings=many, not_modelled=names,
+        workloads=tuple(WorkloadResult(workload=name, replicas=3, faults=row) for name in names),
+        faults=tuple(FaultResult(name=name, summary="a fault", exercised=9, bit=5, inert=1) for name in FAULTS),
+        notes=small.notes * 5000, inputs={f"charts/shop/templates/{n}.yaml": "0" * 64 for n in range(5000)},
+        assumptions={"defaults": {"start_s": 5.0}, "workloads": {name: {"start_s": 1.0} for name in names}},
+    )  # fmt: skip

@@ -1,0 +1,110 @@
+"""The HTML report: one file that asks for nothing, in which names are text, and that stays small."""
+
+from __future__ import annotations
+
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from kchaos.cli import run_cli
+from kchaos.reports.html import html
+from tests.reports.hostile import NASTY, large, result
+from tests.support import SITUATIONS
+
+VOID = {"meta", "br", "hr", "img", "link", "input"}
+TAGS = {
+    "html", "head", "meta", "title", "style", "body", "main", "section", "h1", "h2", "h3", "p", "code", "article", "span", "strong",
+    "details", "summary", "ol", "ul", "li", "div", "table", "thead", "tbody", "tr", "th", "td",
+}  # fmt: skip
+ATTRIBUTES = {"lang", "charset", "name", "content", "http-equiv", "class", "id", "aria-label", "role", "tabindex", "scope", "open"}
+
+
+class Page(HTMLParser):
+    """Tags, attributes and text of a page; says whether every tag is closed in order."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.tags: set[str] = set()
+        self.attributes: set[str] = set()
+        self.text: list[str] = []
+        self.style: list[str] = []
+        self.open: list[str] = []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self.attributes.update(name for name, _ in attrs)
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open and self.open[-1] == tag, f"</{tag}> closes {self.open[-3:]}"
+        self.open.pop()
+
+    def handle_data(self, data: str) -> None:
+        (self.style if self.open and self.open[-1] == "style" else self.text).append(data)
+
+
+@pytest.mark.parametrize("verdict", ["pass", "fail", "unknown"])
+def test_names_are_text(verdict: str) -> None:
+    """No tag and no attribute but the template's own; each name is readable as it was written."""
+    page = Page(html(result(verdict=verdict)))
+    assert page.open == []
+    assert page.tags <= TAGS
+    assert page.attributes <= ATTRIBUTES
+    text = "".join(page.text)
+    for name in NASTY[:7]:
+        assert f"{name} was away" in text
+
+
+@pytest.mark.parametrize("make", [result, large])
+def test_it_asks_for_nothing(make: object) -> None:
+    """No script, no link, no picture, no import; a policy forbids what could slip through."""
+    assert callable(make)
+    page = Page(html(make()))
+    assert not page.tags & {"script", "link", "img", "iframe", "object", "embed", "base", "form", "a", "svg"}
+    assert not page.attributes & {"src", "href", "srcset", "style", "action", "background", "data", "poster"}
+    assert not [name for name in page.attributes if name.startswith("on")]
+    style = "".join(page.style)
+    assert "url(" not in style and "@import" not in style and "http" not in style
+    assert "default-src 'none'" in html(make())
+
+
+def test_a_large_result_stays_small() -> None:
+    """Under a megabyte for a thousand workloads, a thousand findings and 5,000 files; what is left out is said."""
+    text = html(large())
+    assert len(text.encode("utf-8")) < 1_000_000
+    assert Page(text).open == []
+    assert "… and 400 more" in text and "… and 700 more workloads" in text and "… and 4500 more" in text
+
+
+def test_it_can_be_written(tmp_path: Path) -> None:
+    """Whatever characters a name has."""
+    (tmp_path / "report.html").write_text(html(result()), encoding="utf-8")
+
+
+def test_report_renders_the_same_again(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """`kchaos report` makes from result.json what `kchaos run` made: HTML and JUnit, byte for byte."""
+    first, again = tmp_path / "first", tmp_path / "again"
+    app = SITUATIONS / "budget-blocks-drain.yaml"
+    assert run_cli(["run", str(app), "--faults", "drain", "--budget", "3", "--out", str(first), "-o", "html,junit,json"]) == 1
+    assert run_cli(["report", str(first / "result.json"), "-o", "html,junit", "--out", str(again)]) == 0
+    for name in ("report.html", "junit.xml"):
+        assert (again / name).read_bytes() == (first / name).read_bytes()
+    assert "never ends" in (again / "report.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [(None, "can't read the result"), (b"{", "not a result"), (b'{"schema_version": 0}', "of this version"), (b"[]", "not a result")],
+)
+def test_report_of_something_else(data: bytes | None, says: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Exit code 2, the file, what is wrong; no traceback."""
+    file = tmp_path / "result.json"
+    if data is not None:
+        file.write_bytes(data)
+    assert run_cli(["report", str(file)]) == 2
+    printed = capfd.readouterr().err
+    assert f"error: {file}: " in printed and says in printed and "Traceback" not in printed
