@@ -194,6 +194,16 @@ def the_app_starts_before_init_is_done(bad: bool, patch: pytest.MonkeyPatch) -> 
 
 
 @CASES.bug("KC015", "init")
+def the_app_runs_beside_init(bad: bool, patch: pytest.MonkeyPatch) -> Found:
+    """While init runs, the app waits."""
+    history = History()
+    app = container(ready=False, state={"running" if bad else "waiting": {}})
+    init = container("init", state={"running": {}})
+    history.put(pod(node="node-1", ready=False, status={"containerStatuses": [app], "initContainerStatuses": [init]}), by="kubelet")
+    return history.end("KC206")
+
+
+@CASES.bug("KC015", "init")
 def the_app_starts_after_init_failed(bad: bool, patch: pytest.MonkeyPatch) -> Found:
     history = History()
     init = container("init", state={"terminated": {"exitCode": 1 if bad else 0}})

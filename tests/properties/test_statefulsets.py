@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from kchaos.models.api.pods import owner_reference
@@ -150,10 +152,10 @@ def scaled_down_two_at_once(bad: bool, patch: pytest.MonkeyPatch) -> Found:
     return about(history.end(), "KC026")
 
 
-def _decided(patch: pytest.MonkeyPatch, change: object) -> None:
+def _decided(patch: pytest.MonkeyPatch, change: Callable[[Decision, list[Obj]], Decision]) -> None:
     """Let the controller do something else than it decides."""
     real = statefulsets.decide
-    patch.setattr(statefulsets, "decide", lambda owner, pods, *args: change(real(owner, pods, *args), pods))  # type: ignore[operator]
+    patch.setattr(statefulsets, "decide", lambda owner, pods, *args: change(real(owner, pods, *args), pods))
 
 
 @CASES.bug("KC026", "create order")

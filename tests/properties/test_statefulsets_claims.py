@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from kchaos.models.api.pods import owner_reference
@@ -46,10 +48,10 @@ def a_claim_is_made_to_go_with_its_pod(bad: bool, patch: pytest.MonkeyPatch) -> 
     return _owned("whenScaled", "Retain" if bad else "Delete", lambda db: owner_reference(pod("db-0", "node-0", True, db)))
 
 
-def _owned(field: str, policy: str, ref: object) -> Found:
+def _owned(field: str, policy: str, ref: Callable[[Obj], Obj]) -> Found:
     db = stateful_set(replicas=1, spec={"persistentVolumeClaimRetentionPolicy": {field: policy}})
     history = History(db, pod("db-0", "node-0", True, db), _claim())
-    history.put(put(_claim(), [ref(db)], "metadata", "ownerReferences"), by=BY)  # type: ignore[operator]
+    history.put(put(_claim(), [ref(db)], "metadata", "ownerReferences"), by=BY)
     return about(history.end(), "KC029")
 
 

@@ -86,6 +86,24 @@ def more_than_the_surge(bad: bool, patch: pytest.MonkeyPatch) -> Found:
 
 
 @CASES.bug("KC021", "ceiling")
+def more_than_the_surge_by_the_controller(bad: bool, patch: pytest.MonkeyPatch) -> Found:
+    """What a user does to a ReplicaSet by hand is the user's own affair."""
+    history, _, new = _sets(old=3, new=0, new_up=0)
+    grown = put(put(new, 2, "spec", "replicas"), 2, "metadata", "generation")
+    history.put(grown, by=BY if bad else "user")
+    return about(history.end(), "KC021")
+
+
+@CASES.bug("KC021", "floor")
+def pods_taken_though_nobody_scaled(bad: bool, patch: pytest.MonkeyPatch) -> Found:
+    """A set last sized for another number of replicas is being scaled, in proportion."""
+    history, old, _ = _sets(old=3, new=0, new_up=0)
+    note = {"deployment.kubernetes.io/desired-replicas": "3" if bad else "4"}
+    _resize(history, history.put(put(old, note, "metadata", "annotations"), by=BY), 1)
+    return about(history.end(), "KC021")
+
+
+@CASES.bug("KC021", "ceiling")
 def a_new_set_is_made_too_large(bad: bool, patch: pytest.MonkeyPatch) -> Found:
     history, _, _ = _sets(old=3, new=0, new_up=0)
     web = history.view.get("deployments", "shop/web")
