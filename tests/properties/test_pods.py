@@ -11,7 +11,7 @@ from kchaos.models.node import runtime
 from kchaos.models.node.machine import Container, PodMachine
 from kchaos.models.node.runtime import ContainerRuntime
 from tests.properties.objects import condition, container, node, pod
-from tests.properties.planted import Case, Cases, Found, History
+from tests.properties.planted import MADE, Case, Cases, Found, History
 from tests.support import one, step, system_of
 
 CASES = Cases()
@@ -197,7 +197,7 @@ def the_app_starts_before_init_is_done(bad: bool, patch: pytest.MonkeyPatch) -> 
 def the_app_runs_beside_init(bad: bool, patch: pytest.MonkeyPatch) -> Found:
     """While init runs, the app waits."""
     history = History()
-    app = container(ready=False, state={"running" if bad else "waiting": {}})
+    app = container(ready=False, state={"running": {"startedAt": MADE}} if bad else {"waiting": {}})
     init = container("init", state={"running": {}})
     history.put(pod(node="node-1", ready=False, status={"containerStatuses": [app], "initContainerStatuses": [init]}), by="kubelet")
     return history.end("KC206")
