@@ -237,7 +237,7 @@ class Registry:
         charged = charge_budget(self._store, pod, self._rt.wall())
         if charged is not None:
             name = charged["metadata"]["name"]
-            self._store.put("poddisruptionbudgets", f"{request.namespace}/{name}", charged, request.identity.actor)
+            self._store.put("poddisruptionbudgets", f"{request.namespace}/{name}", charged, "kube-apiserver")
         if not pod["metadata"].get("deletionTimestamp"):
             condition = {
                 "type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI",

@@ -21,7 +21,7 @@ from kchaos.models.apiserver.watchcache import Change, WatchCache, Watcher
 from kchaos.models.security.seams import Security
 from kchaos.runtime import Disconnected, Refused, Runtime
 
-WRITE_S = 0.002
+WRITE_S = 0.0023
 """What a write costs its client beyond the network: the store's fsync. Races between controllers hang on the ratio of this and
 the next; with these two, rollouts take the course that was recorded from real servers."""
 CACHE_LAG_S = 0.003

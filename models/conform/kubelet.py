@@ -110,7 +110,11 @@ class StoryKubelet:
         if not on:
             return
         self._write_lease()
-        self._rt.spawn(self._report_ready(), "node status")
+        self._rt.spawn(self._return(), "node status")
+
+    async def _return(self) -> None:
+        """Report the node, then what became of its pods."""
+        await self._report_ready()
         for pod in self._informer.values():
             if terminating(pod):
                 self._rt.spawn(self._finish(pod, at_once=True), f"stop {name(pod)}")
@@ -275,9 +279,11 @@ class StoryKubelet:
 
     async def _write(self, pod: Obj, status: Obj, conditions: list[Obj]) -> None:
         """Write a pod's status; conditions that others own are kept. Lost if the pod is gone."""
-        for _ in range(5):
+        fresh: Obj | None = self._informer.get(f"{namespace(pod)}/{name(pod)}")
+        for attempt in range(5):
             try:
-                fresh = await self.api.get("pods", namespace(pod), name(pod))
+                if fresh is None or attempt:
+                    fresh = await self.api.get("pods", namespace(pod), name(pod))
             except ApiError as error:
                 if error.reason == "NotFound":
                     return

@@ -16,13 +16,17 @@ from kchaos.models.api.request import USER, Request
 from kchaos.models.api.resources import by_kind
 from kchaos.models.api.times import stamp
 from kchaos.models.api.tree import Obj, get
+from kchaos.models.client.recorder import Correlator
 from kchaos.models.conform.kubelet import Rules, StoryKubelet
 from kchaos.models.controlplane import ControlPlane, node_object
 from kchaos.models.topology import NodeSpec
 from kchaos.sim.world import EPOCH_S, World
 
-WARM_UP_S = 10.05
+WARM_UP_S = 29.05
 """Virtual time before the story's t = 0; its fraction puts t = 0 just after a whole second, as recorded."""
+NODES_S = 2.5
+"""Nodes and their first Leases come this long before t = 0: recorded were 1 to 4 s."""
+CHARGED = {"resourcequotas", "poddisruptionbudgets"}
 READS = {"get", "list", "watch"}
 
 
@@ -42,29 +46,28 @@ class Story:
         self._user = self.control.client("user", USER)
         self._rt = self._user.client._rt
         self._event_number = 0
-        self._events_seen: dict[tuple[str, ...], None] = {}
+        self._correlator = Correlator()
 
     def _now(self) -> float:
         return round(self.world.loop.time() - self._zero, 6)
 
     def _event(self, controller: str, regarding: Obj, kind: str, reason: str, message: str) -> None:
         meta = regarding["metadata"]
-        seen = (regarding["kind"], meta.get("uid", meta["name"]), kind, reason, message)
-        if seen in self._events_seen:  # a real recorder counts it up in the Event that there is
+        told = self._correlator.record(controller, meta.get("uid", meta["name"]), kind, reason, message, self.world.loop.time())
+        if told is None or self._now() < 0:
             return
-        self._events_seen[seen] = None
         self._event_number += 1
         involved = {"kind": regarding["kind"], "namespace": meta.get("namespace", ""), "name": meta["name"]}
         body = {
             "kind": "Event", "apiVersion": "v1", "metadata": {"name": f"{meta['name']}.{self._event_number:x}", "uid": f"event-{self._event_number}"},
-            "involvedObject": involved, "type": kind, "reason": reason, "message": message, "source": {"component": controller},
+            "involvedObject": involved, "type": kind, "reason": reason, "message": told, "source": {"component": controller},
         }  # fmt: skip
         self.log.append({"t": self._now(), "type": "ADDED", "object": body})
 
     def run(self) -> list[Obj]:
         """Run to the story's end and return the log."""
         self._prepare()
-        self.world.run(self._zero - 6.0)
+        self.world.run(self._zero - NODES_S)
         for spec in self._story["cluster"]["nodes"]:
             self._add_node(spec)
         self.world.run(self._zero)
@@ -78,6 +81,11 @@ class Story:
 
     def _recorded(self, event: Any) -> None:
         self.log.append({"t": self._now(), "type": event.type, "object": event.obj})
+        if event.actor == "kube-apiserver" and event.resource in CHARGED:  # the server's own write while it serves another request
+            self.log.append({
+                "t": self._now(), "actor": "apiserver", "verb": "update", "resource": f"{event.resource}/status",
+                "name": event.obj["metadata"]["name"], "code": 200,
+            })  # fmt: skip
 
     def _answered(self, request: Request, code: int) -> None:
         if request.verb in READS or request.resource in ("leases", "events"):

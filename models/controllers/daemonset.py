@@ -26,6 +26,7 @@ from kchaos.models.api.request import Request
 from kchaos.models.api.selectors import compile_selector
 from kchaos.models.api.tree import Obj, get, put
 from kchaos.models.apiserver.store import key_of
+from kchaos.models.controllers import history
 from kchaos.models.controllers.base import Context, Controller
 from kchaos.models.controllers.daemonset_decide import (
     GENERATION_LABEL,
@@ -60,7 +61,7 @@ class DaemonSetController(Controller):
         self._pods = ctx.owned("pods")
         self._pods.add_index("orphan", lambda pod: (namespace(pod),) if controller_of(pod) is None else ())
         self._pods.add_index("daemon", self._on_node)
-        self._revisions = ctx.owned("controllerrevisions")
+        self._revisions = history.informer(ctx)
         self._nodes = ctx.informer("nodes")
         self._expect = Expectations(ctx.rt)
         self._backoff: dict[str, tuple[float, float]] = {}
@@ -282,7 +283,7 @@ class DaemonSetController(Controller):
     async def _history(self, owner: Obj) -> tuple[Obj, list[Obj]]:
         """Return the revision of the present template, made or renumbered if need be, and the others (constructHistory)."""
         data = revision_data(owner)
-        revisions = self._revisions.by("controller", uid(owner))
+        revisions = await history.owned(self.api, owner, "daemonsets", self._revisions)
         same = [one for one in revisions if one["data"] == data]
         old = [one for one in revisions if one["data"] != data]
         number = max((one["revision"] for one in old), default=0) + 1

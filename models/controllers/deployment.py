@@ -129,7 +129,8 @@ class DeploymentController(Controller):
             sets = await self._apply(deployment, plan, sets)
             await self._rollout_status(deployment, uid(new) if new is not None else "", sets)
             return
-        if any(phase(p) not in ("Succeeded", "Failed") for rs in olds for p in self._pods.by("controller", uid(rs))):
+        left = any(get(rs, "status", "replicas", default=0) for rs in olds)
+        if left or any(phase(p) not in ("Succeeded", "Failed") for rs in olds for p in self._pods.by("controller", uid(rs))):
             await self._rollout_status(deployment, uid(new) if new is not None else "", sets)
             return
         deployment, new, sets = await self._ensure_new(deployment, sets)
@@ -172,7 +173,7 @@ class DeploymentController(Controller):
             changed = put(new, notes, "metadata", "annotations")
             if wait or "minReadySeconds" in new["spec"]:
                 changed = put(changed, wait, "spec", "minReadySeconds")
-            new = await self.api.update("replicasets", changed)
+            return deployment, await self.api.update("replicasets", changed)  # the Deployment's revision follows in the next sync
         conditions = list(get(deployment, "status", "conditions", default=()))
         if progress.has_deadline(deployment) and progress.find(conditions, "Progressing") is None:
             text = f'Found new replica set "{name(new)}"'
@@ -278,7 +279,8 @@ class DeploymentController(Controller):
     async def _apply(self, deployment: Obj, plan: rolling.Plan, sets: list[Obj]) -> list[Obj]:
         """Carry a plan out; return the sets as they are now."""
         current = {uid(rs): rs for rs in sets}
-        for rs, size in plan:
+        for planned, size in plan:
+            rs = current[uid(planned)]
             before = rolling.replicas(rs)
             notes = {**notes_of(rs), **_sizes(deployment)}
             if size == before and notes == notes_of(rs):

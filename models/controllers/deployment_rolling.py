@@ -85,24 +85,23 @@ def plan_olds(deployment: Obj, new: Obj, olds: list[Obj]) -> Plan:
     if budget <= 0:
         return []
     size = {uid(rs): replicas(rs) for rs in active}
+    plan: Plan = []
     taken = 0
-    for rs in by_age(active):
-        if taken >= budget:
-            break
+    for rs in by_age(active):  # cleanupUnhealthyReplicas
         unhealthy = replicas(rs) - available(rs)
-        if unhealthy <= 0:
-            continue
         count = min(budget - taken, unhealthy)
-        size[uid(rs)] -= count
-        taken += count
+        if count > 0:
+            size[uid(rs)] -= count
+            taken += count
+            plan.append((rs, size[uid(rs)]))
     spare = sum(available(rs) for rs in [*olds, new]) - floor
-    for rs in by_age(active):
-        if spare <= 0:
-            break
+    for rs in by_age(active):  # scaleDownOldReplicaSetsForRollingUpdate, a second request where both take from one set
         count = min(size[uid(rs)], spare)
-        size[uid(rs)] -= count
-        spare -= count
-    return [(rs, size[uid(rs)]) for rs in by_age(active) if size[uid(rs)] != replicas(rs)]
+        if count > 0:
+            size[uid(rs)] -= count
+            spare -= count
+            plan.append((rs, size[uid(rs)]))
+    return plan
 
 
 def plan_recreate(olds: list[Obj]) -> Plan:

@@ -18,37 +18,57 @@ from kchaos.models.apiserver.store import key_of
 from kchaos.models.controllers.base import Context, Controller
 
 DISRUPTED_S = 120.0
+_UNSCALED = {"DaemonSet": "daemonsets.apps", "Job": "jobs.batch"}
 _OWNERS = {
     "ReplicaSet": "replicasets", "StatefulSet": "statefulsets", "ReplicationController": "replicationcontrollers",
     "Deployment": "deployments",
 }  # fmt: skip
 
 
-def expected(budget: Obj, pods: list[Obj], scale: Callable[[Obj], int | None]) -> tuple[int, int]:
-    """Return (expected pods, desired healthy). ``scale`` gives the size of a pod's owner. Raises ValueError if that can't be told."""
+Scale = Callable[[Obj], tuple[str, int]]
+"""Of a pod that has a controller: uid and size of what its replicas are counted by. Raises ValueError if that can't be told."""
+
+
+def expected(budget: Obj, pods: list[Obj], scale: Scale) -> tuple[int, int, list[str]]:
+    """Return (expected pods, desired healthy, names of unmanaged pods) (getExpectedPodCount). Raises what ``scale`` raises."""
     spec = budget["spec"]
     if spec.get("maxUnavailable") is not None:
-        count = _owned(pods, scale)
-        return count, max(0, count - scaled(spec["maxUnavailable"], count, round_up=True))
+        count, unmanaged = _owned(pods, scale)
+        return count, max(0, count - scaled(spec["maxUnavailable"], count, round_up=True)), unmanaged
     minimum = spec.get("minAvailable", 0)
     if isinstance(minimum, int):
-        return len(pods), minimum
-    count = _owned(pods, scale)
-    return count, scaled(minimum, count, round_up=True)
+        return len(pods), minimum, []
+    count, unmanaged = _owned(pods, scale)
+    return count, scaled(minimum, count, round_up=True), unmanaged
 
 
-def _owned(pods: list[Obj], scale: Callable[[Obj], int | None]) -> int:
+def _owned(pods: list[Obj], scale: Scale) -> tuple[int, list[str]]:
+    """Return the sum of the owners' sizes, each counted once (a Deployment in a rollout too), and the pods without owner."""
     sizes: dict[str, int] = {}
+    unmanaged: list[str] = []
     for pod in pods:
-        ref = controller_of(pod)
-        if ref is None:
-            raise ValueError(f'found no controller ref for pod "{name(pod)}"')
-        if ref["uid"] not in sizes:
-            size = scale(pod)
-            if size is None:
-                raise ValueError(f'found no controllers for pod "{name(pod)}"')
-            sizes[ref["uid"]] = size
-    return sum(sizes.values())
+        if controller_of(pod) is None:
+            unmanaged.append(name(pod))
+            continue
+        found, size = scale(pod)
+        sizes[found] = size
+    return sum(sizes.values()), unmanaged
+
+
+def unmanaged_text(budget: Obj) -> str:
+    """Return the warning about selected pods that have no controller (disruption.go: trySync)."""
+    selector = budget["spec"].get("selector") or {}
+    marks = "".join(f"{k}: {v}," for k, v in sorted((selector.get("matchLabels") or {}).items()))
+    rules = "".join(
+        "LabelSelectorRequirement{" + f"Key:{one['key']},Operator:{one['operator']},Values:[{' '.join(one.get('values') or ())}]," + "},"
+        for one in selector.get("matchExpressions") or ()
+    )
+    shown = f"&LabelSelector{{MatchLabels:map[string]string{{{marks}}},MatchExpressions:[]LabelSelectorRequirement{{{rules}}},}}"
+    return (
+        f"Pods selected by this PodDisruptionBudget (selector: {shown}) were found to be unmanaged. As a result, the status of the PDB"
+        " cannot be calculated correctly, which may result in undefined behavior. To account for these pods please set"
+        ' ".spec.minAvailable" field of the PDB to an integer value.'
+    )
 
 
 def healthy(pods: list[Obj], disrupted: dict[str, str], wall_s: float) -> int:
@@ -101,35 +121,36 @@ class DisruptionController(Controller):
         for budget in self._budgets.by("namespace", namespace(new)):
             self._queue.add(key_of(budget))
 
-    def _scale(self, pod: Obj) -> int | None:
+    def _scale(self, pod: Obj) -> tuple[str, int]:
         ref = controller_of(pod)
-        if ref is None or ref["kind"] not in self._owners:
-            return None
-        owner = self._owners[ref["kind"]].get(f"{namespace(pod)}/{ref['name']}")
+        assert ref is not None
+        if ref["kind"] in _UNSCALED:
+            raise ValueError(f"{_UNSCALED[ref['kind']]} does not implement the scale subresource")
+        owner = self._owners[ref["kind"]].get(f"{namespace(pod)}/{ref['name']}") if ref["kind"] in self._owners else None
+        above = controller_of(owner) if owner is not None else None
+        if owner is not None and uid(owner) == ref["uid"] and above is not None and above["kind"] == "Deployment":
+            owner = self._owners["Deployment"].get(f"{namespace(pod)}/{above['name']}")
+            ref = above
         if owner is None or uid(owner) != ref["uid"]:
-            return None
-        above = controller_of(owner)
-        if ref["kind"] == "ReplicaSet" and above is not None and above["kind"] == "Deployment":
-            deployment = self._owners["Deployment"].get(f"{namespace(pod)}/{above['name']}")
-            return int(deployment["spec"].get("replicas", 1)) if deployment is not None else None
-        return int(owner["spec"].get("replicas", 1))
+            raise ValueError(f'found no controllers for pod "{name(pod)}"')
+        return uid(owner), int(owner["spec"].get("replicas", 1))
 
     async def _sync(self, key: str) -> None:
         budget = self._budgets.get(key)
         if budget is None:
             return
         fits = compile_selector(budget["spec"].get("selector"))
-        pods = [pod for pod in self._pods.by("namespace", namespace(budget)) if fits(labels(pod)) and not ended(pod)]
+        pods = [pod for pod in self._pods.by("namespace", namespace(budget)) if fits(labels(pod))]
         now, wall = self.ctx.now(), self.rt.wall()
         old = budget.get("status") or {}
         conditions = list(old.get("conditions") or ())
         generation = budget["metadata"].get("generation", 1)
         try:
-            count, desired = expected(budget, pods, self._scale)
+            count, desired, unmanaged = expected(budget, pods, self._scale)
         except ValueError as error:
             failed = {
                 "type": "DisruptionAllowed", "status": "False", "reason": "SyncFailed", "message": str(error),
-                "observedGeneration": generation,
+                "observedGeneration": old.get("observedGeneration", 0),
             }  # fmt: skip
             status = {**old, "disruptionsAllowed": 0, "conditions": set_condition(conditions, failed, now)}
             self.event(budget, "Warning", "CalculateExpectedPodCountFailed", f"Failed to calculate the number of expected pods: {error}")
@@ -155,6 +176,8 @@ class DisruptionController(Controller):
         if disrupted:
             status["disruptedPods"] = disrupted
             self._queue.add_after(key, min(parse(asked) + DISRUPTED_S - wall for asked in disrupted.values()) + 1)
+        if unmanaged:
+            self.event(budget, "Warning", "UnmanagedPods", unmanaged_text(budget))
         if not pods:
             self.event(budget, "Normal", "NoPods", "No matching pods found")
         await self._write(budget, status)

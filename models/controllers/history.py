@@ -4,12 +4,33 @@ from __future__ import annotations
 
 from kchaos.models.api.errors import ApiError
 from kchaos.models.api.hash import revision_data, revision_hash
-from kchaos.models.api.pods import name, namespace, notes_of, owner_reference
+from kchaos.models.api.pods import controller_of, labels, name, namespace, notes_of, owner_reference, uid
+from kchaos.models.api.selectors import compile_selector
 from kchaos.models.api.tree import Obj, put
 from kchaos.models.client.client import Session
+from kchaos.models.client.informer import Informer
+from kchaos.models.controllers.base import Context
+from kchaos.models.controllers.ownership import claim
 
 LABEL = "controller-revision-hash"
 """On pods: which revision they are."""
+
+
+def informer(ctx: Context) -> Informer:
+    """Return the informer of revisions, by owner and, without one, by namespace."""
+    found = ctx.owned("controllerrevisions")
+    found.add_index("orphan", lambda one: (namespace(one),) if controller_of(one) is None else ())
+    return found
+
+
+async def owned(api: Session, owner: Obj, resource: str, revisions: Informer) -> list[Obj]:
+    """Return the owner's revisions, after adopting those that an orphaning delete has left behind (adoptOrphanRevisions)."""
+    mine = revisions.by("controller", uid(owner))
+    fits = compile_selector(owner["spec"].get("selector"))
+    orphans = [one for one in revisions.by("orphan", namespace(owner)) if fits(labels(one))]
+    if not orphans:
+        return mine
+    return [*mine, *await claim(api, resource, owner, "controllerrevisions", orphans, fits)]
 
 
 def ordered(revisions: list[Obj]) -> list[Obj]:

@@ -5,7 +5,9 @@ pkg/controller/nodelifecycle/node_lifecycle_controller.go: ComputeZoneState, try
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import StrEnum
+from typing import NamedTuple
 
 from kchaos.models.api.pods import condition
 from kchaos.models.api.tree import Obj, get
@@ -101,26 +103,63 @@ def no_schedule_taints(node: Obj) -> dict[str, None]:
     return keys
 
 
-def with_no_schedule(node: Obj, now: str) -> list[Obj] | None:
-    """Return the taints with our NoSchedule ones put right; None if they are."""
+class Swap(NamedTuple):
+    """Keys of taints of one effect to add, and to remove: one request each (SwapNodeControllerTaint)."""
+
+    add: tuple[str, ...] = ()
+    remove: tuple[str, ...] = ()
+
+
+def no_schedule_swap(node: Obj) -> Swap:
+    """Return which of our NoSchedule taints are missing or too many."""
     wanted = no_schedule_taints(node)
-    taints = list(node["spec"].get("taints") or ())
-    have = {t["key"]: None for t in taints if t["effect"] == "NoSchedule" and t["key"] in _OURS}
-    if wanted.keys() == have.keys():
-        return None
-    kept = [t for t in taints if not (t["effect"] == "NoSchedule" and t["key"] in _OURS and t["key"] not in wanted)]
-    return kept + [{"key": key, "effect": "NoSchedule", "timeAdded": now} for key in wanted if key not in have]
+    have = {t["key"]: None for t in node["spec"].get("taints") or () if t["effect"] == "NoSchedule" and t["key"] in _OURS}
+    return Swap(tuple(key for key in wanted if key not in have), tuple(key for key in have if key not in wanted))
 
 
-def with_no_execute(node: Obj, now: str) -> list[Obj] | None:
-    """Return the taints with the NoExecute one that the Ready condition asks for; None if they are right."""
-    status = ready_status(node)
-    wanted = {"False": NOT_READY, "Unknown": UNREACHABLE}.get(status)
-    taints = list(node["spec"].get("taints") or ())
-    have = [t["key"] for t in taints if t["effect"] == "NoExecute" and t["key"] in (NOT_READY, UNREACHABLE)]
-    if have == ([wanted] if wanted else []):
-        return None
-    kept = [t for t in taints if not (t["effect"] == "NoExecute" and t["key"] in (NOT_READY, UNREACHABLE) and t["key"] != wanted)]
-    if wanted and wanted not in have:
-        kept.append({"key": wanted, "effect": "NoExecute", "timeAdded": now})
-    return kept
+def has_taint(node: Obj, key: str, effect: str) -> bool:
+    """Tell whether the node carries that taint."""
+    return any(t["key"] == key and t["effect"] == effect for t in node["spec"].get("taints") or ())
+
+
+def no_execute_swap(node: Obj, status: str) -> Swap:
+    """Return the NoExecute taints to add and remove for a Ready ``status``; the two exclude each other."""
+    wanted = {"False": NOT_READY, "Unknown": UNREACHABLE}.get(status, "")
+    have = [key for key in (UNREACHABLE, NOT_READY) if has_taint(node, key, "NoExecute")]
+    return Swap((wanted,) if wanted and wanted not in have else (), tuple(key for key in have if key != wanted))
+
+
+def with_taints(node: Obj, keys: Iterable[str], effect: str, now: str) -> list[Obj]:
+    """Return the node's taints and those of ``keys``."""
+    added = [{"key": key, "effect": effect, "timeAdded": now} for key in keys if not has_taint(node, key, effect)]
+    return [*(node["spec"].get("taints") or ()), *added]
+
+
+def without_taints(node: Obj, keys: Iterable[str], effect: str) -> list[Obj]:
+    """Return the node's taints but those of ``keys``."""
+    gone = dict.fromkeys(keys)
+    return [t for t in node["spec"].get("taints") or () if not (t["key"] in gone and t["effect"] == effect)]
+
+
+class Health(NamedTuple):
+    """What the monitor remembers of a node: its heartbeats, and when it last saw them move (nodeHealthData)."""
+
+    heartbeat: str
+    renewed: str
+    probe_s: float
+
+
+def observed(before: Health | None, node: Obj, lease: Obj | None, now_s: float) -> Health:
+    """Return the record after a look: only what *changed* between two looks is a sign of life (tryUpdateNodeHealth)."""
+    found = condition(node, "Ready")
+    heartbeat = str((found or {}).get("lastHeartbeatTime") or "") if found is not None else "none"
+    renewed = str(get(lease, "spec", "renewTime", default="")) if lease is not None else ""
+    if before is None:
+        return Health(heartbeat, renewed, now_s)
+    moved = heartbeat != before.heartbeat or renewed > before.renewed
+    return Health(heartbeat, max(renewed, before.renewed), now_s if moved else before.probe_s)
+
+
+def excluded(node: Obj) -> bool:
+    """Tell whether a node does not count when the state of its zone is told (isNodeExcludedFromDisruptionChecks)."""
+    return "node.kubernetes.io/exclude-disruption" in (node["metadata"].get("labels") or {})

@@ -1,14 +1,16 @@
 """Node lifecycle: notices silent nodes, marks their pods not ready, and taints nodes at the rate that their zone allows.
 
-pkg/controller/nodelifecycle/node_lifecycle_controller.go. Silence is measured on the controller's own clock, from the last *change*
-it saw in a node's Lease or status.
+pkg/controller/nodelifecycle/node_lifecycle_controller.go. All is done in passes, every --node-monitor-period: silence is measured on the
+controller's own clock, from the pass in which it last saw a *change* of a node's Lease or status; a node that is back loses its NoExecute
+taint in the next pass, its NoSchedule taint at once.
 """
 
 from __future__ import annotations
 
 from kchaos.models.api.errors import ApiError
-from kchaos.models.api.pods import condition, name
-from kchaos.models.api.tree import Obj, get, put
+from kchaos.models.api.pods import condition, name, uid
+from kchaos.models.api.tree import Obj, put
+from kchaos.models.apiserver.store import key_of
 from kchaos.models.controllers import nodehealth as health
 from kchaos.models.controllers.base import Context, Controller
 from kchaos.runtime import Timer
@@ -16,6 +18,8 @@ from kchaos.runtime import Timer
 LEASES = "kube-node-lease"
 POLL_S = 0.1
 """How often the zone queues are looked at (nodeEvictionPeriod)."""
+TAINT_TRIES = 5
+"""Requests per change of taints before it is given up (updateTaintBackoff: 100 ms apart)."""
 
 
 class _Zone:
@@ -48,146 +52,167 @@ class NodeLifecycleController(Controller):
         self._leases = ctx.informer("leases")
         self._pods = ctx.informer("pods")
         self._pods.add_index("node", lambda pod: (pod["spec"]["nodeName"],) if pod["spec"].get("nodeName") else ())
-        self._seen: dict[str, float] = {}
+        self._health: dict[str, health.Health] = {}
+        self._ready: dict[str, str] = {}
+        """Ready of each node as of the last pass."""
+        self._known: dict[str, Obj] = {}
         self._zones: dict[str, _Zone] = {}
-        self._unready_pods: dict[str, None] = {}
+        self._retry: dict[str, None] = {}
         self._all_down = False
         self._queue = ctx.queue("node-taints", self._taint_no_schedule)
+        self._bound = ctx.queue("node-pods", self._pod_bound)
         self._alarm: Timer | None = None
         self._pumps: dict[str, None] = {}
 
     def start(self) -> None:
         """Follow nodes and leases; look at all nodes every --node-monitor-period."""
-        now = self.rt.now()
-        for node in self._nodes.values():
-            self._seen[name(node)] = now
         self._nodes.add_handler(self._node_changed)
-        self._leases.add_handler(self._lease_changed)
         self._pods.add_handler(self._pod_changed)
         self._queue.start()
-        self.rt.call_later(self.ctx.constants.node_monitor_period_s, self._tick, background=True)
+        self._bound.start()
+        self._tick()
 
     # -- what is seen ------------------------------------------------------------------------------------------------
 
-    def _lease_changed(self, old: Obj | None, new: Obj | None) -> None:
-        if new is not None and new["metadata"]["namespace"] == LEASES:
-            self._seen[name(new)] = self.rt.now()
-
     def _node_changed(self, old: Obj | None, new: Obj | None) -> None:
         if new is None:
-            assert old is not None
-            self._seen.pop(name(old), None)
-            for zone in self._zones.values():
-                zone.queue.pop(name(old), None)
             return
-        key = name(new)
-        if old is None:
-            self._seen.setdefault(key, self.rt.now())
-        elif self._heartbeats(old) != self._heartbeats(new):
-            self._seen[key] = self.rt.now()
-        self._queue.add(key)
-        if health.ready_status(new) == "True" and any(
-            t["effect"] == "NoExecute" and t["key"] in (health.NOT_READY, health.UNREACHABLE) for t in new["spec"].get("taints") or ()
-        ):
-            self._zone(new).queue.pop(key, None)
-            self.rt.spawn(self._untaint(key), f"untaint {key}")
-
-    @staticmethod
-    def _heartbeats(node: Obj) -> list[tuple[str, object]]:
-        return [(c["type"], c.get("lastHeartbeatTime")) for c in get(node, "status", "conditions", default=())]
+        self._queue.add(name(new))
+        if any(health.no_execute_swap(new, health.ready_status(new))):
+            self._keep_alive()
 
     def _pod_changed(self, old: Obj | None, new: Obj | None) -> None:
-        """A pod that turns ready on a node that is not gets marked at once."""
-        if new is None or not new["spec"].get("nodeName"):
-            return
-        node = self._nodes.get(new["spec"]["nodeName"])
-        if node is not None and health.ready_status(node) != "True" and self._is_ready(new):
-            self._unready_pods[name(node)] = None
+        """A pod that is bound to a node that is not ready is marked at once (podUpdated)."""
+        node = new["spec"].get("nodeName") if new is not None else None
+        if node and new is not None and (old is None or old["spec"].get("nodeName") != node) and self._ready.get(node, "True") != "True":
+            self._bound.add(key_of(new))
 
-    @staticmethod
-    def _is_ready(pod: Obj) -> bool:
-        found = condition(pod, "Ready")
-        return found is not None and found["status"] == "True"
+    async def _pod_bound(self, key: str) -> None:
+        pod = self._pods.get(key)
+        node = pod["spec"].get("nodeName", "") if pod is not None else ""
+        if pod is not None and self._nodes.get(node) is not None and self._ready.get(node, "True") != "True":
+            await self._mark_pod(pod)
 
     # -- monitoring --------------------------------------------------------------------------------------------------
 
     def _tick(self) -> None:
-        self.rt.call_later(self.ctx.constants.node_monitor_period_s, self._tick, background=True)
+        """One pass (monitorNodeHealth)."""
         now, constants = self.rt.now(), self.ctx.constants
+        self.rt.call_later(constants.node_monitor_period_s, self._tick, background=True)
+        self._register()
         overdue = False
         states: dict[str, list[int]] = {}
         silent: list[Obj] = []
+        down: list[tuple[Obj, str]] = []
         for node in self._nodes.values():
-            age = now - self._seen.get(name(node), now)
-            status = health.ready_status(node)
-            if age > constants.node_monitor_grace_s and (status != "Unknown" or health.silenced(node, "") is not None):
-                silent.append(node)
+            key, status = name(node), health.ready_status(node)
+            seen = self._health[key] = health.observed(self._health.get(key), node, self._leases.get(f"{LEASES}/{key}"), now)
+            grace = constants.node_monitor_grace_s if condition(node, "Ready") is not None else constants.node_startup_grace_s
+            age = now - seen.probe_s
+            if age >= grace - 1e-6:
+                if status != "Unknown" or health.silenced(node, "") is not None:
+                    silent.append(node)
                 status = "Unknown"
             elif age > 2 * constants.node_lease_renew_s and status != "Unknown":
                 overdue = True
-            counts = states.setdefault(health.zone_of(node), [0, 0])
-            counts[status != "True"] += 1
-        if silent or self._unready_pods or self._behind():
-            self.rt.spawn(self._monitor(silent, states), "monitor nodes")
+            self._ready[key] = status
+            if not health.excluded(node):
+                states.setdefault(health.zone_of(node), [0, 0])[status != "True"] += 1
+            if status != "True" or any(health.no_execute_swap(node, status)):
+                down.append((node, status))
+        if silent or down or self._retry:
+            self.rt.spawn(self._monitor(silent, down, states), "monitor nodes")
         elif states:
             self._disruption(states)
         # a node that is overdue will change the cluster: the run must not be taken for finished
-        if overdue and self._alarm is None:
-            self._alarm = self.rt.call_later(constants.node_monitor_period_s + 1, self._alarm_over)
+        if overdue:
+            self._keep_alive()
+
+    def _keep_alive(self) -> None:
+        if self._alarm is None:
+            self._alarm = self.rt.call_later(self.ctx.constants.node_monitor_period_s + 1, self._alarm_over)
 
     def _alarm_over(self) -> None:
         self._alarm = None
 
-    def _behind(self) -> bool:
-        return any(health.with_no_execute(node, "") is not None for node in self._nodes.values())
+    def _register(self) -> None:
+        """Note nodes that came and went since the last pass (classifyNodes)."""
+        for node in self._nodes.values():
+            if name(node) not in self._known:
+                self.event(node, "Normal", "RegisteredNode", f"Node {name(node)} event: Registered Node {name(node)} in Controller")
+            self._known[name(node)] = node
+        for key in [one for one in self._known if self._nodes.get(one) is None]:
+            self.event(self._known.pop(key), "Normal", "RemovingNode", f"Node {key} event: Removing Node {key} from Controller")
+            self._health.pop(key, None)
+            self._ready.pop(key, None)
 
-    async def _monitor(self, silent: list[Obj], states: dict[str, list[int]]) -> None:
+    async def _monitor(self, silent: list[Obj], down: list[tuple[Obj, str]], states: dict[str, list[int]]) -> None:
+        changed: dict[str, None] = {}
+        failed: dict[str, None] = {}
         for node in silent:
-            status = health.silenced(node, self.ctx.now())
+            body = health.silenced(node, self.ctx.now())
             try:
-                if status is not None:
-                    await self.api.update("nodes", {**node, "status": status}, "status")
-            except ApiError as error:
-                if error.reason not in ("Conflict", "NotFound"):
-                    raise
+                if body is not None:
+                    await self.api.update("nodes", {**node, "status": body}, "status")
+            except ApiError:
+                failed[name(node)] = None  # again in the next pass
                 continue
             if health.ready_status(node) == "True":
-                self.event(node, "Normal", "NodeNotReady", f"Node {name(node)} status is now: NodeNotReady")
-            self._unready_pods[name(node)] = None
-        for key in list(self._unready_pods):
-            current = self._nodes.get(key)
-            if current is None or (health.ready_status(current) == "True" and not any(name(one) == key for one in silent)):
-                del self._unready_pods[key]
-                continue
-            if await self._mark_pods(key):
-                self._unready_pods.pop(key, None)
+                changed[name(node)] = None
         self._disruption(states)
-        silent_names = {name(one) for one in silent}
-        for node in self._nodes.values():
-            down = health.ready_status(node) != "True" or name(node) in silent_names
-            if down and (name(node) in silent_names or health.with_no_execute(node, "") is not None) and not self._all_down:
-                zone = self._zone(node)
-                zone.queue[name(node)] = None
-                self._pump(health.zone_of(node))
+        for node, status in down:
+            if name(node) not in failed:
+                await self._evict(node, status)
+        for node, status in down:
+            key = name(node)
+            if key in failed or status == "True" or not (key in changed or key in self._retry):
+                continue
+            if key in changed:
+                self.event(node, "Normal", "NodeNotReady", f"Node {key} status is now: NodeNotReady")
+            if await self._mark_pods(key):
+                self._retry.pop(key, None)
+            else:
+                self._retry[key] = None
+        for key in [one for one in self._retry if self._ready.get(one, "True") == "True"]:
+            del self._retry[key]
+
+    async def _evict(self, node: Obj, status: str) -> None:
+        """Bring the NoExecute taint in line: replace the wrong one at once, queue a new one (processTaintBaseEviction)."""
+        zone, swap = self._zone(node), health.no_execute_swap(node, status)
+        if status == "True":
+            zone.queue.pop(name(node), None)
+            await self._change_taints(name(node), swap, "NoExecute")
+        elif swap.add and swap.remove:
+            await self._change_taints(name(node), swap, "NoExecute")
+        elif swap.add and not self._all_down:
+            zone.queue[name(node)] = None
+            self._pump(health.zone_of(node))
 
     async def _mark_pods(self, node: str) -> bool:
         """Set all pods of a node not ready, so that they leave the endpoints (MarkPodsNotReady); False: try again."""
         whole = True
         for pod in self._pods.by("node", node):
-            found = condition(pod, "Ready")
-            if found is None or found["status"] == "False":
-                continue
-            now = self.ctx.now()
-            conditions = [
-                {**c, "status": "False", "lastTransitionTime": now} if c["type"] == "Ready" else c for c in pod["status"]["conditions"]
-            ]
             try:
-                await self.api.update("pods", put(pod, conditions, "status", "conditions"), "status")
-                self.event(pod, "Warning", "NodeNotReady", "Node is not ready")
-            except ApiError as error:
-                if error.reason != "NotFound":
-                    whole = False
+                await self._mark_pod(pod)
+            except ApiError:
+                whole = False
         return whole
+
+    async def _mark_pod(self, pod: Obj) -> None:
+        found = condition(pod, "Ready")
+        if found is None or found["status"] == "False":
+            return
+        now = self.ctx.now()
+        conditions = [
+            {**c, "status": "False", "lastTransitionTime": now} if c["type"] == "Ready" else c for c in pod["status"]["conditions"]
+        ]
+        try:
+            await self.api.update("pods", put(pod, conditions, "status", "conditions"), "status")
+        except ApiError as error:
+            if error.reason == "NotFound":
+                return
+            raise
+        self.event(pod, "Warning", "NodeNotReady", "Node is not ready")
 
     # -- zones -------------------------------------------------------------------------------------------------------
 
@@ -210,13 +235,12 @@ class NodeLifecycleController(Controller):
             if not was_down:
                 for node in self._nodes.values():
                     self._zone(node).queue.pop(name(node), None)
-                    self.rt.spawn(self._untaint(name(node), always=True), f"untaint {name(node)}")
+                    self.rt.spawn(self._evict(node, "True"), f"untaint {name(node)}")
                 for zone in self._zones.values():
                     zone.rate = 0.0
             return
         if was_down:
-            for node in self._nodes.values():
-                self._seen[name(node)] = now
+            self._health = {key: seen._replace(probe_s=now) for key, seen in self._health.items()}
         for key, state in new.items():
             zone = self._zones[key]
             zone.state = state
@@ -248,39 +272,44 @@ class NodeLifecycleController(Controller):
     # -- taints ------------------------------------------------------------------------------------------------------
 
     async def _taint_no_execute(self, key: str) -> None:
+        """Taint a node whose turn it is, unless it is ready again (doNoExecuteTaintingPass)."""
         node = self._nodes.get(key)
         if node is None or health.ready_status(node) == "True":
             return
-        taints = health.with_no_execute(node, self.ctx.now())
-        if taints is not None:
-            await self._patch_taints(node, taints)
-
-    async def _untaint(self, key: str, always: bool = False) -> None:
-        node = self._nodes.get(key)
-        if node is None or (health.ready_status(node) != "True" and not always):
-            return
-        keys = (health.NOT_READY, health.UNREACHABLE)
-        taints = [t for t in node["spec"].get("taints") or () if not (t["effect"] == "NoExecute" and t["key"] in keys)]
-        if taints != (node["spec"].get("taints") or []):
-            await self._patch_taints(node, taints)
+        if not await self._change_taints(key, health.no_execute_swap(node, health.ready_status(node)), "NoExecute"):
+            self._zone(node).queue[key] = None
+            self._pump(health.zone_of(node))
 
     async def _taint_no_schedule(self, key: str) -> None:
         node = self._nodes.get(key)
-        if node is None:
-            return
-        taints = health.with_no_schedule(node, self.ctx.now())
-        if taints is not None:
-            await self._patch_taints(node, taints)
+        if node is not None and not await self._change_taints(key, health.no_schedule_swap(node), "NoSchedule"):
+            self._queue.add_rate_limited(key)
 
-    async def _patch_taints(self, node: Obj, taints: list[Obj]) -> None:
-        patch = {"metadata": {"resourceVersion": node["metadata"]["resourceVersion"]}, "spec": {"taints": taints or None}}
-        try:
-            await self.api.patch("nodes", "", name(node), patch, patch_type="merge")
-        except ApiError as error:
-            if error.reason == "Conflict":
-                self._queue.add_rate_limited(name(node))
-                if any(t["effect"] == "NoExecute" for t in taints):
-                    self._zone(node).queue[name(node)] = None
-                    self._pump(health.zone_of(node))
-            elif error.reason != "NotFound":
-                raise
+    async def _change_taints(self, key: str, swap: health.Swap, effect: str) -> bool:
+        """Add taints, then remove taints, each in its own request; False: it did not work (SwapNodeControllerTaint)."""
+        done = not swap.add or await self._patch_taints(key, swap.add, effect, add=True)
+        return done and (not swap.remove or await self._patch_taints(key, swap.remove, effect, add=False))
+
+    async def _patch_taints(self, key: str, keys: tuple[str, ...], effect: str, add: bool) -> bool:
+        first = self._nodes.get(key)
+        node = first
+        for _ in range(TAINT_TRIES):
+            if node is None or first is None or uid(node) != uid(first):
+                return True
+            taints = health.with_taints(node, keys, effect, self.ctx.now()) if add else health.without_taints(node, keys, effect)
+            if taints == (node["spec"].get("taints") or []):
+                return True
+            patch = {"metadata": {"resourceVersion": node["metadata"]["resourceVersion"]}, "spec": {"taints": taints or None}}
+            try:
+                await self.api.patch("nodes", "", key, patch, patch_type="merge")
+                return True
+            except ApiError as error:
+                if error.reason == "NotFound":
+                    return True
+            await self.rt.sleep(POLL_S)
+            try:
+                node = await self.api.get("nodes", "", key)
+            except ApiError as error:
+                if error.reason == "NotFound":
+                    return True
+        return False

@@ -13,7 +13,7 @@ from kchaos.models.apiserver.store import key_of
 from kchaos.models.controllers import history
 from kchaos.models.controllers.base import Context, Controller
 from kchaos.models.controllers.ownership import claim
-from kchaos.models.controllers.statefulset_decide import Create, Delete, decide, ordinal_of, start_of
+from kchaos.models.controllers.statefulset_decide import Create, Delete, Retain, decide, ordinal_of
 from kchaos.models.controllers.statefulset_pod import (
     identity_matches,
     new_claims,
@@ -34,7 +34,7 @@ class StatefulSetController(Controller):
         self._pods = ctx.owned("pods")
         self._pods.add_index("orphan", lambda pod: (namespace(pod),) if controller_of(pod) is None else ())
         self._claims = ctx.informer("persistentvolumeclaims")
-        self._revisions = ctx.owned("controllerrevisions")
+        self._revisions = history.informer(ctx)
         self._queue = ctx.queue(self.name, self._sync)
 
     def start(self) -> None:
@@ -65,7 +65,7 @@ class StatefulSetController(Controller):
         if owner is None:
             return
         pods = await self._claim_pods(owner)
-        revisions = self._revisions.by("controller", uid(owner))
+        revisions = await history.owned(self.api, owner, "statefulsets", self._revisions)
         before = (owner.get("status") or {}).get("currentRevision", "")
         if terminating(owner):
             past = history.ordered(revisions)
@@ -84,13 +84,13 @@ class StatefulSetController(Controller):
                     await self._create(owner, update if action.from_update else current, action.ordinal)
                 elif isinstance(action, Delete):
                     await self._delete(owner, action.pod)
+                elif isinstance(action, Retain):
+                    await self._retain(owner, action.pod, condemned=True)
                 else:
                     await self._repair(owner, action.pod)
             except ApiError as error:
                 failure = error
                 break
-        if not terminating(owner):
-            await self._condemned_claims(owner, pods)
         await self._write_status(owner, decision.status)
         if failure is not None:
             raise failure
@@ -158,14 +158,6 @@ class StatefulSetController(Controller):
         if owner["spec"].get("volumeClaimTemplates"):
             await self._ensure_claims(owner, pod)
             await self._retain(owner, pod, condemned=False)
-
-    async def _condemned_claims(self, owner: Obj, pods: list[Obj]) -> None:
-        if not owner["spec"].get("volumeClaimTemplates"):
-            return
-        start, want = start_of(owner), owner["spec"].get("replicas", 1)
-        for pod in pods:
-            if not start <= ordinal_of(owner, pod) < start + want:
-                await self._retain(owner, pod, condemned=True)
 
     async def _retain(self, owner: Obj, pod: Obj, condemned: bool) -> None:
         """Bring the claims' owner references in line with the retention policy."""

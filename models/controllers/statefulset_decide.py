@@ -32,7 +32,13 @@ class Repair(NamedTuple):
     pod: Obj
 
 
-Action = Create | Delete | Repair
+class Retain(NamedTuple):
+    """Bring the claims of a pod beyond the replicas in line with the retention policy, before it goes."""
+
+    pod: Obj
+
+
+Action = Create | Delete | Repair | Retain
 
 
 class Decision(NamedTuple):
@@ -96,21 +102,25 @@ def decide(owner: Obj, pods: list[Obj], current: str, update: str, collisions: i
     """Return the next actions and the status; ``current`` and ``update`` are revision names."""
     state = _sorted_out(owner, pods, wall_s)
     status = _status(state, pods, current, update, collisions)
+    status = complete(owner, status)
     if terminating(owner):
         return Decision([], status)
     actions, go_on = _serve(state)
     if go_on:
+        actions += [Retain(pod) for pod in state.condemned] if owner["spec"].get("volumeClaimTemplates") else []
         more, go_on = _condemn(state)
         actions += more
     if go_on:
         actions += _roll(state, update)
-    return Decision(actions, complete(owner, status))
+    return Decision(actions, status)
 
 
 def _serve(state: _Set) -> tuple[list[Action], bool]:
-    """Process each living replica in order; False: no further step this time."""
+    """Process each living replica in order; False: no further step this time.
+
+    Only under OrderedReady does one that is not well hold up all the rest (runForAll): a Parallel set scales down and rolls meanwhile.
+    """
     actions: list[Action] = []
-    go_on = True
     for index, pod in enumerate(state.replicas):
         if pod is None:
             actions.append(Create(index + start_of(state.owner), _from_update(state, index)))
@@ -120,7 +130,6 @@ def _serve(state: _Set) -> tuple[list[Action], bool]:
         if phase(pod) in ("Failed", "Succeeded"):
             if not terminating(pod):
                 actions.append(Delete(pod))
-            go_on = False
             if state.monotonic:
                 return actions, False
             continue
@@ -129,7 +138,7 @@ def _serve(state: _Set) -> tuple[list[Action], bool]:
                 actions.append(Repair(pod))
             return actions, False
         actions.append(Repair(pod))
-    return actions, go_on
+    return actions, True
 
 
 def _from_update(state: _Set, index: int) -> bool:
@@ -168,7 +177,7 @@ def _roll(state: _Set, update: str) -> list[Action]:
     floor = int(get(strategy, "rollingUpdate", "partition", default=0) or 0)
     for index in range(len(state.replicas) - 1, floor - 1, -1):
         pod = state.replicas[index]
-        if pod is None:
+        if pod is None:  # made a moment ago, of the update revision
             return []
         if labels(pod).get(LABEL) != update and not terminating(pod):
             return [Delete(pod)]

@@ -6,7 +6,7 @@ pkg/controller/tainteviction/taint_eviction.go.
 from __future__ import annotations
 
 from kchaos.models.api.errors import ApiError
-from kchaos.models.api.pods import name, namespace, terminating, uid
+from kchaos.models.api.pods import is_true, name, namespace, uid
 from kchaos.models.api.tree import Obj, get
 from kchaos.models.apiserver.store import key_of
 from kchaos.models.controllers.base import Context, Controller
@@ -25,12 +25,12 @@ def tolerates(toleration: Obj, taint: Obj) -> bool:
 
 
 def stay_s(pod: Obj, taints: list[Obj]) -> float | None:
-    """Return how long a pod may stay on a node with these NoExecute taints; None for ever, 0 not at all."""
+    """Return how long a pod may stay on a node with these NoExecute taints; None for ever, -1 not at all."""
     used: list[Obj] = []
     for taint in taints:
         fitting = [one for one in pod["spec"].get("tolerations") or () if tolerates(one, taint)]
         if not fitting:
-            return 0.0
+            return -1.0
         used.append(fitting[0])
     limits = [max(0.0, float(one["tolerationSeconds"])) for one in used if one.get("tolerationSeconds") is not None]
     return min(limits) if limits else None
@@ -46,7 +46,9 @@ class TaintEvictionController(Controller):
         self._nodes = ctx.informer("nodes")
         self._pods = ctx.informer("pods")
         self._pods.add_index("node", lambda pod: (pod["spec"]["nodeName"],) if pod["spec"].get("nodeName") else ())
-        self._due: dict[str, tuple[float, float, Timer]] = {}
+        self._due: dict[str, Timer] = {}
+        self._gone: dict[str, None] = {}
+        """Pods whose eviction has been asked for."""
 
     def start(self) -> None:
         """Watch nodes' taints and pods' placement."""
@@ -60,16 +62,16 @@ class TaintEvictionController(Controller):
     def _node_changed(self, old: Obj | None, new: Obj | None) -> None:
         if new is None:
             return
-        if old is not None and old["spec"].get("taints") == new["spec"].get("taints"):
-            return
         taints = self._taints(new)
+        if taints == self._taints(old):
+            return
         for pod in self._pods.by("node", name(new)):
             self._consider(pod, taints)
 
     def _pod_changed(self, old: Obj | None, new: Obj | None) -> None:
         if new is None:
             assert old is not None
-            self._cancel(old, silent=True)
+            self._cancel(old)
             return
         node = new["spec"].get("nodeName")
         if not node:
@@ -85,34 +87,25 @@ class TaintEvictionController(Controller):
             self._cancel(pod)
             return
         wait = stay_s(pod, taints)
-        now = self.rt.now()
-        if wait is None:
+        if wait is None or wait < 0:
             self._cancel(pod)
+            if wait is not None:
+                self._evict(pod)
             return
-        if wait == 0:
-            self._cancel(pod, silent=True)
-            self._evict(pod)
-            return
-        begun = now
-        found = self._due.get(uid(pod))
-        if found is not None:
-            begun = found[0]
-            if begun + wait >= found[1]:
-                return
-            found[2].cancel()
-        due = begun + wait
-        self._due[uid(pod)] = (begun, due, self.rt.call_later(max(0.0, due - now), self._evict, pod))
+        if uid(pod) in self._due or uid(pod) in self._gone:
+            return  # an eviction once begun is never brought forward by another taint (processPodOnNode)
+        self._due[uid(pod)] = self.rt.call_later(wait, self._evict, pod)
 
-    def _cancel(self, pod: Obj, silent: bool = False) -> None:
+    def _cancel(self, pod: Obj) -> None:
+        self._gone.pop(uid(pod), None)
         found = self._due.pop(uid(pod), None)
         if found is not None:
-            found[2].cancel()
-            if not silent:
-                text = f"Cancelling deletion of Pod {namespace(pod)}/{name(pod)}"
-                self.event(pod, "Normal", "TaintManagerEviction", text)
+            found.cancel()
+            self.event(pod, "Normal", "TaintManagerEviction", f"Cancelling deletion of Pod {namespace(pod)}/{name(pod)}")
 
     def _evict(self, pod: Obj) -> None:
         self._due.pop(uid(pod), None)
+        self._gone[uid(pod)] = None
         self.rt.spawn(self._delete(pod), f"evict {name(pod)}")
 
     async def _delete(self, pod: Obj) -> None:
@@ -123,11 +116,12 @@ class TaintEvictionController(Controller):
         }  # fmt: skip
         for attempt in range(5):
             current = self._pods.get(key_of(pod))
-            if current is None or uid(current) != uid(pod) or terminating(current):
+            if current is None or uid(current) != uid(pod):
                 return
             try:
-                patch = {"metadata": {"uid": uid(pod)}, "status": {"conditions": [condition]}}
-                await self.api.patch("pods", namespace(pod), name(pod), patch, subresource="status")
+                if not is_true(current, "DisruptionTarget"):
+                    patch = {"metadata": {"uid": uid(pod)}, "status": {"conditions": [condition]}}
+                    await self.api.patch("pods", namespace(pod), name(pod), patch, subresource="status")
                 await self.api.delete("pods", namespace(pod), name(pod), uid=uid(pod))
                 return
             except ApiError as error:
@@ -135,4 +129,5 @@ class TaintEvictionController(Controller):
                     return
                 await self.rt.sleep(0.01 * 2**attempt)
         # the server could not be reached five times in a row: the next change of the node or pod brings it up again
-        self._due[uid(pod)] = (self.rt.now(), self.rt.now() + 10.0, self.rt.call_later(10.0, self._evict, pod))
+        self._gone.pop(uid(pod), None)
+        self._due[uid(pod)] = self.rt.call_later(10.0, self._evict, pod)
