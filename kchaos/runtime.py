@@ -140,5 +140,9 @@ class Runtime(Protocol):
     def listen(self, handler: Handler) -> None:
         """Receive this process's messages, :class:`Refused` and :class:`Disconnected` with ``handler`` from now on."""
 
-    def send(self, address: str, payload: Any) -> None:
-        """Send an immutable, JSON-like ``payload`` to ``address``; it arrives later, or never."""
+    def send(self, address: str, payload: Any, stream: int | None = None) -> None:
+        """Send an immutable, JSON-like ``payload`` to ``address``; it arrives later, or never.
+
+        Messages with the same ``stream`` to one address arrive in the order in which they were sent, as the frames of one HTTP/2
+        stream do; others may overtake each other.
+        """

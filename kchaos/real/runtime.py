@@ -178,8 +178,9 @@ class RealRuntime:
         """Receive messages."""
         self.handler = handler
 
-    def send(self, address: str, payload: Any) -> None:
-        """Send a message."""
+    def send(self, address: str, payload: Any, stream: int | None = None) -> None:
+        """Send a message; all arrive in order here."""
+        del stream
         self._loop.call_soon(self._world.deliver, self.address, address, payload)
 
     async def stop(self) -> None:

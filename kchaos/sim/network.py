@@ -57,6 +57,7 @@ class SimNetwork:
         self._loop = world.loop
         self._links: dict[tuple[str, str], Link] = {}
         self._picker = picker
+        self._last: dict[tuple[str, str, int], float] = {}
         self._random: random.Random | None = None
         self.sent = 0
 
@@ -68,8 +69,8 @@ class SimNetwork:
             found = self._links[key] = Link()
         return found
 
-    def send(self, source: Process, address: str, payload: Any) -> None:
-        """Send ``payload`` from a process to ``address`` (host/process)."""
+    def send(self, source: Process, address: str, payload: Any, stream: int | None = None) -> None:
+        """Send ``payload`` from a process to ``address`` (host/process); see ``Runtime.send`` for ``stream``."""
         self.sent += 1
         host = source.host.name
         target = address.partition("/")[0]
@@ -84,6 +85,9 @@ class SimNetwork:
                 at = late
         if self._picker is not None:
             at += self._picker.hold_s(target)
+            if stream is not None:  # what is held is late, and so is all that follows it
+                key = (source.address, address, stream)
+                at = self._last[key] = max(at, self._last.get(key, 0.0))
         self._loop.schedule(at, self._deliver, (source.address, address, payload), None)
 
     def _through(self, link: Link, at: float, sender: str, address: str, payload: Any) -> float | None:

@@ -129,9 +129,9 @@ class SimRuntime:
         """Receive messages."""
         self._process.handler = handler
 
-    def send(self, address: str, payload: Any) -> None:
+    def send(self, address: str, payload: Any, stream: int | None = None) -> None:
         """Send a message."""
-        self._world.network.send(self._process, address, payload)
+        self._world.network.send(self._process, address, payload, stream)
 
 
 class SimGate:

@@ -110,10 +110,10 @@ class ApiServer:
             first = self.cache.open(watcher, since)
         except LookupError:
             error = ApiError("Expired", f"too old resource version: {since} ({self._store.log_start - 1})")
-            self._rt.send(sender, ("end", key, error.status()))
+            self._rt.send(sender, ("end", key, error.status()), key)
             return
         if first:
-            self._rt.send(sender, ("events", key, first))
+            self._rt.send(sender, ("events", key, first), key)
 
     def close_watches(self, resource: str = "", status: Obj | None = None) -> int:
         """End watches from this side, as a server does at its time-out (or at random after 30 to 60 minutes); return how many."""
@@ -121,7 +121,7 @@ class ApiServer:
         for watcher in self.cache.watchers():
             if not resource or watcher.resource == resource:
                 self.cache.close(watcher.address, watcher.key)
-                self._rt.send(watcher.address, ("end", watcher.key, status))
+                self._rt.send(watcher.address, ("end", watcher.key, status), watcher.key)
                 closed += 1
         return closed
 
@@ -137,7 +137,7 @@ class ApiServer:
         for watcher in self.cache.apply():
             batch: list[Change] = watcher.pending
             watcher.pending = []
-            self._rt.send(watcher.address, ("events", watcher.key, batch))
+            self._rt.send(watcher.address, ("events", watcher.key, batch), watcher.key)
 
     def freeze(self, frozen: bool) -> None:
         """Stop or resume following the store: reads at version 0 and watches go stale."""
@@ -149,5 +149,5 @@ class ApiServer:
         for watcher in self.cache.watchers():
             if watcher.bookmarks:
                 mark = {"metadata": {"resourceVersion": str(max(self.cache.applied, watcher.sent_rv))}}
-                self._rt.send(watcher.address, ("events", watcher.key, [("BOOKMARK", mark)]))
+                self._rt.send(watcher.address, ("events", watcher.key, [("BOOKMARK", mark)]), watcher.key)
         self._rt.call_later(BOOKMARK_S, self._bookmarks, background=True)

@@ -204,11 +204,11 @@ class Client:
         key = next(self._ids)
         server = self._servers[self._at]
         self._watches[key] = WatchStream(events, ended, server)
-        self._rt.send(server, ("watch", key, resource, namespace, labels, fields, since_rv, True))
+        self._rt.send(server, ("watch", key, resource, namespace, labels, fields, since_rv, True), key)
 
         def close() -> None:
             if self._watches.pop(key, None) is not None:
-                self._rt.send(server, ("unwatch", key))
+                self._rt.send(server, ("unwatch", key), key)
 
         return close
 

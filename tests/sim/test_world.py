@@ -178,3 +178,23 @@ def test_refused_when_nobody_listens() -> None:
     world.run(1.0)
     assert got == [Refused("x")]
     world.close()
+
+
+def test_noise_keeps_the_order_of_a_stream() -> None:
+    """Messages of one stream are late together; others overtake them."""
+
+    def arrived(stream: int | None) -> list[int]:
+        world = World(noise=Seeded(3, 0.3))
+        world.add_host("a")
+        world.add_host("b")
+        got: list[int] = []
+        world.start("b", "q").listen(lambda _sender, payload: got.append(payload))
+        rt = world.start("a", "p")
+        for n in range(100):
+            rt.call_later(n * 0.001, rt.send, "b/q", n, stream)
+        world.run(10.0)
+        world.close()
+        return got
+
+    assert arrived(1) == list(range(100))
+    assert sorted(arrived(None)) == list(range(100)) != arrived(None)
