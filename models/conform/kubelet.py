@@ -180,6 +180,8 @@ class StoryKubelet:
 
     async def _run(self, pod: Obj, rule: Obj) -> None:
         ready = rule.get("ready", True)
+        if "exit_after_s" in rule:
+            self._rt.call_later(float(rule["exit_after_s"]), self._exit, uid(pod), f"{namespace(pod)}/{name(pod)}", 0)
         self._ip += 1
         address = f"10.{64 + self._ip // 65536}.{self._ip // 256 % 256}.{self._ip % 256}"
         now = stamp(self._rt.wall())
@@ -193,8 +195,6 @@ class StoryKubelet:
             {"type": "PodReadyToStartContainers", "status": "True"}, {"type": "Initialized", "status": "True"},
             {"type": "Ready", "status": flag, **unready}, {"type": "ContainersReady", "status": flag, **unready},
         ])  # fmt: skip
-        if "exit_after_s" in rule:
-            self._rt.call_later(float(rule["exit_after_s"]), self._exit, uid(pod), f"{namespace(pod)}/{name(pod)}", 0)
 
     @staticmethod
     def _statuses(pod: Obj, ready: bool, restarts: int, state: Obj) -> list[Obj]:

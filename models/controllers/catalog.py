@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from kchaos.models.controllers.attachdetach import AttachDetachController, Attacher
 from kchaos.models.controllers.base import Controller
+from kchaos.models.controllers.cronjob import CronJobController
 from kchaos.models.controllers.daemonset import DaemonSetController
 from kchaos.models.controllers.deployment import DeploymentController
 from kchaos.models.controllers.disruption import DisruptionController
@@ -30,6 +31,7 @@ CONTROLLERS: tuple[type[Controller], ...] = (
     StatefulSetController,
     DaemonSetController,
     JobController,
+    CronJobController,
     TtlAfterFinished,
     NodeLifecycleController,
     TaintEvictionController,
