@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from kchaos.models.controllers.attachdetach import AttachDetachController, Attacher
 from kchaos.models.controllers.base import Controller
+from kchaos.models.controllers.clusterroles import ClusterRoleAggregation
 from kchaos.models.controllers.cronjob import CronJobController
 from kchaos.models.controllers.daemonset import DaemonSetController
 from kchaos.models.controllers.deployment import DeploymentController
@@ -50,4 +51,5 @@ CONTROLLERS: tuple[type[Controller], ...] = (
     ServiceAccountController,
     RootCaPublisher,
     ResourceQuotaController,
+    ClusterRoleAggregation,
 )
