@@ -18,6 +18,7 @@ from kchaos.models.api.times import stamp
 from kchaos.models.api.tree import Obj, get
 from kchaos.models.client.recorder import Correlator
 from kchaos.models.conform.kubelet import Rules, StoryKubelet
+from kchaos.models.controllers.nodehealth import NOT_READY
 from kchaos.models.controlplane import ControlPlane, node_object
 from kchaos.models.topology import NodeSpec
 from kchaos.sim.world import EPOCH_S, World
@@ -101,7 +102,8 @@ class Story:
             self.control.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": one}})
         self.control.start()
 
-    def _add_node(self, spec: Obj) -> None:
+    def _add_node(self, spec: Obj, joins: bool = False) -> None:
+        """Register a node; one that ``joins`` later comes with the taint of TaintNodesByCondition, which its controller takes away."""
         node = spec["name"]
         capacity = {"cpu": "8", "memory": "32Gi", "pods": "110", **(spec.get("capacity") or {})}
         shape = NodeSpec(
@@ -110,7 +112,12 @@ class Story:
         )  # fmt: skip
         body = node_object(shape, {"ephemeral-storage": "100Gi", **capacity}, stamp(EPOCH_S + self.world.loop.time()))
         marks = {k: v for k, v in body["metadata"]["labels"].items() if k != "node.kubernetes.io/instance-type"}
+        if not spec.get("zone"):
+            marks = {k: v for k, v in marks.items() if not k.startswith("topology.kubernetes.io/")}
         body = {**body, "metadata": {**body["metadata"], "labels": marks}}
+        if joins:
+            taint = {"key": NOT_READY, "effect": "NoSchedule"}
+            body = {**body, "spec": {**body["spec"], "taints": [*(body["spec"].get("taints") or ()), taint]}}
         self.control.create(body)
         if node not in self.world.hosts:
             self.world.add_host(node)
@@ -129,7 +136,7 @@ class Story:
         elif action == "start-node":
             self._kubelets[step["node"]].power(True)
         elif action == "add-node":
-            self._add_node(step["node"])
+            self._add_node(step["node"], joins=True)
         elif action == "set-usage":
             return  # metrics are read by the HPA only, which is not modelled
         else:
