@@ -174,7 +174,12 @@ class StoryKubelet:
                  "state": {"waiting": {"reason": "ImagePullBackOff"}}}
                 for c in pod["spec"]["containers"]
             ]  # fmt: skip
-            self._rt.spawn(self._write(pod, {"phase": "Pending", "containerStatuses": statuses}, []), f"start {key}")
+            unready = {"status": "False", "reason": "ContainersNotReady"}
+            conditions: list[Obj] = [
+                {"type": "PodReadyToStartContainers", "status": "True"}, {"type": "Initialized", "status": "True"},
+                {"type": "Ready", **unready}, {"type": "ContainersReady", **unready},
+            ]  # fmt: skip
+            self._rt.spawn(self._write(pod, {"phase": "Pending", "containerStatuses": statuses}, conditions), f"start {key}")
             return
         self._rt.spawn(self._run(pod, rule), f"start {key}")
 

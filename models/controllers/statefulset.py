@@ -64,8 +64,8 @@ class StatefulSetController(Controller):
         owner = self._sets.get(key)
         if owner is None:
             return
-        pods = await self._claim_pods(owner)
         revisions = await history.owned(self.api, owner, "statefulsets", self._revisions)
+        pods = await self._claim_pods(owner)
         before = (owner.get("status") or {}).get("currentRevision", "")
         if terminating(owner):
             past = history.ordered(revisions)
