@@ -60,8 +60,13 @@ def capacity(node: NodeSpec) -> dict[str, str]:
     }
 
 
+def zone_name(index: int, zones: int) -> str:
+    """Return ``zone-a`` …; with more zones than letters ``zone-1`` …."""
+    return f"zone-{chr(ord('a') + index)}" if zones <= 26 else f"zone-{index + 1}"
+
+
 def spread_over_zones(nodes: int, zones: int, cpu: str = "8", memory: str = "32Gi") -> Topology:
-    """Return ``nodes`` equal workers named ``node-1`` …, dealt over zones ``zone-a`` … in turn."""
+    """Return ``nodes`` equal workers named ``node-1`` …, dealt over the zones in turn."""
     return Topology(
-        nodes=tuple(NodeSpec(name=f"node-{i + 1}", zone=f"zone-{chr(ord('a') + i % zones)}", cpu=cpu, memory=memory) for i in range(nodes))
+        nodes=tuple(NodeSpec(name=f"node-{i + 1}", zone=zone_name(i % zones, zones), cpu=cpu, memory=memory) for i in range(nodes))
     )

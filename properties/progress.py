@@ -183,7 +183,7 @@ class _ComesUp(UnderFaults):
             return
         counts: dict[str, list[int]] = {}
         for pod in self.context.view.table("pods").values():
-            if terminating(pod) or ended(pod):
+            if terminating(pod) or ended(pod) or pod["spec"].get("schedulingGates"):  # gated: meant to wait (KC316)
                 continue
             owner = workload_of(self.context, pod)
             row = counts.setdefault(owner, [0, 0])

@@ -36,6 +36,13 @@ def _read(path: Path) -> dict[str, Any] | None:
     return found if is_story else None
 
 
+def _unheld(story: dict[str, Any], why: str) -> list[Fact]:
+    """Return the facts of a story that could not be executed: none of them holds."""
+    if "pods" in story:
+        return [Fact(key, "the story could not be executed", False, why) for pod in story["pods"] for key in pod.get("expect") or ()]
+    return [fact._replace(holds=False, seen=why) for fact in judge(story, [])]
+
+
 def conform(paths: tuple[str, ...], as_json: bool, verbose: bool) -> int:
     """Judge all stories; exit 1 if any fact does not hold, 2 if there is no story."""
     groups: dict[str, list[int]] = {}
@@ -50,6 +57,10 @@ def conform(paths: tuple[str, ...], as_json: bool, verbose: bool) -> int:
             facts = judge(story, run_story(story))
         except KchaosError as error:
             failure = str(error)
+        except Exception as error:  # a defect here must not hide what the other stories show; all facts of this one count as not held
+            failure = f"{type(error).__name__}: {error}"
+        if failure:
+            facts = _unheld(story, failure)
         held = sum(fact.holds for fact in facts)
         group = str(story.get("group", "other"))
         totals = groups.setdefault(group, [0, 0, 0])

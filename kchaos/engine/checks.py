@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable, Iterator
 
 from kchaos.engine.kubernetes import Boot
@@ -12,7 +13,7 @@ from kchaos.models.manifests.load import Loaded, Manifest, placeholder
 from kchaos.models.manifests.notes import Note
 
 NOT_MODELLED = {
-    "CronJob": "its Jobs are not started", "HorizontalPodAutoscaler": "nothing scales by itself: spec.replicas counts",
+    "HorizontalPodAutoscaler": "nothing scales by itself: spec.replicas counts",
     "ValidatingWebhookConfiguration": "its webhook is not called", "MutatingWebhookConfiguration": "its webhook is not called",
     "NetworkPolicy": "all connections are allowed", "Ingress": "requests go to the Services directly",
     "ValidatingAdmissionPolicy": "it is not evaluated", "APIService": "its API is not served",
@@ -33,6 +34,7 @@ def checks(loaded: Loaded, booted: Boot, context: Iterable[Obj] = ()) -> list[No
         loaded.manifests, templates, bool(unknown), {f"{r.obj['kind']}/{r.obj['metadata'].get('name')}" for r in booted.refused}
     )
     out += _classes(loaded.manifests, context)
+    out += _gates(loaded.manifests)
     for one in unknown:
         name = get(one.obj, "metadata", "name", default="")
         text = f"{one.obj['kind']} {name}: an operator would turn it into pods that are not in these files, so what becomes of them is not known"
@@ -143,6 +145,27 @@ def _classes(manifests: Iterable[Manifest], context: Iterable[Obj]) -> Iterator[
                 name = get(claim, "metadata", "name", default="")
                 text = f"claim {name} asks for StorageClass {wanted}, which does not exist here: it stays Pending, and so do its pods"
                 yield Note("KC314", "error", one.file, one.at(path), text, hint, one.id)
+
+
+def _gates(manifests: Iterable[Manifest]) -> Iterator[Note]:
+    """Say which pods wait for somebody to open their scheduling gates."""
+    for one in manifests:
+        path = "spec.schedulingGates" if one.obj["kind"] == "Pod" else "spec.template.spec.schedulingGates"
+        gates = get(one.obj, *path.split("."))
+        if isinstance(gates, list) and gates:
+            names = ", ".join(str(get(gate, "name", default="")) for gate in gates)
+            text = f"the pods wait until something removes their scheduling gates ({names}); nothing here does, so what becomes of them is not known"
+            yield Note("KC316", "unknown", one.file, one.at(path), text, "leave the gates out of what you give to kchaos", one.id)
+
+
+def unknown_workloads(named: Iterable[str], file: str, booted: Boot) -> Iterator[Note]:
+    """Say which workloads of kchaos.yaml are not in the input: a typing error there would be silent."""
+    known = {tuple(key.split("/")[-2:]) for key in booted.workloads}
+    for key in named:
+        if tuple(key.split("/")[-2:]) not in known:
+            near = difflib.get_close_matches(key, ["/".join(one) for one in sorted(known)], n=1)
+            hint = f"did you mean {near[0]}?" if near else "write namespace/name of a workload in the input, or take it out"
+            yield Note("KC315", "warning", file, 0, f"kchaos.yaml names the workload {key}, which is not in the input", hint, "")
 
 
 def _selectors(

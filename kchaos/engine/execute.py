@@ -11,11 +11,12 @@ import msgspec
 from kchaos.check.property import Severity
 from kchaos.check.verdict import Finding, Verdict
 from kchaos.engine.campaign import BudgetOption, Done, Example, campaign, example
-from kchaos.engine.checks import checks, not_modelled
+from kchaos.engine.checks import checks, not_modelled, unknown_workloads
 from kchaos.engine.findings import Shown, of_examples, of_notes, order, verdict_of
 from kchaos.engine.kubernetes import Boot, System, boot
 from kchaos.engine.machines import Machines
 from kchaos.engine.result import Cell, Counts, FaultResult, NoteResult, Result, WorkloadResult
+from kchaos.engine.settings import FILE as SETTINGS_FILE
 from kchaos.engine.settings import Settings
 from kchaos.engine.story import story
 from kchaos.engine.sweep import Sweep, choose, sweep
@@ -99,6 +100,7 @@ def execute(question: Question, listener: Listener | None = None) -> Answer:
     listener.planned(len(plan.level1), budget.examples or len(plan.level1))
     done = campaign(system, booted, plan, seed=question.seed, budget=budget, jobs=question.jobs, progress=listener.ran)
     notes = [*loaded.notes, *context.notes, *checks(loaded, booted, [one.obj for one in context.manifests])]
+    notes += unknown_workloads(question.settings.workloads, SETTINGS_FILE, booted)
     return _conclude(question, loaded, machines, system, booted, plan, done, notes, topology, inputs)
 
 

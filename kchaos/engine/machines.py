@@ -58,7 +58,7 @@ def of_numbers(nodes: int | None, zones: int | None, objects: Sequence[Obj]) -> 
     count = nodes or max(2 * zone_count, zone_count * math.ceil(_needed(objects, cpu, memory) / zone_count))
     if zones and nodes and zones > nodes:
         raise InvalidScenario(f"{zones} zones need at least {zones} nodes, not {nodes}", hint=f"write --nodes {zones}")
-    topology = _spread(count, zone_count, str(cpu), f"{memory}Gi")
+    topology = spread_over_zones(count, zone_count, str(cpu), f"{memory}Gi")
     shape = f"{count} nodes of {cpu} CPU and {memory} GiB in {zone_count} zone{'s' if zone_count > 1 else ''}"
     if wants := _selects_masters(objects):
         masters = tuple(_master(index, topology.zones) for index in range(min(3, zone_count)))
@@ -66,13 +66,6 @@ def of_numbers(nodes: int | None, zones: int | None, objects: Sequence[Obj]) -> 
         shape += f" and {len(masters)} control-plane node{'s' if len(masters) > 1 else ''} (because {wants} selects them)"
     why = "" if nodes else ", sized by what the pods request (--nodes, --zones or --topology change it)"
     return Machines(topology, (), shape + why)
-
-
-def _spread(count: int, zones: int, cpu: str, memory: str) -> Topology:
-    """Return equal workers; zones are numbered when letters do not suffice."""
-    if zones <= 26:
-        return spread_over_zones(count, zones, cpu, memory)
-    return Topology(nodes=tuple(NodeSpec(name=f"node-{i + 1}", zone=f"zone-{i % zones + 1}", cpu=cpu, memory=memory) for i in range(count)))
 
 
 MASTER = "node-role.kubernetes.io/control-plane"
@@ -202,7 +195,7 @@ def _own(document: Document, where: str) -> Machines:
         if not 1 <= found.nodes <= 5000 or not 1 <= found.zones <= found.nodes:
             hint = "write for example `nodes: 6` and `zones: 3`"
             raise InvalidScenario("nodes must be 1 to 5000, with at most as many zones", location=Location(where, document.line), hint=hint)
-        topology = msgspec.structs.replace(_spread(found.nodes, found.zones, found.cpu, found.memory), masters=found.masters)
+        topology = msgspec.structs.replace(spread_over_zones(found.nodes, found.zones, found.cpu, found.memory), masters=found.masters)
         _sane(topology.nodes[0], lambda field: Location(where, line_of(document.node, field)))
     else:
         names = [node.name for node in found.nodes]

@@ -36,6 +36,9 @@ RULES: tuple[Rule, ...] = (
          DOCS + "concepts/extend-kubernetes/operator/"),
     Rule("KC312", "not-modelled", "Everything in the files that can change the answer is modelled.", "docs/status.md"),
     Rule("KC314", "class-exists", "Every claim's StorageClass exists.", DOCS + "concepts/storage/storage-classes/"),
+    Rule("KC315", "known-workload", "Every workload that kchaos.yaml names is in the input.", "docs/kchaos-yaml.md"),
+    Rule("KC316", "gates-open", "Something in the input removes the scheduling gates of its pods.",
+         DOCS + "concepts/scheduling-eviction/pod-scheduling-readiness/"),
     Rule("KC313", "hooks", "Helm hooks are treated as `helm install` does.", "https://helm.sh/docs/topics/charts_hooks/"),
 )  # fmt: skip
 BY_ID = {rule.id: rule for rule in RULES}

@@ -301,17 +301,18 @@ class ContainerRuntime:
         kill = max(begin + left, term + (2.0 if hook and grace > 0 else 0.0))
         end = min(term + machine.assumptions.exit_after_s, kill) if grace > 0 else begin
         code = 0 if end < kill or machine.assumptions.exit_after_s <= kill - term else 137
-        self._at(term, self._sigterm, machine, c, c.epoch, grace)
+        self._at(term, self._sigterm, machine, c, c.epoch, grace, 0.0 < hook <= left)
         self._at(end, self._stopped, machine, c, c.epoch, code, grace)
         return end
 
     def _mark_stop(self, machine: PodMachine, c: Container, event: str, grace: float) -> None:
         self._mark("container", pod=machine.key, uid=machine.uid, node=self._node, container=c.name, event=event, grace_s=grace)
 
-    def _sigterm(self, machine: PodMachine, c: Container, epoch: int, grace: float) -> None:
+    def _sigterm(self, machine: PodMachine, c: Container, epoch: int, grace: float, hooked: bool) -> None:
         if c.epoch != epoch or c.state != "running":
             return
-        self._mark_stop(machine, c, "prestop-done", grace)
+        if hooked:  # a hook that outlasts the grace period is cut off
+            self._mark_stop(machine, c, "prestop-done", grace)
         self._mark_stop(machine, c, "sigterm", grace)
         c.refuses_from_s = self._rt.now() + machine.assumptions.accepts_after_sigterm_s
         self._truth(machine.key)

@@ -158,7 +158,7 @@ def the_kubelet_skips_grace(bad: bool, patch: pytest.MonkeyPatch) -> Found:
     """Through the engine: the kubelet kills at once what was asked to stop with a grace of 40 s."""
 
     def impatient(self: ContainerRuntime, machine: PodMachine, c: Container, begin: float, grace: float) -> float:
-        self._sigterm(machine, c, c.epoch, grace)
+        self._sigterm(machine, c, c.epoch, grace, False)
         self._stopped(machine, c, c.epoch, 137, grace)
         return begin
 

@@ -1,6 +1,5 @@
 """Defaulting fills in what a 1.34 server fills in, once, and shares the rest."""
 
-
 from __future__ import annotations
 
 from typing import Any

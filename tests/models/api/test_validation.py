@@ -30,9 +30,7 @@ def container(**members: Any) -> dict[str, Any]:
 
 
 def deployment(**spec: Any) -> dict[str, Any]:
-    return thing(
-        "apps/v1", "Deployment", spec={"selector": {"matchLabels": {"app": "a"}}, "template": TEMPLATE, **spec}
-    )
+    return thing("apps/v1", "Deployment", spec={"selector": {"matchLabels": {"app": "a"}}, "template": TEMPLATE, **spec})
 
 
 def messages(obj: dict[str, Any]) -> list[str]:
@@ -88,12 +86,8 @@ def test_one_wrong_field(obj: dict[str, Any], wanted: str) -> None:
 def test_names() -> None:
     """A name is checked by its kind's rule, and a missing one is said to be missing."""
     bad = put(pod(), "Bad_Name", "metadata", "name")
-    assert messages(bad)[0].startswith(
-        'metadata.name: Invalid value: "Bad_Name": a lowercase RFC 1123 subdomain must consist of'
-    )
-    assert messages({**pod(), "metadata": {"namespace": "n"}}) == [
-        "metadata.name: Required value: name or generateName is required"
-    ]
+    assert messages(bad)[0].startswith('metadata.name: Invalid value: "Bad_Name": a lowercase RFC 1123 subdomain must consist of')
+    assert messages({**pod(), "metadata": {"namespace": "n"}}) == ["metadata.name: Required value: name or generateName is required"]
 
 
 def updated(obj: dict[str, Any], value: Any, *path: str) -> list[str]:
@@ -107,9 +101,7 @@ def test_what_may_not_change() -> None:
     assert kept[-1] == 'spec.selector: Invalid value: {"matchLabels":{"app":"b"}}: field is immutable'
     frozen = thing("v1", "ConfigMap", data={"a": "b"}, immutable=True)
     assert updated(frozen, "c", "data", "a") == ["data: Forbidden: field is immutable when `immutable` is set"]
-    assert updated(pod(), "other", "spec", "nodeName")[0].startswith(
-        "spec: Forbidden: pod updates may not change fields other than"
-    )
+    assert updated(pod(), "other", "spec", "nodeName")[0].startswith("spec: Forbidden: pod updates may not change fields other than")
     assert updated(pod(), [{**CONTAINER, "image": "i:2"}], "spec", "containers") == []
     same = default_object(pod())
     assert validate_update(same, same) == []

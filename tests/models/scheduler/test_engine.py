@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +10,7 @@ import pytest
 from kchaos.models.conform.scheduling import run_scheduler_story
 from kchaos.models.scheduler.cycle import enough
 from kchaos.models.scheduler.nodeinfo import NodeInfo, interleaved
+from tests.support import ROOT
 
 ZONE = "topology.kubernetes.io/zone"
 
@@ -106,13 +106,9 @@ def test_a_story_end_to_end() -> None:
     assert lines[3]["message"].startswith("0/2 nodes are available: 2 Insufficient cpu. no new claims to deallocate, preemption: ")
 
 
-GOLDEN = Path(__file__).resolve().parents[4] / "shared" / "golden" / "timelines"
-
-
-@pytest.mark.skipif(not GOLDEN.is_dir(), reason="no recordings here")
 @pytest.mark.parametrize("story", ["sched-preempt-basic", "sched-spread-policies", "sched-pv-wffc", "sched-random-interpod-02"])
 def test_recorded_stories(story: str) -> None:
-    recorded = json.loads((GOLDEN / f"{story}.json").read_text())
+    recorded = json.loads((ROOT / "fixtures" / "recordings" / f"{story}.json").read_text(encoding="utf-8"))
     for line, entry in zip(run_scheduler_story(recorded), recorded["pods"], strict=True):
         expected = entry["expect"]
         assert line["node"] in expected["nodes"] if "nodes" in expected else True
