@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Iterable, Iterator
 
 from kchaos.engine.kubernetes import Boot
+from kchaos.engine.references import references
 from kchaos.models.api.selectors import compile_selector, from_map
 from kchaos.models.api.tree import Obj, get
 from kchaos.models.manifests.custom import harmless
@@ -35,6 +36,7 @@ def checks(loaded: Loaded, booted: Boot, context: Iterable[Obj] = ()) -> list[No
     )
     out += _classes(loaded.manifests, context)
     out += _gates(loaded.manifests)
+    out += references(loaded, context, [_ident(one.obj) for one in booted.refused])
     for one in unknown:
         name = get(one.obj, "metadata", "name", default="")
         text = f"{one.obj['kind']} {name}: an operator would turn it into pods that are not in these files, so what becomes of them is not known"
@@ -57,7 +59,7 @@ def _refused(booted: Boot, by_id: dict[str, Manifest]) -> Iterator[Note]:
     for refusal in booted.refused:
         obj = refusal.obj
         meta = obj["metadata"]
-        ident = f"{obj['kind']}/{meta.get('namespace', '')}/{meta.get('name') or meta.get('generateName', '')}"
+        ident = _ident(obj)
         manifest = by_id.get(ident)
         file, line = (manifest.file, manifest.line) if manifest is not None else ("", 0)
         hint = ""
@@ -76,6 +78,11 @@ def _refused(booted: Boot, by_id: dict[str, Manifest]) -> Iterator[Note]:
             hint,
             ident,
         )
+
+
+def _ident(obj: Obj) -> str:
+    meta = obj["metadata"]
+    return f"{obj['kind']}/{meta.get('namespace', '')}/{meta.get('name') or meta.get('generateName', '')}"
 
 
 def _short(message: str) -> str:

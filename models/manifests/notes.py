@@ -39,6 +39,14 @@ RULES: tuple[Rule, ...] = (
     Rule("KC315", "known-workload", "Every workload that kchaos.yaml names is in the input.", "docs/kchaos-yaml.md"),
     Rule("KC316", "gates-open", "Something in the input removes the scheduling gates of its pods.",
          DOCS + "concepts/scheduling-eviction/pod-scheduling-readiness/"),
+    Rule("KC317", "target-port", "The targetPort of a Service is a port of the pods that it selects.",
+         DOCS + "concepts/services-networking/service/#field-spec-ports"),
+    Rule("KC318", "probe-port", "The port that a probe names is a port of its container.",
+         DOCS + "tasks/configure-pod-container/configure-liveness-readiness-startup-probes/"),
+    Rule("KC319", "references-exist", "The ConfigMaps, Secrets and service accounts that pods need are there.",
+         DOCS + "tasks/configure-pod-container/configure-pod-configmap/#restrictions"),
+    Rule("KC320", "governing-service", "The Service that a StatefulSet names is there.",
+         DOCS + "concepts/workloads/controllers/statefulset/#stable-network-id"),
     Rule("KC313", "hooks", "Helm hooks are treated as `helm install` does.", "https://helm.sh/docs/topics/charts_hooks/"),
 )  # fmt: skip
 BY_ID = {rule.id: rule for rule in RULES}
