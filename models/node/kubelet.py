@@ -199,14 +199,18 @@ class Kubelet:
         if terminating(pod):
             machine.stopping = True
             machine.finished = True
+            for c in machine.containers:
+                c.stays_dead()
             self._gone(machine)
             return
         if ended(pod):
             machine.finished = True
             return
-        before = {c["name"]: c for group in ("containerStatuses", "initContainerStatuses") for c in get(pod, "status", group, default=())}
-        for c in machine.containers:  # the node lost power: what ran is gone and starts again
-            c.restarts = int((before.get(c.name) or {}).get("restartCount", 0)) + (1 if c.name in before else 0)
+        if machine.found_dead:  # the node lost power: what ran is gone, which the API learns before any of it starts again
+            machine.admitted = machine.over
+            self._changed(machine)
+            if machine.over:
+                return
         if claims_of(pod):
             self.rt.spawn(self._wait_for_volumes(machine), f"volumes {machine.key}")
         else:
@@ -320,6 +324,8 @@ class Kubelet:
         """Return the whole status: ours, over what others own (PodScheduled, DisruptionTarget, readiness gates)."""
         old = current.get("status") or {}
         ours = machine.status(self.runtime.epoch_s, "10.0.0." + str(abs(len(self.node)) % 250 + 1))
+        if old.get("startTime"):
+            ours["startTime"] = old["startTime"]
         conditions = list(old.get("conditions") or ())
         now = self._now()
         for one in ours["conditions"]:
@@ -330,7 +336,7 @@ class Kubelet:
         pod = self._pods.get(machine.key)
         if pod is None or uid(pod) != machine.uid:
             return True
-        if not machine.admitted and not machine.stopping:
+        if not machine.admitted and not machine.stopping and not machine.found_dead:
             return not machine.waiting or get(pod, "status", "containerStatuses") is not None
         return bool(self._merged(machine, pod) == pod.get("status"))
 

@@ -13,6 +13,8 @@ from kchaos.models.api.tree import Obj, get
 from kchaos.models.node.assumptions import Assumptions
 
 NEVER = float("inf")
+_ORDINARY = ("ContainerCreating", "PodInitializing", "Pulling")
+"""Reasons to wait that say nothing of trouble: a container found dead is then still reported as ended."""
 
 
 @dataclass(slots=True)
@@ -35,8 +37,33 @@ class Container:
     restarts: int = 0
     last: Obj | None = None
     backoff_s: float = 0.0
+    pull_backoff_s: float = 0.0
     epoch: int = 0
     """Counts starts: timers of an earlier start are stale."""
+    found: Obj | None = None
+    """How it ended, of a container that the kubelet found dead when the node came back; until it is started again."""
+
+    @property
+    def has_run(self) -> bool:
+        """Tell whether it has run and ended."""
+        return self.state == "terminated" or bool(self.restarts) or self.last is not None or self.found is not None
+
+    def recall(self, before: Obj) -> None:
+        """Take over what was reported of it before the node lost power: it has ended meanwhile, and counts as often restarted as it was."""
+        state, last = before.get("state") or {}, get(before, "lastState", "terminated")
+        self.restarts = int(before.get("restartCount") or 0)
+        if state.get("running"):
+            began = state["running"].get("startedAt")
+            self.found, self.last = {"exitCode": 255, "reason": "Unknown", "startedAt": began, "finishedAt": began}, last
+        elif state.get("terminated"):
+            self.found, self.last = state["terminated"], last
+        else:
+            self.found = last
+
+    def stays_dead(self) -> None:
+        """It was found dead and is not started again."""
+        if self.found is not None and self.state == "waiting":
+            self.state, self.exit_code = "terminated", int(self.found.get("exitCode", 255))
 
 
 @dataclass(slots=True)
@@ -65,14 +92,15 @@ class PodMachine:
             for c in spec.get("initContainers") or ()
         ]
         containers += [Container(c["name"], c.get("image") or "") for c in spec["containers"]]
-        # after a reboot the old containers are found dead: they count as restarted (exit code 255, reason Unknown)
-        known = {one["name"]: one for one in get(pod, "status", "containerStatuses", default=())}
+        # after a reboot the old containers are found dead, and start again if the restart policy lets them (computePodActions)
+        statuses = [*get(pod, "status", "initContainerStatuses", default=()), *get(pod, "status", "containerStatuses", default=())]
+        known = {one["name"]: one for one in statuses}
+        policy = spec.get("restartPolicy", "Always")
         for one in containers:
-            before = known.get(one.name)
-            if before is not None and not one.init and (before.get("state") or {}).get("running"):
-                one.restarts = int(before.get("restartCount", 0)) + 1
-                began = before["state"]["running"].get("startedAt")
-                one.last = {"exitCode": 255, "reason": "Unknown", "startedAt": began, "finishedAt": began}
+            if one.name in known:
+                one.recall(known[one.name])
+            if policy == "Never" or (policy == "OnFailure" and not one.init and (one.found or {}).get("exitCode") == 0):
+                one.stays_dead()
         return cls(pod, key, pod["metadata"]["uid"], assumptions, containers)
 
     def spec_of(self, container: Container) -> Obj:
@@ -90,6 +118,16 @@ class PodMachine:
     def policy(self) -> str:
         """Return the restart policy."""
         return str(self.pod["spec"].get("restartPolicy", "Always"))
+
+    @property
+    def found_dead(self) -> bool:
+        """Tell whether a reboot ended containers that have not been started again."""
+        return any(c.found is not None for c in self.containers)
+
+    @property
+    def over(self) -> bool:
+        """Tell whether all containers proper have ended and none starts again."""
+        return self.phase() in ("Succeeded", "Failed")
 
     @property
     def running(self) -> bool:
@@ -129,7 +167,7 @@ class PodMachine:
         failed_init = [c for c in self.containers if c.init and not c.sidecar and c.state == "terminated" and c.exit_code]
         if failed_init and self.policy == "Never":
             return "Failed"
-        if not self.initialised() and not any(c.state in ("running", "terminated") or c.restarts for c in app):
+        if not self.initialised() and not any(c.state == "running" or c.has_run for c in app):
             return "Pending"
         if any(c.state == "running" for c in app):
             return "Running"
@@ -140,9 +178,7 @@ class PodMachine:
             if self.policy == "OnFailure" and not any(codes):
                 return "Succeeded"
             return "Running"
-        if any(c.state == "waiting" and c.restarts for c in app) or any(c.state == "terminated" for c in app):
-            return "Running"
-        return "Pending"
+        return "Running" if any(c.has_run for c in app) else "Pending"
 
     # -- status --------------------------------------------------------------------------------------------------------
 
@@ -184,17 +220,21 @@ class PodMachine:
 
     @staticmethod
     def _one(c: Container, epoch_s: float) -> Obj:
+        last = c.last
         if c.state == "running":
             state: Obj = {"running": {"startedAt": stamp(epoch_s + c.begun_s)}}
+        elif c.found is not None and (c.state == "terminated" or c.reason in _ORDINARY):
+            state = {"terminated": c.found}
         elif c.state == "terminated":
             state = {"terminated": _ended(c, epoch_s)}
         else:
             state = {"waiting": {"reason": c.reason}}
+            last = c.found or last
         out: Obj = {
             "name": c.name, "image": c.image, "ready": c.ready, "started": c.started, "restartCount": c.restarts, "state": state,
         }  # fmt: skip
-        if c.last is not None:
-            out["lastState"] = {"terminated": c.last}
+        if last is not None:
+            out["lastState"] = {"terminated": last}
         return out
 
 

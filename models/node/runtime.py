@@ -79,8 +79,8 @@ class ContainerRuntime:
             return
         if any(matches(machine.pod) for matches in self.bad_images):
             self._count("failed_pulls")
-            wait = min(self._constants.crash_backoff_max_s, max(10.0, c.backoff_s * 2))
-            c.backoff_s = wait
+            wait = min(self._constants.crash_backoff_max_s, max(10.0, c.pull_backoff_s * 2))
+            c.pull_backoff_s = wait
             c.reason = "ImagePullBackOff"
             self._changed(machine)
             self._rt.call_later(wait, self._pull_again, machine, c, c.epoch, background=True)
@@ -104,6 +104,9 @@ class ContainerRuntime:
     def _start(self, machine: PodMachine, c: Container) -> None:
         now = self._rt.now()
         c.epoch += 1
+        if c.found is not None:
+            c.last, c.found = c.found, None
+            c.restarts += 1
         c.state, c.begun_s, c.refuses_from_s, c.reason = "running", now, NEVER, ""
         extra = sum(more for matches, more in self.slow_starts if matches(machine.pod))
         if extra:
