@@ -11,6 +11,7 @@ from typing import Any
 
 from kchaos.check.property import Context, Guarantee, Severity, Violation
 from kchaos.history.record import Mark
+from kchaos.properties.advice import of_lost_requests, of_no_recovery, of_outage
 from kchaos.properties.common import declare
 from kchaos.properties.disruption import BEYOND, SORTS, TOO_EARLY, Handlers, UnderFaults, fault_words
 
@@ -124,7 +125,7 @@ class _Outage(UnderFaults):
             text = f"no pod serves at the end, {total:.0f} s after {words} and its healing"
             yield Violation(
                 t=spans[-1][0], object=workload, summary=text, root=f"no recovery {workload}", figures=figures,
-                severity=Severity.ERROR,
+                severity=Severity.ERROR, advice=of_no_recovery(workload),
             )  # fmt: skip
             return
         ends = "until the fault is healed" if held else f"for {total:.0f} s"
@@ -149,7 +150,7 @@ class _Outage(UnderFaults):
             daemon = workload.startswith("DaemonSet/")  # each serves its own node; whoever lets all go at once says so
             yield Violation(
                 t=spans[0][0], object=workload, summary=text, severity=Severity.WARNING if daemon else Severity.ERROR, figures=figures,
-                root=f"outage {workload} {self._class()}", advice=_outage_advice(self.faults),
+                root=f"outage {workload} {self._class()}", advice=of_outage(self.context, workload, self.faults),
             )  # fmt: skip
         elif workload.startswith("StatefulSet/") and held and not self.planned:
             text = f"its only pod was away {ends} during {words}: nothing replaces a StatefulSet's pod on a node that does not answer"
@@ -164,17 +165,6 @@ class _Outage(UnderFaults):
                 t=spans[0][0], object=workload, summary=text, severity=Severity.WARNING, figures=figures,
                 root=f"single replica {manner}", advice="run two or more replicas, spread over nodes, or accept this in kchaos.yaml",
             )  # fmt: skip
-
-
-def _outage_advice(faults: list[dict[str, Any]]) -> str:
-    names = {one["name"] for one in faults}
-    if names & {"node-power-loss", "drain", "node-pause", "network-partition", "out-of-service"}:
-        return "spread the pods over nodes: topologySpreadConstraints on kubernetes.io/hostname with whenUnsatisfiable DoNotSchedule"
-    if "zone-power-loss" in names:
-        return "spread the pods over zones: topologySpreadConstraints on topology.kubernetes.io/zone"
-    if names & {"rollout", "slow-start", "rollback"}:
-        return "add a readinessProbe, and let a rollout keep pods: maxUnavailable 0"
-    return ""
 
 
 def _quorum_advice(faults: list[dict[str, Any]]) -> str:
@@ -221,7 +211,7 @@ class _LostRequests(UnderFaults):
             yield Violation(
                 t=self.chaos_s, object=f"Service/{service}", summary=text, severity=Severity.WARNING,
                 root="requests lost in planned operations", figures={"lost_requests": round(total, 1)},
-                advice="keep serving while endpoints are taken away: a preStop hook `sleep: {seconds: 5}`, and a readinessProbe",
+                advice=of_lost_requests(self.context, backing),
             )  # fmt: skip
 
 

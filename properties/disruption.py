@@ -89,6 +89,11 @@ class UnderFaults(BaseMonitor):
         before: dict[str, int] | None = self.context.facts.get("ready_before")
         return before is None or before.get(workload, 0) >= self.replicas(workload)
 
+    def ready_before(self, workload: str) -> int:
+        """Return how many pods of a workload were ready before chaos."""
+        before: dict[str, int] = self.context.facts.get("ready_before", {})
+        return before.get(workload, 0)
+
     def replicas(self, workload: str) -> int:
         """Return how many pods a workload asks for, as of now."""
         kind, space, owner = workload.split("/")

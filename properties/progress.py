@@ -9,9 +9,12 @@ from kchaos.history.record import Mark
 from kchaos.models.api.pods import condition, ended, is_true, ready, terminating
 from kchaos.models.api.times import parse
 from kchaos.models.api.tree import get
+from kchaos.properties.advice import of_drain, of_placement, of_rollout
 from kchaos.properties.common import Obj, declare, folded, workload_of
 from kchaos.properties.disruption import BEYOND, Handlers, UnderFaults, fault_words
 
+STALLS = ("FailedCreate", "FailedScheduling", "FailedAttachVolume")
+STALLED = {"Pod": "pods", "ReplicaSet": "replicasets", "StatefulSet": "statefulsets", "DaemonSet": "daemonsets"}
 OVERDUE_S = 30.0
 """A pod that has not gone this long after its grace period is stuck."""
 
@@ -45,8 +48,14 @@ class _Drains(UnderFaults):
             severity = Severity.WARNING if self.drains else Severity.INFO if self.beyond else Severity.ERROR
             yield Violation(
                 t=blocked.t, object=owner, summary=text, severity=severity, root=BEYOND if severity is Severity.INFO else f"drain {owner}",
-                advice="let the PodDisruptionBudget allow one disruption: maxUnavailable: 1, with two or more replicas",
+                advice=of_drain(self.context, self._evicted(blocked.data["pod"], owner), self.ready_before(owner)),
             )  # fmt: skip
+
+    def _evicted(self, key: str, owner: str) -> Obj | None:
+        """Return the pod that could not be evicted, or a sibling of it."""
+        found = self.context.view.get("pods", key)
+        pods = self.context.view.table("pods").values()
+        return found or next((pod for pod in pods if workload_of(self.context, pod) == owner), None)
 
     def _overdue(self, mark: Mark) -> Iterable[Violation]:
         """Nothing refused the drain: a pod that was let go is still there, long after its grace period."""
@@ -73,7 +82,8 @@ class _Rollouts(UnderFaults):
     def __init__(self, context: Context) -> None:
         super().__init__(context)
         self._begun: dict[str, tuple[str, float]] = {}
-        self._refused: dict[str, str] = {}
+        self._told: dict[str, dict[str, str]] = {}
+        """Workload -> reason -> last message of the events that tell why a rollout does not go on."""
 
     def marks(self) -> Handlers:
         return {**super().marks(), "operation": self._operation, "event": self._event}
@@ -84,9 +94,12 @@ class _Rollouts(UnderFaults):
         return ()
 
     def _event(self, mark: Mark) -> Iterable[Violation]:
-        told = mark.data["type"] == "Warning" and mark.data["reason"] in ("FailedCreate", "FailedScheduling")
-        if told and "already exists" not in mark.data["message"]:
-            self._refused[mark.data["reason"]] = mark.data["message"]
+        data = mark.data
+        if data["type"] != "Warning" or data["reason"] not in STALLS or "already exists" in data["message"]:
+            return ()
+        obj = self.context.view.get(STALLED.get(data["kind"], ""), f"{data['namespace']}/{data['name']}")
+        if obj is not None:
+            self._told.setdefault(workload_of(self.context, obj), {})[data["reason"]] = data["message"]
         return ()
 
     def finish(self, t: float) -> Iterable[Violation]:
@@ -101,18 +114,19 @@ class _Rollouts(UnderFaults):
             why = _unfinished(found)
             if why is None:
                 continue
-            cause = " ".join(self._refused.values())
+            cause = " ".join(self._told.get(target, {}).values())
             if what == "rollback" and kind == "StatefulSet":
                 text = f"a bad template was undone, yet the StatefulSet is stuck: {why}. The broken pod must be deleted by hand"
                 yield Violation(
                     t=begun, object=target, summary=text, severity=Severity.WARNING, root="stuck after a bad template",
-                    advice="podManagementPolicy: Parallel, or delete the broken pod after undoing a template",
+                    advice="delete the broken pod after undoing a template; podManagementPolicy: Parallel does not wait for it"
+                    " (it starts members in no order, and can't be changed on an existing StatefulSet)",
                 )  # fmt: skip
             else:
                 text = f"the {what} never ends: {why}." + (f" {cause}" if cause else "")
                 yield Violation(
                     t=begun, object=target, summary=text, severity=Severity.ERROR, root=f"{what} {target}",
-                    advice="leave room for one pod more, or let one go first: maxUnavailable: 1 and maxSurge: 0",
+                    advice=of_rollout(cause, found),
                 )  # fmt: skip
 
 
@@ -124,6 +138,8 @@ def _unfinished(obj: Obj) -> str | None:
         have, up = status.get("updatedNumberScheduled", 0), status.get("numberAvailable", 0)
     else:
         have, up = status.get("updatedReplicas", 0), status.get("availableReplicas", 0)
+        if obj["kind"] == "Deployment" and have >= want and status.get("replicas", 0) > have:
+            return f"{status['replicas'] - have} of the old pods can't go before a new one is ready"
         if obj["kind"] == "StatefulSet" and status.get("currentRevision") == status.get("updateRevision"):
             have = status.get("currentReplicas", 0)
     if obj["kind"] == "StatefulSet" and get(obj, "spec", "updateStrategy", "type") == "OnDelete":
@@ -158,7 +174,7 @@ class _Placed(UnderFaults):
             t=t, object=owner, summary=f"its replacement can't be placed while {fault_words(self.faults)} lasts: {text}",
             severity=Severity.WARNING if volume and alone else Severity.INFO, root="zonal volume" if volume else f"no place {owner}",
             advice="use a StorageClass that replicates over zones, or run members with own volumes in three zones" if volume else
-            "have one node more than the replicas that must not share one, or make the rule a preference",
+            of_placement(text),
         )  # fmt: skip
 
     @staticmethod
@@ -172,7 +188,9 @@ class _Placed(UnderFaults):
         for pod in _unplaced(self.context):
             summary = f"{pod['metadata']['name']} can't be placed: {self._text(pod)}"
             owner = workload_of(self.context, pod)
-            yield Violation(t=t, object=owner, summary=summary, severity=Severity.ERROR, root=f"placement {owner}")
+            yield Violation(
+                t=t, object=owner, summary=summary, severity=Severity.ERROR, root=f"placement {owner}", advice=of_placement(summary)
+            )
 
 
 class _ComesUp(UnderFaults):

@@ -13,22 +13,31 @@ COLUMNS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("scaling", ("scale-up", "scale-down")),
     ("crash", ("pod-kill", "container-kill", "oom-kill", "probe-flap")),
 )
+ENDLESS = {"KC203": "never ends", "KC204": "never ends", "KC201": "no place", "KC069": "not again"}
+"""What a cell says of violations that are not seconds without an answer."""
 _RANK = {"error": 0, "warning": 1, "info": 2, "": 3}
 
 
 def worst(workload: WorkloadResult, faults: tuple[str, ...]) -> Cell | None:
     """Return the worst of some faults' cells; None if none of them was exercised on the workload."""
+    if not workload.ready:
+        return None  # it never came up: faults show nothing
     cells = [workload.faults[name] for name in faults if name in workload.faults and workload.faults[name].examples]
     if not cells:
         return None
     return min(cells, key=lambda c: (_RANK[c.severity], -c.outage_s, -c.lost_requests))
 
 
+def pods(workload: WorkloadResult) -> str:
+    """Return how many pods: ``3``; ``2/3`` if not all were ready without any fault."""
+    return str(workload.replicas) if workload.ready >= workload.replicas else f"{workload.ready}/{workload.replicas}"
+
+
 def text(cell: Cell | None) -> str:
     """Return a cell: ``ok``, ``353 s``, ``5 s (50)`` with 50 lost requests, ``-`` if not exercised."""
     if cell is None:
         return "-"
-    parts = []
+    parts = [ENDLESS[cell.rule]] if cell.rule in ENDLESS and cell.severity in ("error", "warning") else []
     if cell.outage_s >= 0.05:
         parts.append(f"{seconds(cell.outage_s)}{'+' if cell.unbounded else ''}")
     if cell.lost_requests >= 0.5:
@@ -66,10 +75,11 @@ def headline(result: Result) -> str:
     open_ = [f for f in result.findings if not f.accepted]
     counts = {level: sum(1 for f in open_ if f.severity.value == level) for level in ("error", "warning")}
     found = " and ".join(f"{n} {level}{'s' if n > 1 else ''}" for level, n in counts.items() if n) or "no finding"
-    if result.verdict == "pass":
-        return f"PASS: {found} in {result.examples.run} examples ({result.examples.words()})"
-    if result.verdict == "fail":
-        return f"FAIL: {found} in {result.examples.run} examples ({result.examples.words()})"
+    tried = f"{found} in {result.examples.run} examples ({result.examples.words()})"
+    if result.examples.level1 <= 1:
+        tried = f"{found}, and no fault was tried"
+    if result.verdict in ("pass", "fail"):
+        return f"{HEADLINES[result.verdict]}: {tried}"
     why = f": {result.reasons[0]}" if result.reasons else ""
-    more = f" (and {len(result.reasons) - 1} more reasons)" if len(result.reasons) > 1 else ""
-    return f"UNKNOWN{why}{more}; {found} in {result.examples.run} examples ({result.examples.words()})"
+    more = f" (and {len(result.reasons) - 1} more reason{'s' if len(result.reasons) > 2 else ''})" if len(result.reasons) > 1 else ""
+    return f"UNKNOWN{why}{more}; {tried}"

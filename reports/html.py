@@ -8,7 +8,7 @@ from importlib import resources
 from jinja2 import Environment, StrictUndefined
 
 from kchaos.engine.result import Result
-from kchaos.reports.columns import headline, ranked, seconds, text
+from kchaos.reports.columns import COLUMNS, headline, pods, ranked, seconds, text, worst
 
 ROWS = 300
 """Workloads in the table, the worst first; result.json has all."""
@@ -25,9 +25,11 @@ def html(result: Result) -> str:
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     template = environment.from_string(resources.files(__package__).joinpath("report.html.j2").read_text(encoding="utf-8"))
     columns = [fault.name for fault in result.faults]
+    sorts = [(name, faults) for name, faults in COLUMNS if any(fault in columns for fault in faults)]
     open_ = [f for f in result.findings if not f.accepted]
     page = template.render(
-        r=result, headline=headline(result), rows=ranked(result)[:ROWS], columns=columns, text=text, seconds=seconds,
+        r=result, headline=headline(result), rows=ranked(result)[:ROWS], columns=columns, sorts=sorts, text=text, seconds=seconds,
+        pods=pods, worst=worst,
         full=FULL, findings=FINDINGS,
         loud=[f for f in open_ if f.severity.value != "info"], quiet=[f for f in open_ if f.severity.value == "info"],
         accepted=[f for f in result.findings if f.accepted],

@@ -15,7 +15,7 @@ from rich.text import Text
 from kchaos.check.verdict import Finding
 from kchaos.engine.result import Result, WorkloadResult
 from kchaos.models.manifests.load import visible
-from kchaos.reports.columns import COLUMNS, headline, ranked, text, worst
+from kchaos.reports.columns import COLUMNS, headline, pods, ranked, text, worst
 
 STYLE = {
     "error": "bold red",
@@ -88,7 +88,7 @@ def _table(result: Result, console: Console) -> None:
     for one in rows[:ROWS]:
         cells = [worst(one, faults) for _, faults in columns]
         table.add_row(
-            Text(_label(one, len(spaces) == 1)), str(one.replicas),
+            Text(_label(one, len(spaces) == 1)), pods(one),
             *(Text(text(cell), style=STYLE[cell.severity] if cell is not None else "dim") for cell in cells),
         )  # fmt: skip
     console.print(table)

@@ -13,6 +13,7 @@ from kchaos.check.verdict import Finding, Verdict
 from kchaos.engine.campaign import BudgetOption, Done, Example, campaign, example
 from kchaos.engine.checks import checks, not_modelled, unknown_workloads
 from kchaos.engine.findings import Shown, of_examples, of_notes, order, verdict_of
+from kchaos.engine.jobs import ended, why_nothing_runs
 from kchaos.engine.kubernetes import Boot, System, boot
 from kchaos.engine.machines import Machines
 from kchaos.engine.result import Cell, Counts, FaultResult, NoteResult, Result, WorkloadResult
@@ -100,6 +101,7 @@ def execute(question: Question, listener: Listener | None = None) -> Answer:
     listener.planned(len(plan.level1), budget.examples or len(plan.level1))
     done = campaign(system, booted, plan, seed=question.seed, budget=budget, jobs=question.jobs, progress=listener.ran)
     notes = [*loaded.notes, *context.notes, *checks(loaded, booted, [one.obj for one in context.manifests])]
+    notes += ended(loaded, booted)
     notes += unknown_workloads(question.settings.workloads, SETTINGS_FILE, booted)
     return _conclude(question, loaded, machines, system, booted, plan, done, notes, topology, inputs)
 
@@ -135,8 +137,8 @@ def _conclude(
         reasons.append("the cluster did not come to rest within 15 minutes after the objects were applied")
     if not done.complete:
         reasons.append(f"level 1 of the sweep is unfinished: {done.level1[0]} of {done.level1[1]} examples ran")
-    if not booted.workloads and not unknown:
-        reasons.append("no pod comes of these objects: there is nothing that faults could do")
+    if not booted.workloads and not unknown and (why := why_nothing_runs(loaded, notes)):
+        reasons.append(why)
         unknown = True
     verdict = verdict_of(shown, done.complete, unknown, question.fail_on)
     told, replays = _stories(system, booted, shown, question, topology, inputs)
@@ -187,7 +189,7 @@ def _workloads(booted: Boot, done: Done, manifests: dict[str, Any]) -> tuple[Wor
             continue
         fault = one.steps[0].do
         bit = any(line["status"] == "bit" for line in one.report)
-        severities = {v.object: v.severity for _, v in reversed(one.violations)}
+        severities = {v.object: (v.severity, rule) for rule, v in sorted(one.violations, key=lambda pair: -pair[1].severity.rank)}
         lost_by: dict[str, float] = {}
         for service, lost in one.figures.lost.items():
             for workload in booted.backing.get(service, ()):
@@ -197,19 +199,20 @@ def _workloads(booted: Boot, done: Done, manifests: dict[str, Any]) -> tuple[Wor
             if "/" in str(target) and target != workload and workload not in one.figures.outage_s:
                 continue
             before = row.get(fault, Cell())
-            severity = severities.get(workload)
+            severity, rule = severities.get(workload, (None, ""))
             worse = severity is not None and (not before.severity or severity.rank < Severity(before.severity).rank)
             row[fault] = Cell(
                 outage_s=max(before.outage_s, one.figures.outage_s.get(workload, 0.0)), examples=before.examples + bit,
                 lost_requests=max(before.lost_requests, lost_by.get(workload, 0.0)),
                 severity=severity.value if worse and severity is not None else before.severity,
+                rule=rule if worse else before.rule,
                 unbounded=before.unbounded or any(v.object == workload and bool(v.figures.get("unbounded")) for _, v in one.violations),
             )  # fmt: skip
     out = []
     for workload in sorted(cells):
         manifest = manifests.get(workload)
         out.append(WorkloadResult(
-            workload=workload, replicas=booted.workloads[workload].replicas, file=manifest.file if manifest else "",
+            workload=workload, replicas=booted.workloads[workload].replicas, ready=booted.ready_before.get(workload, 0), file=manifest.file if manifest else "",
             line=manifest.line if manifest else 0, faults=cells[workload],
         ))  # fmt: skip
     return tuple(out)

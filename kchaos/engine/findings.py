@@ -96,9 +96,25 @@ def _accepted(accepts: Sequence[Accept], ident: str, print_: str, affected: Sequ
 
 
 def order(shown: Sequence[Shown]) -> list[Shown]:
-    """Return findings, the worst and most telling first; accepted ones last."""
+    """Return findings, the worst and most telling first: what is wrong without any fault comes first, accepted ones last.
+
+    A remark that says what a finding says already is left out.
+    """
+    said = {(s.finding.id, s.finding.object, s.finding.summary) for s in shown if s.finding.severity is not Severity.INFO}
+    shown = [
+        s for s in shown
+        if s.finding.severity is not Severity.INFO or (s.finding.id, s.finding.object, s.finding.summary) not in said
+    ]  # fmt: skip
     return sorted(
-        shown, key=lambda s: (bool(s.finding.accepted), s.finding.severity.rank, -s.finding.examples, s.finding.id, s.finding.fingerprint)
+        shown,
+        key=lambda s: (
+            bool(s.finding.accepted),
+            s.finding.severity.rank,
+            bool(s.example and s.example.steps),
+            -s.finding.examples,
+            s.finding.id,
+            s.finding.fingerprint,
+        ),
     )
 
 

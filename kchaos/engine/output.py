@@ -22,6 +22,16 @@ Files = Mapping[str, Callable[[Path], object]]
 """File name -> what writes it to a path."""
 
 
+def _whole(path: Path, write: Callable[[Path], object]) -> None:
+    """Write a file whole or not at all: a full disk leaves no half of one."""
+    part = path.with_name(path.name + ".part")
+    try:
+        write(part)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
 def write_all(folder: Path, files_at: Callable[[Path], Files]) -> tuple[Path | None, list[str]]:
     """Write the files that belong into a folder; if that can't be written, into a temporary one.
 
@@ -38,7 +48,7 @@ def write_all(folder: Path, files_at: Callable[[Path], Files]) -> tuple[Path | N
                 if _REPLAY.fullmatch(old.name):
                     old.unlink()
             for name, write in files_at(where).items():
-                write(where / name)
+                _whole(where / name, write)
             return where, problems
         except OSError as error:
             place = str(folder) if index == 0 else "a temporary folder"

@@ -36,6 +36,8 @@ class Cell(msgspec.Struct, frozen=True, kw_only=True):
     lost_requests: float = 0.0
     examples: int = 0
     severity: str = ""
+    rule: str = ""
+    """The property that gave the severity."""
     unbounded: bool = False
 
 
@@ -44,6 +46,8 @@ class WorkloadResult(msgspec.Struct, frozen=True, kw_only=True):
 
     workload: str
     replicas: int
+    ready: int
+    """How many of them were ready without any fault."""
     file: str = ""
     line: int = 0
     faults: dict[str, Cell] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -149,8 +150,9 @@ class _Teller:
             and data["reason"] in ("FailedCreate", "FailedAttachVolume", "ProvisioningFailed")
             and t >= 0
         ):
-            if data["message"] not in self._refusals and self._concerns(data):
-                self._refusals[data["message"]] = None
+            said = f"{data['reason']} {data['kind']} {_GENERATED.sub('-…', data['message'])}"
+            if said not in self._refusals and self._concerns(data):
+                self._refusals[said] = None
                 yield Sentence(t, f"{data['by']} reports {data['reason']} for {data['kind']} {data['name']}: {data['message'][:200]}")
         elif mark.what == "traffic" and t >= 0 and self._traffic(data["service"]):
             length = data["end"] - max(data["start"], self._chaos_s)
@@ -240,6 +242,10 @@ class _Teller:
         for reason in dict.fromkeys(reasons(pod)):
             if reason not in before and reason not in ("ContainerCreating", "PodInitializing", ""):
                 yield Sentence(t, f"{reason}:|{name}", f"waiting {reason}")
+
+
+_GENERATED = re.compile(r"-[bcdfghjklmnpqrstvwxz2456789]{5}\b")
+"""The end of a generated name: what was told of one pod is not told again of the next."""
 
 
 def _words(workload: str) -> str:

@@ -1,17 +1,30 @@
 """Secret values never enter a run: they are replaced by hashes as soon as they are read.
 
-Replaced: ``data`` and ``stringData`` of Secrets, ``value`` of environment variables, kubectl's last-applied annotation.
+Replaced: ``data`` and ``stringData`` of Secrets, ``value`` of environment variables, kubectl's last-applied annotation; and what looks
+like a secret where none belongs: values of ConfigMap keys and of options in commands whose name says password, token, secret or key.
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from typing import Any
 
 from kchaos.models.api.tree import Obj
 
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+
+
+_SECRET_NAME = re.compile(r"(?i)passw|passphrase|secret|token|credential|api[-_.]?key|private[-_.]?key|authorization")
+_OPTION = re.compile(
+    r"(?i)((?:[\w.-]*(?:passw\w*|passphrase|secret|token|credentials?|api[-_.]?key|private[-_.]?key)[\w.-]*\s*[=:]\s*"
+    r"|authorization:\s*(?:basic|bearer)?\s*))([^\s'\",;@$][^\s'\",;@]*)"
+)
+"""An option's or header's name, then its value; ``$(VARIABLE)`` is no secret."""
+
+
+_URL = re.compile(r"(://[^\s:/@]+:)([^\s/@$]+)(?=@)")
 
 
 def hashed(value: Any) -> str:
@@ -32,6 +45,11 @@ def redact(obj: Obj) -> Obj:
         if isinstance(obj.get("stringData"), dict):
             out["stringData"] = {key: hashed(value) for key, value in obj["stringData"].items()}
         return out
+    if obj.get("kind") == "ConfigMap" and isinstance(obj.get("data"), dict):
+        data = {
+            key: hashed(value) if isinstance(value, str) and _SECRET_NAME.search(str(key)) else value for key, value in obj["data"].items()
+        }
+        obj = {**obj, "data": data}
     found: Obj = _env(obj)
     return found
 
@@ -45,6 +63,27 @@ def _encoded(value: Any) -> Any:
     except ValueError:
         return "not base64: " + hashed(value)
     return base64.b64encode(hashed(value).encode()).decode()
+
+
+def _command(words: list[Any]) -> list[Any]:
+    """Return a command line without the values of options that name a secret: ``--password=x`` and ``--password x``."""
+    out: list[Any] = []
+    for word in words:
+        before = out[-1] if out else None
+        if not isinstance(word, str):
+            out.append(word)
+        elif (
+            isinstance(before, str)
+            and before.startswith("-")
+            and "=" not in before
+            and _SECRET_NAME.search(before)
+            and word[:1] not in "-$"
+        ):
+            out.append(hashed(word))
+        else:
+            bare = _URL.sub(lambda m: m[1] + hashed(m[2]), word)
+            out.append(_OPTION.sub(lambda m: m[1] + hashed(m[2]), bare))
+    return out if out != words else words
 
 
 def _env(tree: Any) -> Any:
@@ -62,6 +101,8 @@ def _env(tree: Any) -> Any:
                 else one
                 for one in value
             ]
+        elif key in ("command", "args") and isinstance(value, list):
+            new = _command(value)
         elif isinstance(value, dict | list):
             new = _env(value)
         else:

@@ -29,7 +29,7 @@ def result(texts: tuple[str, ...] = NASTY, verdict: str = "fail") -> Result:
     """Return a result with these texts everywhere."""
     cell = Cell(outage_s=5.0, lost_requests=50, examples=1, severity="error", unbounded=True)
     workloads = tuple(
-        WorkloadResult(workload=f"Deployment/{t}/{t}", replicas=2, file=t, line=1, faults={"drain": cell, t: cell}) for t in texts
+        WorkloadResult(workload=f"Deployment/{t}/{t}", replicas=2, ready=2, file=t, line=1, faults={"drain": cell, t: cell}) for t in texts
     )
     findings = [finding(text, number) for number, text in enumerate(texts)]
     findings += [finding(text, 100 + number, Severity.INFO) for number, text in enumerate(texts)]
@@ -61,7 +61,7 @@ def large() -> Result:
     return Result(
         verdict="pass", exit_code=0, seed=0, digest="0" * 32, kubernetes="1.34", topology="60 nodes", python="3.11.0", objects=5000,
         examples=Counts(run=20000, level1_done=20000, level1=20000, pairs_done=0, pairs=0), findings=many, not_modelled=names,
-        workloads=tuple(WorkloadResult(workload=name, replicas=3, faults=row) for name in names),
+        workloads=tuple(WorkloadResult(workload=name, replicas=3, ready=3, faults=row) for name in names),
         faults=tuple(FaultResult(name=name, summary="a fault", exercised=9, bit=5, inert=1) for name in FAULTS),
         notes=small.notes * 5000, inputs={f"charts/shop/templates/{n}.yaml": "0" * 64 for n in range(5000)},
         assumptions={"defaults": {"start_s": 5.0}, "workloads": {name: {"start_s": 1.0} for name in names}},

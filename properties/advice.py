@@ -1,0 +1,155 @@
+"""What to change: words that follow from the objects and from what was seen, so that nobody is told to add what is there."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+from kchaos.check.property import Context
+from kchaos.models.api.intstr import scaled
+from kchaos.models.api.selectors import compile_selector
+from kchaos.models.api.tree import Obj, get
+
+_PLURAL = {
+    "Deployment": "deployments", "StatefulSet": "statefulsets", "DaemonSet": "daemonsets", "ReplicaSet": "replicasets",
+    "ReplicationController": "replicationcontrollers", "Pod": "pods",
+}  # fmt: skip
+
+NODES = {"zone-power-loss", "node-power-loss", "drain", "node-pause", "network-partition", "out-of-service"}
+PLACEMENT: tuple[tuple[str, str], ...] = (
+    ("free ports", "a hostPort lets one pod a node in: run no more replicas than nodes (one less while rolling), or use a Service instead"),
+    ("anti-affinity", "make the anti-affinity preferred, or have one node more than replicas (a rollout needs room for one more)"),
+    ("topology spread", "whenUnsatisfiable: ScheduleAnyway, or a larger maxSkew, or nodes in every zone the constraint counts"),
+    ("volume node affinity", "the volume's zone has no room: use a StorageClass that replicates over zones, or a node more in its zone"),
+    ("unbound immediate", "nothing provides its volume: name a StorageClass that exists, or bring a PersistentVolume (--context)"),
+    ("persistentvolumeclaim", "bring the claim it names: it is not in these files (--context)"),
+    ("untolerated taint", "tolerate the taint, or give nodes without it (--topology)"),
+    ("node affinity/selector", "no node has the label it selects: give your nodes (--topology with the output of kubectl get nodes -o yaml)"),
+    ("node selector", "no node has the label it selects: give your nodes (--topology with the output of kubectl get nodes -o yaml)"),
+    ("nsufficient", "lower its requests, or give more or larger nodes (--nodes, --topology)"),
+    ("Too many pods", "give more nodes (--nodes, --topology)"),
+)  # fmt: skip
+"""What the scheduler's message contains, and what to do about it; the first that fits."""
+
+
+def workload_object(context: Context, workload: str) -> Obj | None:
+    """Return a workload's object as of now."""
+    kind, _, key = workload.partition("/")
+    return context.view.get(_PLURAL[kind], key) if kind in _PLURAL else None
+
+
+def of_placement(message: str) -> str:
+    """Return what to change for a pod that finds no node, from the scheduler's message."""
+    return next((advice for part, advice in PLACEMENT if part in message), "")
+
+
+def _containers(obj: Obj | None) -> list[Obj]:
+    spec = get(obj or {}, "spec", "template", "spec") or get(obj or {}, "spec", default={})
+    return [one for one in get(spec, "containers", default=()) if isinstance(one, dict)]
+
+
+def _lets_all_go(obj: Obj) -> str:
+    """Return what in a rollout's strategy lets all pods go at once; empty if nothing does."""
+    spec = obj["spec"]
+    if obj["kind"] == "Deployment":
+        if get(spec, "strategy", "type") == "Recreate":
+            return "strategy Recreate takes all pods away before it makes new ones: use RollingUpdate with maxUnavailable: 0"
+        value, want = get(spec, "strategy", "rollingUpdate", "maxUnavailable", default="25%"), int(spec.get("replicas", 1))
+        if scaled(value, want, False) >= want > 0:
+            return f"maxUnavailable: {value} lets a rollout take all {want} pods at once: write maxUnavailable: 0 and maxSurge: 1"
+    return ""
+
+
+def _one_node(context: Context, obj: Obj) -> str:
+    """Return the claim that all pods of a Deployment share and that one node only can use; empty if there is none."""
+    if obj["kind"] == "StatefulSet":
+        return ""
+    for volume in get(obj, "spec", "template", "spec", "volumes", default=()):
+        name = get(volume, "persistentVolumeClaim", "claimName")
+        claim = context.view.get("persistentvolumeclaims", f"{obj['metadata'].get('namespace', '')}/{name}") if name else None
+        if claim is not None and not any(mode.endswith("Many") for mode in claim["spec"].get("accessModes") or ()):
+            return str(name)
+    return ""
+
+
+def of_outage(context: Context, workload: str, faults: Iterable[dict[str, Any]]) -> str:
+    """Return what to change for a workload of two or more of which none served."""
+    names = {one["name"] for one in faults}
+    obj = workload_object(context, workload)
+    if obj is not None and names & {"rollout", "slow-start", "rollback", "image-pull-failure"}:
+        probes = all("readinessProbe" in one for one in _containers(obj))
+        if (why := _lets_all_go(obj)) or probes:
+            return why or "let a rollout keep all pods: maxUnavailable: 0, and minReadySeconds longer than they need to warm up"
+        return "add a readinessProbe, and let a rollout keep pods: maxUnavailable: 0"
+    if obj is not None and names & NODES and (claim := _one_node(context, obj)):
+        return f"its pods share the ReadWriteOnce claim {claim}, and so one node: a StatefulSet with a claim for each pod, or ReadWriteMany"
+    if "zone-power-loss" in names:
+        return "spread the pods over zones: topologySpreadConstraints on topology.kubernetes.io/zone"
+    if names & {"node-power-loss", "drain", "node-pause", "network-partition", "out-of-service"}:
+        return "spread the pods over nodes: topologySpreadConstraints on kubernetes.io/hostname with whenUnsatisfiable: DoNotSchedule"
+    return ""
+
+
+def of_no_recovery(workload: str) -> str:
+    """Return what to change for a workload that does not come back."""
+    if workload.startswith("Pod/"):
+        return "nothing makes a bare Pod again: let a Deployment or StatefulSet make it"
+    return ""
+
+
+def of_lost_requests(context: Context, workloads: Iterable[str]) -> str:
+    """Return what to change for a Service that loses requests in a planned operation."""
+    wants: dict[str, None] = {}
+    for workload in workloads:
+        obj = workload_object(context, workload)
+        if obj is None:
+            continue
+        if why := _lets_all_go(obj):
+            return why
+        containers = _containers(obj)
+        if not any(get(one, "lifecycle", "preStop") for one in containers):
+            wants["a preStop hook `sleep: {seconds: 5}`"] = None
+        if not any("readinessProbe" in one for one in containers):
+            wants["a readinessProbe"] = None
+    if wants:
+        return f"keep serving while endpoints are taken away: {' and '.join(wants)}"
+    return "keep pods serving for longer than endpoints take to go: a longer preStop sleep within terminationGracePeriodSeconds"
+
+
+def of_rollout(cause: str, obj: Obj) -> str:
+    """Return what to change for a rollout that never ends, from what was told of it."""
+    if "exceeded quota" in cause:
+        return "raise the ResourceQuota by the room of one pod, or let one go first: maxUnavailable: 1 and maxSurge: 0"
+    if "Multi-Attach" in cause:
+        return "a ReadWriteOnce volume can't be on two nodes: strategy: {type: Recreate}, or a StatefulSet with a claim for each pod"
+    if advice := of_placement(cause):
+        room = ", or let one pod go first: maxUnavailable: 1 and maxSurge: 0" if obj["kind"] == "Deployment" else ""
+        return advice + room
+    if any("readinessProbe" in one for one in _containers(obj)):
+        return "new pods never become ready: see what their readinessProbe asks for, and when (initialDelaySeconds, failureThreshold)"
+    return "see what the new pods wait for"
+
+
+def of_drain(context: Context, pod: Obj | None, ready: int) -> str:
+    """Return what to change for a drain that a budget blocks. ``ready``: pods of the workload that are ready without any fault."""
+    if pod is None:
+        return ""
+    space, labels = pod["metadata"].get("namespace", ""), pod["metadata"].get("labels") or {}
+    for budget in context.view.table("poddisruptionbudgets").values():
+        if budget["metadata"].get("namespace", "") != space or not compile_selector(budget["spec"].get("selector") or {})(labels):
+            continue
+        name, spec, status = budget["metadata"]["name"], budget["spec"], budget.get("status") or {}
+        want, expected = int(status.get("desiredHealthy", 0)), int(status.get("expectedPods", 0))
+        if expected > ready and want < expected:
+            return (
+                f"budget {name} would allow it if all {expected} pods were ready: mend what keeps {expected - ready} from it; "
+                "unhealthyPodEvictionPolicy: AlwaysAllow lets broken pods go"
+            )
+        if want >= expected:
+            key = "minAvailable" if "minAvailable" in spec else "maxUnavailable"
+            more = "" if expected > 1 else ", with two or more replicas"
+            return f"budget {name} ({key}: {spec.get(key)}) allows no disruption of {expected} pods: write maxUnavailable: 1{more}"
+        lost = math.ceil(expected - want)
+        return f"budget {name} allows {lost} of {expected} pods to be away, and they are: drain one node at a time, or run more replicas"
+    return ""
