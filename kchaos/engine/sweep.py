@@ -37,11 +37,13 @@ class Sweep(NamedTuple):
 
 def choose(names: str | None, kinds: Catalog[Cluster]) -> list[str]:
     """Return the faults of a comma separated list, or all. Raises InvalidScenario for unknown ones."""
-    if not names:
+    if names is None:
         return [kind.name for kind in kinds]
     wanted = [name.strip() for name in names.split(",") if name.strip()]
     if wanted == ["none"]:
         return []
+    if not wanted:
+        raise InvalidScenario("--faults names no fault", hint="`kchaos faults` lists them; `none` for none")
     return [kinds.get(name).name for name in wanted]
 
 
