@@ -237,122 +237,76 @@ def test_a_folder_that_cannot_be_written_loses_no_verdict(cli: Cli, tmp_path: Pa
 def _started(*arguments: object, folder: Path) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "kchaos.cli", *(str(one) for one in arguments)]
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
-    return subprocess.Popen(command, cwd=folder, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8")
+    return subprocess.Popen(
+        command, cwd=folder, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8", start_new_session=True
+    )
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX")
-@pytest.mark.parametrize("jobs", [1, 2])
-def test_interrupt_prints_what_is_known(jobs: int, tmp_path: Path) -> None:
-    """Ctrl-C while examples run: exit 130, the partial result, no process left."""
-    running = _started("run", ROOT / "fixtures" / "applications" / "online-boutique", "--budget", "5000", "-j", jobs, folder=tmp_path)
+posix = pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX")
+LONG = ("run", ROOT / "fixtures" / "applications" / "online-boutique", "--budget", "5000")
+CODES = {signal.SIGINT: (130, "interrupted"), signal.SIGTERM: (143, "terminated")}
+
+
+def _stopped(folder: Path, jobs: int, number: signal.Signals, *after_s: float) -> tuple[int, str, str]:
+    """Start a long run, send it a signal after each of these times, as a terminal does: to all its processes. Return how it ended."""
+    running = _started(*LONG, "-j", jobs, folder=folder)
     try:
-        time.sleep(6)
-        assert running.poll() is None, running.communicate()
-        running.send_signal(signal.SIGINT)
+        for pause in after_s:
+            time.sleep(pause)
+            if running.poll() is None:
+                os.killpg(running.pid, number) if number is signal.SIGINT else running.send_signal(number)
         out, err = running.communicate(timeout=60)
     finally:
         running.kill()
-    assert running.returncode == 130, err
-    assert "Traceback" not in out + err
-    assert out.startswith(("UNKNOWN", "PASS", "FAIL")) and "interrupted" in err
+    assert "Traceback" not in out + err and "never awaited" not in err and "Exception ignored" not in err
+    return running.returncode, out, err
 
 
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes with names are POSIX")
-def test_pipes_are_not_waited_for(cli: Cli, tmp_path: Path) -> None:
-    """Refused as input, left out of folders, with the reason."""
-    (tmp_path / "app").mkdir()
-    os.mkfifo(tmp_path / "app" / "fifo.yaml")
-    for arguments in (("run", "app/fifo.yaml"), ("run", GOOD, "--config", "app/fifo.yaml"), ("run", GOOD, "--topology", "app/fifo.yaml"),
-                      ("explain", "app/fifo.yaml"), ("replay", "app/fifo.yaml")):  # fmt: skip
-        code, _, err = cli(*arguments)
-        assert code == 2 and "app/fifo.yaml: a pipe, socket or device, not a file" in err
-    code, _, err = cli("run", "app")
-    assert code == 2 and "app/fifo.yaml: skipped: a pipe, socket or device, not a file" in err
-    (tmp_path / "app" / "good.yaml").write_bytes(GOOD.read_bytes())
-    assert cli("run", "app", "--faults", "none")[0] == 0
+def _alive(session: int) -> list[str]:
+    """Return the living processes of a session."""
+    listed = subprocess.run(["ps", "-s", str(session), "-o", "stat=,args="], capture_output=True, text=True, check=False, encoding="utf-8")
+    return [line for line in listed.stdout.splitlines() if not line.startswith("Z")]
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="a POSIX shell closes it")
-def test_closed_standard_input(tmp_path: Path) -> None:
-    done = subprocess.run(
-        ["sh", "-c", f"exec '{sys.executable}' -m kchaos.cli run - <&-"], cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True, text=True, encoding="utf-8", timeout=60, check=False,
-    )  # fmt: skip
-    assert done.returncode == 2
-    assert done.stderr.startswith("error: -: can't read standard input") and "Traceback" not in done.stderr
+@posix
+@pytest.mark.parametrize("number", list(CODES), ids=["ctrl-c", "sigterm"])
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_interrupt_prints_what_is_known(jobs: int, number: signal.Signals, tmp_path: Path) -> None:
+    """While examples run: the partial result, an exit code of its own."""
+    code, out, err = _stopped(tmp_path, jobs, number, 6)
+    assert (code, err) == (CODES[number][0], f"{CODES[number][1]}: this is what is known so far\n")
+    assert out.startswith(("UNKNOWN (interrupted)", "PASS (interrupted)", "FAIL (interrupted)"))
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a disk that is always full")
-@pytest.mark.parametrize("arguments", [("run", GOOD, "--faults", "none"), ("run", GOOD, "--faults", "none", "--json"), ("faults",), ("properties", "--json"),
-                                       ("schema",), ("explain", "KC202"), ("--help",), ("--version",)])  # fmt: skip
-def test_full_disk_behind_standard_output(arguments: tuple[object, ...], tmp_path: Path) -> None:
-    """Exit 4 and one line."""
-    command = [sys.executable, "-m", "kchaos.cli", *(str(one) for one in arguments)]
-    with Path("/dev/full").open("wb") as full:
-        done = subprocess.run(
-            command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=full, stderr=subprocess.PIPE, text=True,
-            encoding="utf-8", timeout=120, check=False,
-        )  # fmt: skip
-    assert (done.returncode, done.stderr) == (4, "error: can't write to standard output: No space left on device\n")
+@posix
+@pytest.mark.parametrize("after_s", [0.6, 0.9, 1.3])
+def test_an_early_interrupt_is_quiet(after_s: float, tmp_path: Path) -> None:
+    """While the cluster boots, and while worker processes start: they say nothing of it."""
+    code, _, err = _stopped(tmp_path, 2, signal.SIGINT, after_s)
+    assert code == 130 and len(err.split()) < 10
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="pipes")
-def test_a_reader_that_goes_away(tmp_path: Path) -> None:
-    """That is no finding: exit 4, no traceback."""
-    command = f"'{sys.executable}' -m kchaos.cli schema; echo $? >&2"
-    done = subprocess.run(
-        ["sh", "-c", f"({command}) | true"], cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True,
-        encoding="utf-8", timeout=60, check=False,
-    )  # fmt: skip
-    assert done.stderr.strip() in ("0", "4")
+@posix
+@pytest.mark.parametrize("jobs", [1, 2])
+@pytest.mark.parametrize("pauses", [(4, 0.02), (4, 0.1), (4, 0.01, 0.01, 0.01, 0.01)], ids=["at once", "soon", "many"])
+def test_a_second_interrupt_ends_at_once_and_quietly(jobs: int, pauses: tuple[float, ...], tmp_path: Path) -> None:
+    code, _, err = _stopped(tmp_path, jobs, signal.SIGINT, *pauses)
+    assert code == 130 and "interrupted" in err
 
 
-HOSTILE = """\
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: "web\\e[31mRED", namespace: default}
-spec:
-  selector: {matchLabels: {app: "a\\e[31m"}}
-  template:
-    metadata: {labels: {app: "a\\e[31m"}}
-    spec: {containers: [{name: "c\\e]0;t\\a", image: "x\\e[31m", envFrom: [{secretRef: {name: "s\\e[31m"}}]}]}
----
-apiVersion: v1
-kind: Service
-metadata: {name: "s\\e[31m"}
-spec: {ports: [{port: 80, targetPort: "p\\e[31m"}], selector: {app: "a\\e[31m"}}
----
-apiVersion: "v1\\e[31m"
-kind: "Pod\\e[31m"
-metadata: {name: "a\\e[31m"}
----
-apiVersion: example.org/v1
-kind: "Kafka\\e[31m"
-metadata: {name: "a\\e[31m"}
-"""
-
-
-def test_names_never_steer_the_terminal(cli: Cli, tmp_path: Path) -> None:
-    """Notes, findings, story, replay, explain."""
-    (tmp_path / "app.yaml").write_text(HOSTILE, encoding="utf-8")
-    for paths in (("app.yaml",), ("app.yaml", GOOD)):
-        code, out, err = cli("run", *paths, "--faults", "drain", "--budget", "5", "--out", "out")
-        assert code in (1, 2) and "RED" in out + err
-        assert "\x1b" not in out + err and "\x07" not in out + err
-    cli("run", BAD, "--faults", "rollout", "--out", "saved")
-    scenario = sorted((tmp_path / "saved").glob("*.scenario.json"))[0]
-    text = scenario.read_text(encoding="utf-8")
-    (tmp_path / "evil.json").write_text(text.replace('"image": "', '"image": "x\\u001b[31m'), encoding="utf-8")
-    for arguments in (("replay", "evil.json"), ("explain", "evil.json")):
-        code, out, err = cli(*arguments)
-        assert "\x1b" not in out + err
-    (tmp_path / "evil.json").write_text(text.replace('"steps": [', '"x\\u001b[31m": 1, "steps": ['), encoding="utf-8")
-    code, out, err = cli("explain", "evil.json")
-    assert code == 2 and "\x1b" not in out + err
-
-
-def test_no_fault_was_tried(cli: Cli) -> None:
-    assert cli("run", GOOD, "--faults", "none")[1].startswith("PASS: no finding, and no fault was tried\n")
+@posix
+@pytest.mark.parametrize("after_s", [1.0, 5.0])
+def test_workers_end_with_their_parent(after_s: float, tmp_path: Path) -> None:
+    """Even if it is killed."""
+    running = _started(*LONG, "-j", "2", folder=tmp_path)
+    time.sleep(after_s)
+    assert _alive(running.pid)
+    running.kill()
+    running.communicate(timeout=10)
+    until = time.monotonic() + 10
+    while (left := _alive(running.pid)) and time.monotonic() < until:
+        time.sleep(0.1)
+    assert left == []
 
 
 def test_no_colour_codes_in_a_pipe(tmp_path: Path) -> None:
