@@ -213,6 +213,22 @@ class Client:
         return close
 
 
+class PatientClient(Client):
+    """A person's or pipeline's client: asks again while no server answers, so that a fault does not swallow the step that shows it."""
+
+    async def request(self, request: Request) -> Obj:
+        """Send ``request``, again each second while no answer comes. Raises ApiError for any other refusal, or after two minutes."""
+        for _ in range(120):
+            try:
+                return await super().request(request)
+            except ApiError as error:
+                if error.code != 0 and error.reason != "Timeout":
+                    raise
+                last = error
+                await self._rt.sleep(1.0)
+        raise last
+
+
 class Session:
     """Typed calls under one identity; each waits for the answer and raises ApiError."""
 

@@ -1,0 +1,71 @@
+"""Links and clocks of nodes and masters: the general faults, with Kubernetes' names for the ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from kchaos.models.cluster import Cluster
+from kchaos.nemesis.clocks import Drift, Skew
+from kchaos.nemesis.fault import Active, Kind
+from kchaos.nemesis.links import CutLinks, PoorLinks
+
+
+def _to_masters(cluster: Cluster, node: str) -> list[tuple[str, str]]:
+    return [(node, master) for master in cluster.control.hosts]
+
+
+def _from_masters(cluster: Cluster, node: str) -> list[tuple[str, str]]:
+    return [(master, node) for master in cluster.control.hosts]
+
+
+def _both(cluster: Cluster, node: str) -> list[tuple[str, str]]:
+    return _to_masters(cluster, node) + _from_masters(cluster, node)
+
+
+def _poor(**rates: float) -> Callable[[Cluster, dict[str, Any]], Active]:
+    def inject(cluster: Cluster, args: dict[str, Any]) -> Active:
+        own = {name: float(args.get(name, value)) for name, value in rates.items()}
+        cluster.disturbed()
+        return PoorLinks(cluster.world, _both(cluster, args["target"]), **own)
+
+    return inject
+
+
+def _cut(directions: Callable[[Cluster, str], list[tuple[str, str]]]) -> Callable[[Cluster, dict[str, Any]], Active]:
+    def inject(cluster: Cluster, args: dict[str, Any]) -> Active:
+        cluster.disturbed()
+        return CutLinks(cluster.world, directions(cluster, args["target"]))
+
+    return inject
+
+
+def _masters_apart(cluster: Cluster, args: dict[str, Any]) -> Active:
+    """One master and the other masters do not reach each other."""
+    others = [host for host in cluster.control.hosts if host != args["target"]]
+    cluster.disturbed()
+    return CutLinks(cluster.world, [pair for other in others for pair in ((args["target"], other), (other, args["target"]))])
+
+
+def _kind(name: str, summary: str, klass: str, target: str, evidence: str, inject: Any) -> Kind[Cluster]:
+    return Kind(name=name, summary=summary, klass=klass, target=target, evidence=evidence, inject=inject, level1=False)
+
+
+KINDS = (
+    _kind("one-way-to-masters", "what a node sends to the masters does not arrive; what they send does", "network", "node", "messages held",
+          _cut(_to_masters)),
+    _kind("one-way-from-masters", "what the masters send to a node does not arrive; what it sends does", "network", "node", "messages held",
+          _cut(_from_masters)),
+    _kind("masters-apart", "a master and the other masters do not reach each other", "network", "master", "messages held", _masters_apart),
+    _kind("network-delay", "a node's messages to and from the masters take 0.5 s, with jitter", "network", "node", "messages while slow",
+          _poor(delay_s=0.5, jitter_s=0.5)),
+    _kind("network-loss", "a third of a node's messages is lost and sent again", "network", "node", "messages lost", _poor(loss=0.33)),
+    _kind("network-duplicate", "a fifth of a node's messages arrives twice", "network", "node", "messages duplicated", _poor(duplicate=0.2)),
+    _kind("network-reorder", "a fifth of a node's messages arrives out of order", "network", "node", "messages reordered", _poor(reorder=0.2)),
+    _kind("clock-skew", "a node's clock is ten minutes ahead", "clock", "node", "skew",
+          lambda cluster, args: Skew(cluster.world, args["target"], float(args.get("by_s", 600.0)))),
+    _kind("clock-behind", "a node's clock is ten minutes behind", "clock", "node", "skew",
+          lambda cluster, args: Skew(cluster.world, args["target"], float(args.get("by_s", -600.0)))),
+    _kind("clock-drift", "a node's clock runs five per cent fast", "clock", "node", "drift",
+          lambda cluster, args: Drift(cluster.world, args["target"], float(args.get("rate", 1.05)))),
+)  # fmt: skip
