@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from pathlib import Path
@@ -169,7 +170,11 @@ def run_cli(arguments: list[str] | None = None) -> int:
         signal.signal(signal.SIGTERM, terminated)
     try:
         code = cli.main(args=arguments, prog_name="kchaos", standalone_mode=False)
+        if sys.stdout is not None:
+            sys.stdout.flush()
         return int(code or 0)
+    except SystemExit as stop:  # click and rich end so when nobody reads standard output any more
+        return int(ExitCode.HARNESS) if stop.code == 1 else int(stop.code or 0)
     except click.exceptions.Exit as stop:
         return int(stop.exit_code)
     except click.Abort:
@@ -187,9 +192,13 @@ def run_cli(arguments: list[str] | None = None) -> int:
         click.echo("terminated", err=True)
         return TERMINATED
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _mute()
         return int(ExitCode.HARNESS)
     except Exception as error:  # our own fault: say so, with all that helps to mend it
+        if isinstance(error, OSError) and error.filename is None and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EBADF):
+            _mute()
+            click.echo(f"error: can't write to standard output: {error.strerror}", err=True)
+            return int(ExitCode.HARNESS)
         import traceback
 
         traceback.print_exc()
@@ -200,11 +209,17 @@ def run_cli(arguments: list[str] | None = None) -> int:
         return int(ExitCode.HARNESS)
 
 
+def _mute() -> None:
+    """Let what is still to be written to standard output go nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def _say(error: KchaosError) -> None:
+    from kchaos.engine.output import harmless
+
     for note in getattr(error, "notes", ()):
-        click.echo(f"{note.level}: {note}", err=True)
-    text = f"error: {error}"
-    click.echo(text, err=True)
+        click.echo(harmless(f"{note.level}: {note}"), err=True)
+    click.echo(harmless(f"error: {error}"), err=True)
     if isinstance(error, InvalidScenario) and not error.hint:
         click.echo("`kchaos --help` shows how to use it", err=True)
 

@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -17,23 +18,26 @@ FORMAT = "kchaos-scenario"
 VERSION = 1
 
 
-class At(msgspec.Struct, frozen=True, tag="at"):
+Seconds = Annotated[float, msgspec.Meta(ge=0)]
+
+
+class At(msgspec.Struct, frozen=True, tag="at", forbid_unknown_fields=True):
     """Fire ``s`` virtual seconds after chaos begins."""
 
-    s: float
+    s: Seconds
 
 
-class Nth(msgspec.Struct, frozen=True, tag="nth"):
+class Nth(msgspec.Struct, frozen=True, tag="nth", forbid_unknown_fields=True):
     """Fire at the ``n``-th (from 1) event since chaos began that matches every field of ``event`` (glob patterns)."""
 
     event: dict[str, str]
-    n: int = 1
+    n: Annotated[int, msgspec.Meta(ge=1)] = 1
 
 
 Trigger = At | Nth
 
 
-class Step(msgspec.Struct, frozen=True, kw_only=True):
+class Step(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One thing done to the cluster: an operation of a user or a fault; ``do`` names it, ``args`` are its own fields.
 
     ``for_s``: undo it after that long; None: at healing.
@@ -42,17 +46,17 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     do: str
     args: dict[str, Any] = {}
     when: Trigger = At(0.0)
-    for_s: float | None = None
+    for_s: Seconds | None = None
 
 
-class Budget(msgspec.Struct, frozen=True, kw_only=True):
+class Budget(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What may break at once while liveness is still claimed, and how long a run may take in virtual seconds."""
 
-    chaos_s: float = 1000.0
-    settle_s: float = 1200.0
+    chaos_s: Seconds = 1000.0
+    settle_s: Seconds = 1200.0
 
 
-class Scenario(msgspec.Struct, frozen=True, kw_only=True):
+class Scenario(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Topology + steps + schedule noise + budget."""
 
     format: str = FORMAT
@@ -97,4 +101,23 @@ def load(path: Path) -> Scenario:
     try:
         return msgspec.convert(found, Scenario)
     except msgspec.ValidationError as error:
-        raise InvalidScenario(f"not a valid scenario: {error}", location=where) from error
+        raise InvalidScenario(
+            f"not a valid scenario: {wrong(error)}", location=where, hint="docs/scenario.md says what is allowed"
+        ) from error
+
+
+def wrong(error: msgspec.ValidationError, base: str = "") -> str:
+    """Return where a document is wrong and how, in words: ``steps[0].when.s must be 0 or more``."""
+    said, _, path = str(error).partition(" - at `$")
+    path = base + path.rstrip("`")
+    path = path.removeprefix(".")
+    unknown = re.fullmatch(r"Object contains unknown field `(.*)`", said)
+    if unknown is not None:
+        return f"{path}.{unknown[1]} is not known".removeprefix(".")
+    least = re.fullmatch(r"Expected `(?:float|int)` >= ([\d.]+)", said)
+    if least is not None:
+        return f"{path} must be {float(least[1]):g} or more"
+    most = re.fullmatch(r"Expected `(?:float|int)` <= ([\d.]+)", said)
+    if most is not None:
+        return f"{path} must be {float(most[1]):g} or less"
+    return f"{path}: {said[:1].lower()}{said[1:]}".replace("`", "").removeprefix(": ")

@@ -12,6 +12,7 @@ from kchaos.models.api.tree import get
 from kchaos.properties.advice import of_drain, of_placement, of_rollout
 from kchaos.properties.common import Obj, declare, folded, workload_of
 from kchaos.properties.disruption import BEYOND, Handlers, UnderFaults, fault_words
+from kchaos.properties.waits import Room, of_pod, of_start_up, together
 
 STALLS = ("FailedCreate", "FailedScheduling", "FailedAttachVolume")
 STALLED = {"Pod": "pods", "ReplicaSet": "replicasets", "StatefulSet": "statefulsets", "DaemonSet": "daemonsets"}
@@ -160,12 +161,13 @@ class _Placed(UnderFaults):
     def _phase(self, mark: Mark) -> Iterable[Violation]:
         super()._phase(mark)
         if self.phase == "heal" and self.faults and not self.planned and not self.beyond:
+            room = Room(self.context)
             for pod in _unplaced(self.context):
-                yield from self._stranded(mark.t, pod)
+                yield from self._stranded(mark.t, pod, room)
 
-    def _stranded(self, t: float, pod: Obj) -> Iterable[Violation]:
+    def _stranded(self, t: float, pod: Obj, room: Room) -> Iterable[Violation]:
         """Say that a lost pod's replacement finds no place; where others serve on, that is how Kubernetes means it."""
-        text, owner = self._text(pod), workload_of(self.context, pod)
+        text, owner = self._text(pod, room), workload_of(self.context, pod)
         if not self.whole(owner):
             return
         volume = "volume" in text.lower()
@@ -178,15 +180,17 @@ class _Placed(UnderFaults):
         )  # fmt: skip
 
     @staticmethod
-    def _text(pod: Obj) -> str:
+    def _text(pod: Obj, room: Room) -> str:
         found = condition(pod, "PodScheduled")
-        return str(found.get("message", "not scheduled")) if found is not None else "not scheduled"
+        message = str(found.get("message", "not scheduled")) if found is not None else "not scheduled"
+        return message + room.outranked(pod, message)
 
     def finish(self, t: float) -> Iterable[Violation]:
         if self.faults:
             return
+        room = Room(self.context)
         for pod in _unplaced(self.context):
-            summary = f"{pod['metadata']['name']} can't be placed: {self._text(pod)}"
+            summary = f"{pod['metadata']['name']} can't be placed: {self._text(pod, room)}"
             owner = workload_of(self.context, pod)
             yield Violation(
                 t=t, object=owner, summary=summary, severity=Severity.ERROR, root=f"placement {owner}", advice=of_placement(summary)
@@ -212,7 +216,9 @@ class _ComesUp(UnderFaults):
             if up < all_ and owner not in placed:
                 waits = _waits(self.context, owner)
                 text = f"{up} of {all_} pods are ready, without any fault" + (f"; still waiting: {waits}" if waits else "")
-                yield Violation(t=t, object=owner, summary=text, severity=Severity.ERROR, root=f"comes up {owner}")
+                yield Violation(
+                    t=t, object=owner, summary=text, severity=Severity.ERROR, root=f"comes up {owner}", advice=of_start_up(waits)
+                )
 
 
 def _unplaced(context: Context) -> list[Obj]:
@@ -256,13 +262,13 @@ def _waits(context: Context, workload: str) -> str:
             continue
         found = condition(pod, "PodScheduled")
         if terminating(pod):
-            out.append(f"{pod['metadata']['name']} is terminating on {pod['spec'].get('nodeName', 'no node')}")
+            why = f"terminating on {pod['spec'].get('nodeName', 'no node')}"
         elif found is not None and found["status"] == "False":
-            out.append(f"{pod['metadata']['name']}: {found.get('message', '')}")
+            why = str(found.get("message", ""))
         else:
-            reasons = [(c.get("state") or {}).get("waiting", {}).get("reason") for c in get(pod, "status", "containerStatuses", default=())]
-            out.append(f"{pod['metadata']['name']}: {next((r for r in reasons if r), 'not ready')}")
-    return "; ".join(out[:3])
+            why = of_pod(context, pod, workload)
+        out.append((pod["metadata"]["name"], why))
+    return together(out)
 
 
 K8S = "https://kubernetes.io/docs/"

@@ -9,6 +9,7 @@ from typing import Any
 import click
 import msgspec
 
+from kchaos.engine.output import harmless
 from kchaos.errors import InvalidScenario, KchaosError, Location
 from kchaos.models.conform.judge import Fact, judge
 from kchaos.models.conform.stories import run_story
@@ -74,7 +75,7 @@ def conform(paths: tuple[str, ...], as_json: bool, verbose: bool) -> int:
         stories.append(line)
         if verbose and not as_json:
             for sort, text, seen in line["failed"]:
-                click.echo(f"{line['story']}: {sort}: {text}  [{seen}]")
+                click.echo(harmless(f"{line['story']}: {sort}: {text}  [{seen}]"))
     if not stories:
         raise InvalidScenario("no story in these paths", hint="give recorded story files (JSON with story, cluster, and facts or pods)")
     held, of = sum(t[0] for t in groups.values()), sum(t[1] for t in groups.values())

@@ -10,21 +10,22 @@ import click
 import msgspec
 
 from kchaos.check.property import Severity
+from kchaos.engine.inputs import only_files
 from kchaos.engine.kubernetes import Outcome, boot
 from kchaos.engine.kubernetes import run as run_scenario
+from kchaos.engine.output import harmless
+from kchaos.engine.scenarios import load_system
 from kchaos.engine.story import story
-from kchaos.engine.system import of_scenario
 from kchaos.errors import ExitCode, InvalidScenario, Location
 from kchaos.history.record import FORMAT as RUN_FORMAT
 from kchaos.history.record import load as load_run
 from kchaos.models.manifests.notes import BY_ID
 from kchaos.properties.catalog import CATALOG
-from kchaos.scenario import load as load_scenario
 
 
 def _again(file: Path) -> Outcome:
-    scenario = load_scenario(file)
-    system = of_scenario(scenario)
+    only_files(file)
+    scenario, system = load_system(file)
     return run_scenario(system, boot(system, scenario.seed), scenario)
 
 
@@ -47,10 +48,10 @@ def replay(file: Path, as_json: bool, save: Path | None) -> int:
         return int(ExitCode.VIOLATION if bad else ExitCode.PASS)
     about = violations[0][1].object if violations else ""
     for sentence in story(outcome.run, about):
-        click.echo(sentence)
+        click.echo(harmless(sentence))
     click.echo("")
     for prop, violation in violations:
-        click.echo(f"{violation.severity.value:7} {prop.id} {violation.object}: {violation.summary}")
+        click.echo(harmless(f"{violation.severity.value:7} {prop.id} {violation.object}: {violation.summary}"))
     if not violations:
         click.echo("no violation")
     click.echo(f"digest {outcome.run.digest}")
@@ -62,6 +63,7 @@ def explain(what: str) -> int:
     if re.fullmatch(r"(?i)kc\d{3}", what):
         return _rule(what.upper())
     path = Path(what)
+    only_files(path)
     try:
         head = path.read_bytes()[:200]
     except OSError as error:
@@ -72,17 +74,23 @@ def explain(what: str) -> int:
         ) from error
     if RUN_FORMAT.encode() in head:
         run = load_run(path)
-        for sentence in story(run):
-            click.echo(sentence)
+        try:
+            sentences = story(run)
+        except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+            raise InvalidScenario(
+                "the run's entries can't be understood", location=Location(what), hint="the file was edited; run it again"
+            ) from error
+        for sentence in sentences:
+            click.echo(harmless(sentence))
         return 0
     outcome = _again(path)
     violations = sorted(outcome.violations, key=lambda pair: (pair[1].severity.rank, pair[1].t))
     for sentence in story(outcome.run, violations[0][1].object if violations else ""):
-        click.echo(sentence)
+        click.echo(harmless(sentence))
     for prop, violation in violations:
-        click.echo(f"\n{prop.id} {prop.name}: {prop.claim}\n  {violation.object}: {violation.summary}")
+        click.echo(harmless(f"\n{prop.id} {prop.name}: {prop.claim}\n  {violation.object}: {violation.summary}"))
         if violation.advice:
-            click.echo(f"  what to change: {violation.advice}")
+            click.echo(harmless(f"  what to change: {violation.advice}"))
         click.echo(f"  source: {prop.source}")
     return 0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import sys
 import time
@@ -16,9 +17,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from kchaos.check.property import Severity
 from kchaos.engine.campaign import BudgetOption, Example
 from kchaos.engine.execute import Answer, Listener, Question, execute
-from kchaos.engine.inputs import HelmOptions, read_paths
+from kchaos.engine.inputs import HelmOptions, only_files, read_paths
 from kchaos.engine.machines import Machines, of_file, of_numbers
-from kchaos.engine.output import FOLDER, Files, name_of, write_all
+from kchaos.engine.output import FOLDER, Files, harmless, name_of, write_all
 from kchaos.engine.result import Result, with_replays
 from kchaos.engine.settings import FILE, Settings, load_settings
 from kchaos.errors import InvalidScenario
@@ -64,6 +65,11 @@ def run(paths: tuple[str, ...], options: dict[str, Any]) -> int:
     """Do it; return the exit code."""
     errors = Console(stderr=True)
     formats = _formats(options["formats"])
+    _namespace(options["namespace"])
+    _chart_options(paths, options)
+    for file in (options["config"], options["topology"]):
+        if file is not None:
+            only_files(file)
     settings = _settings(options["config"], paths)
     version = options["version"] or settings.kubernetes or DEFAULT
     constants(version)  # refuses unknown versions
@@ -91,11 +97,24 @@ def run(paths: tuple[str, ...], options: dict[str, Any]) -> int:
         where = str(folder / "report.html") if folder is not None and "html" in formats else str(folder or "")
         show(result, Console(), where, options["quiet"])
     for problem in problems:
-        errors.print(f"warning: {problem}", style="yellow", markup=False, highlight=False)
+        errors.print(f"warning: {harmless(problem)}", style="yellow", markup=False, highlight=False)
     if result.examples.interrupted:
         errors.print("interrupted: this is what is known so far", style="magenta")
         return 130
     return result.exit_code
+
+
+def _namespace(name: str) -> None:
+    if len(name) > 63 or re.fullmatch(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?", name) is None:
+        raise InvalidScenario(f"{name!r} can't name a namespace", hint="write small letters, digits and -, at most 63")
+
+
+def _chart_options(paths: tuple[str, ...], options: dict[str, Any]) -> None:
+    """Refuse options for charts where there is no chart: they would do nothing."""
+    given = [flag for flag, name in (("--values", "values"), ("--set", "sets")) if options[name]]
+    given += ["--release-name"] if options["release_name"] != "release" else []
+    if given and not any((Path(path) / "Chart.yaml").is_file() for path in (*paths, *options["beside"])):
+        raise InvalidScenario(f"{given[0]} needs a chart, and no path is one", hint="give the chart's folder, or leave it out")
 
 
 def _formats(text: str) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ What is found depends on the seed and on how many examples ran, never on how man
 
 from __future__ import annotations
 
+import math
 import multiprocessing
 import time
 from collections.abc import Callable, Generator, Iterator
@@ -39,7 +40,7 @@ class BudgetOption(NamedTuple):
         try:
             if plain.endswith(("s", "m")):
                 seconds = float(plain[:-1]) * (60 if plain.endswith("m") else 1)
-                if seconds > 0:
+                if 0 < seconds < math.inf:
                     return cls(None, seconds)
             elif int(plain) > 0:
                 return cls(int(plain), None)

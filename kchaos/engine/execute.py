@@ -11,7 +11,7 @@ import msgspec
 from kchaos.check.property import Severity
 from kchaos.check.verdict import Finding, Verdict
 from kchaos.engine.campaign import BudgetOption, Done, Example, campaign, example
-from kchaos.engine.checks import checks, not_modelled, unknown_workloads
+from kchaos.engine.checks import checks, not_modelled, unfit_settings, unknown_workloads
 from kchaos.engine.findings import Shown, of_examples, of_notes, order, verdict_of
 from kchaos.engine.jobs import ended, why_nothing_runs
 from kchaos.engine.kubernetes import Boot, System, boot
@@ -19,6 +19,7 @@ from kchaos.engine.machines import Machines
 from kchaos.engine.result import Cell, Counts, FaultResult, NoteResult, Result, WorkloadResult
 from kchaos.engine.settings import FILE as SETTINGS_FILE
 from kchaos.engine.settings import Settings
+from kchaos.engine.size import refuse_too_many
 from kchaos.engine.story import story
 from kchaos.engine.sweep import Sweep, choose, sweep
 from kchaos.engine.system import build, inputs_of
@@ -87,7 +88,10 @@ def execute(question: Question, listener: Listener | None = None) -> Answer:
     objects = [one.obj for one in loaded.manifests]
     if not objects and not loaded.custom:
         raise NothingToRun(loaded.notes, [text.name for text in question.texts])
+    manifests = [*loaded.manifests, *context.manifests]
+    refuse_too_many(manifests)
     machines = question.machines(objects)
+    refuse_too_many(manifests, machines.topology.nodes)
     beside = [*machines.objects, *(one.obj for one in context.manifests)]
     names = {one.id for one in loaded.manifests}
     inputs = inputs_of(objects, [one for one in beside if _id(one) not in names], question.settings, question.kubernetes)
@@ -103,6 +107,8 @@ def execute(question: Question, listener: Listener | None = None) -> Answer:
     notes = [*loaded.notes, *context.notes, *checks(loaded, booted, [one.obj for one in context.manifests])]
     notes += ended(loaded, booted)
     notes += unknown_workloads(question.settings.workloads, SETTINGS_FILE, booted)
+    seen = dict.fromkeys(name for one in done.examples for _, v in one.violations for name in (v.object, v.root))
+    notes += unfit_settings(question.settings, SETTINGS_FILE, loaded, seen)
     return _conclude(question, loaded, machines, system, booted, plan, done, notes, topology, inputs)
 
 

@@ -17,6 +17,7 @@ from kchaos.models.manifests.load import Text
 SUFFIXES = (".yaml", ".yml", ".json")
 KUSTOMIZATION = ("kustomization.yaml", "kustomization.yml", "Kustomization")
 RENDER_TIMEOUT_S = 120
+NO_FILE = "a pipe, socket or device, not a file"
 
 
 class HelmOptions(NamedTuple):
@@ -44,8 +45,10 @@ def read_paths(paths: Sequence[str], helm: HelmOptions | None = None) -> list[Te
 
 def _one(path: str, helm: HelmOptions) -> Iterator[Text]:
     if path == "-":
-        yield Text("-", sys.stdin.buffer.read())
+        yield Text("-", _standard_input())
         return
+    if not path:
+        raise InvalidScenario("an empty path", hint="write . for the current folder")
     found = Path(path)
     if found.is_dir():
         yield from _folder(found, helm)
@@ -58,10 +61,31 @@ def _one(path: str, helm: HelmOptions) -> Iterator[Text]:
         for match in matches:
             if Path(match).is_file():
                 yield _read(Path(match))
+            elif not Path(match).is_dir():
+                yield Text(Path(match).as_posix(), b"", NO_FILE)
     elif found.exists():
+        only_files(found)
         yield _read(found)
     else:
         raise InvalidScenario("no such file or folder", location=Location(path), hint=_near(found))
+
+
+def _standard_input() -> bytes:
+    try:
+        if sys.stdin is None:
+            raise OSError(0, "it is closed")
+        return sys.stdin.buffer.read()
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or "it is closed"
+        raise InvalidScenario(f"can't read standard input: {why}", location=Location("-"), hint="pipe YAML into it") from error
+
+
+def only_files(path: Path) -> None:
+    """Refuse pipes and devices, whose reading may never end; what the shell hands over as /dev/fd/N is read."""
+    if str(path).startswith(("/dev/fd/", "/dev/stdin", "/proc/self/fd/")):
+        return
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise InvalidScenario(NO_FILE, location=Location(str(path)), hint="give a file; or write - and pipe it into standard input")
 
 
 def _near(path: Path) -> str:
@@ -93,7 +117,8 @@ def _folder(folder: Path, helm: HelmOptions) -> Iterator[Text]:
     if not files:
         raise InvalidScenario("no .yaml, .yml or .json file in this folder", location=Location(str(folder)))
     for path in files:
-        yield _read(path)
+        special = path.exists() and not path.is_file()
+        yield Text(path.as_posix(), b"", NO_FILE) if special else _read(path)
 
 
 def _walk(folder: Path) -> Iterator[Path]:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from kchaos.engine.size import NODES
 from kchaos.errors import InvalidScenario, Location
 from kchaos.models.api.quantity import exact as quantity
 from kchaos.models.api.tree import Obj, get
@@ -56,6 +57,11 @@ def of_numbers(nodes: int | None, zones: int | None, objects: Sequence[Obj]) -> 
     cpu, memory = _size(objects)
     zone_count = zones or (min(ZONES, nodes) if nodes else ZONES)
     count = nodes or max(2 * zone_count, zone_count * math.ceil(_needed(objects, cpu, memory) / zone_count))
+    if count > NODES:
+        raise InvalidScenario(
+            f"the pods request {count:,} nodes of {cpu} CPU and {memory} GiB, more than kchaos simulates (limit {NODES:,})",
+            hint="lower replicas or requests, or say with --nodes how many there are",
+        )
     if zones and nodes and zones > nodes:
         raise InvalidScenario(f"{zones} zones need at least {zones} nodes, not {nodes}", hint=f"write --nodes {zones}")
     topology = spread_over_zones(count, zone_count, str(cpu), f"{memory}Gi")
@@ -192,7 +198,7 @@ def _own(document: Document, where: str) -> Machines:
             "masters must be 1 or 3", location=Location(where, line_of(document.node, "masters")), hint="write masters: 1"
         )
     if isinstance(found.nodes, int):
-        if not 1 <= found.nodes <= 5000 or not 1 <= found.zones <= found.nodes:
+        if not 1 <= found.nodes <= NODES or not 1 <= found.zones <= found.nodes:
             hint = "write for example `nodes: 6` and `zones: 3`"
             raise InvalidScenario("nodes must be 1 to 5000, with at most as many zones", location=Location(where, document.line), hint=hint)
         topology = msgspec.structs.replace(spread_over_zones(found.nodes, found.zones, found.cpu, found.memory), masters=found.masters)

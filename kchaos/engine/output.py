@@ -7,8 +7,15 @@ import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from kchaos.models.manifests.load import visible
+
 FOLDER = ".kchaos"
 _REPLAY = re.compile(r"KC\d{3}-[0-9a-f]{8}\.(scenario\.json|run\.jsonl)")
+
+
+def harmless(text: object) -> str:
+    """Return text for a terminal: names of the user's files can't steer it. Line ends stay."""
+    return "\n".join(visible(line) for line in str(text).replace("\r\n", "\n").split("\n"))
 
 
 def name_of(paths: tuple[str, ...]) -> str:

@@ -14,6 +14,7 @@
 
 from __future__ import annotations
 
+import datetime
 import difflib
 import re
 from pathlib import Path
@@ -22,14 +23,20 @@ from typing import Any, TypeVar
 import msgspec
 
 from kchaos.errors import InvalidScenario, Location
+from kchaos.models.api.versions import SUPPORTED
 from kchaos.models.cluster import AssumptionTable
+from kchaos.models.manifests.notes import BY_ID
 from kchaos.models.manifests.yamltree import Document, Problem, line_of, parse
 from kchaos.models.node.assumptions import DEFAULTS, Assumptions
+from kchaos.properties.catalog import CATALOG
 
 FILE = "kchaos.yaml"
 WORKLOAD = r"[^/]+/[^/]+"
 """A key of ``workloads``: namespace/name."""
 QUANTITY = r"[+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+|[numkMGTPE]|[KMGTPE]i)?"
+DATE = r"[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])"
+IDS = tuple(sorted((*CATALOG, *BY_ID)))
+"""Rules that a finding may be of."""
 T = TypeVar("T")
 
 
@@ -76,8 +83,12 @@ def load_settings(path: Path) -> Settings:
     where = str(path)
     try:
         text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidScenario(f"can't read it: {error}", location=Location(where)) from error
+    except OSError as error:
+        hint = "check the path" if isinstance(error, FileNotFoundError) else ""
+        why = "there is no such file" if isinstance(error, FileNotFoundError) else error.strerror
+        raise InvalidScenario(f"can't read it: {why}", location=Location(where), hint=hint) from error
+    except UnicodeDecodeError as error:
+        raise InvalidScenario("can't read it: not UTF-8 text", location=Location(where), hint="save the file as UTF-8") from error
     documents: list[Document] = []
     for item in parse(text):
         if isinstance(item, Problem):
@@ -95,6 +106,7 @@ def _settings(value: Any, where: str, node: Any) -> Settings:
         raise InvalidScenario("not a mapping", location=Location(where, 1), hint="write for example `workloads:`")
     if value.get("version", 1) != 1 or isinstance(value.get("version"), bool):
         raise InvalidScenario("this version is not known", location=_at(where, node, "version"), hint="write version: 1")
+    value = {**value, "kubernetes": _version(value["kubernetes"], _at(where, node, "kubernetes"))} if "kubernetes" in value else value
     settings = _convert(value, Settings, where, node, "")
     _assumptions(settings.defaults, where, node, "defaults")
     for key, own in settings.workloads.items():
@@ -106,7 +118,29 @@ def _settings(value: Any, where: str, node: Any) -> Settings:
         if not one.id and not one.fingerprint:
             at = _at(where, node, f"accept[{index}]")
             raise InvalidScenario("an accepted finding needs its id or fingerprint", location=at, hint="write id: KC202")
+        if one.id and one.id not in IDS:
+            near = difflib.get_close_matches(one.id.upper(), IDS, n=1)
+            hint = (f"did you mean {near[0]}? " if near else "") + "`kchaos properties` lists them"
+            raise InvalidScenario(f"no rule has the id {one.id}", location=_at(where, node, f"accept[{index}].id"), hint=hint)
+        try:
+            good = re.fullmatch(DATE, one.date) is not None and bool(datetime.date.fromisoformat(one.date))
+        except ValueError:
+            good = False
+        if not good:
+            at = _at(where, node, f"accept[{index}].date")
+            raise InvalidScenario(f"{one.date!r} is no date", location=at, hint="write year-month-day, such as 2026-11-01")
     return settings
+
+
+def _version(value: Any, at: Location) -> Any:
+    """Return a version as text: 1.34 without quotes is a number, and 1.30 without them is 1.3."""
+    if isinstance(value, float) and str(value) in SUPPORTED:
+        return str(value)
+    if isinstance(value, float):
+        raise InvalidScenario(f"kubernetes: {value} may mean more than one version", location=at, hint='write it in quotes: "1.34"')
+    if isinstance(value, str) and value and value not in SUPPORTED:
+        raise InvalidScenario(f"Kubernetes {value} is not modelled", location=at, hint=f"use one of {SUPPORTED[0]} … {SUPPORTED[-1]}")
+    return value
 
 
 def _assumptions(own: dict[str, Any], where: str, node: Any, prefix: str) -> None:
@@ -202,6 +236,9 @@ def schema() -> dict[str, Any]:
     found["$defs"]["Assumptions"] = fields
     properties = found["$defs"]["Settings"]["properties"]
     properties["defaults"] = {"$ref": "#/$defs/Assumptions"}
+    properties["kubernetes"] = {"enum": ["", *SUPPORTED, *(float(one) for one in SUPPORTED if str(float(one)) == one)], "default": ""}
+    found["$defs"]["Accept"]["properties"]["id"] = {"enum": ["", *IDS], "default": ""}
+    found["$defs"]["Accept"]["properties"]["date"] = {"type": "string", "format": "date", "pattern": f"^{DATE}$"}
     properties["version"] = {"const": 1, "default": 1}
     properties["workloads"] = {
         "type": "object", "additionalProperties": {"$ref": "#/$defs/Assumptions"}, "propertyNames": {"pattern": f"^{WORKLOAD}$"}

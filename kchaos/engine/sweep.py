@@ -20,9 +20,9 @@ DRAINS_FIRST = 15
 ROLLED = ("Deployment", "StatefulSet", "DaemonSet")
 SCALED = ("Deployment", "StatefulSet", "ReplicaSet", "ReplicationController")
 FIXED = {
-    "component": COMPONENTS, "cluster": ("cluster",), "resource": ("pods", "replicasets", "endpointslices", "nodes"),
+    "component": COMPONENTS, "cluster": ("cluster",), "resource": ("pods", "replicasets", "endpointslices"),
     "actor": (
-        "deployment-controller", "replicaset-controller", "statefulset-controller", "endpointslice-controller", "node-controller",
+        "deployment-controller", "replicaset-controller", "statefulset-controller", "endpointslice-controller",
         "kube-scheduler", "kubelet",
     ),
 }  # fmt: skip
@@ -49,11 +49,13 @@ def choose(names: str | None, kinds: Catalog[Cluster]) -> list[str]:
 
     Without a list: those of level 1. Raises InvalidScenario for unknown ones.
     """
-    if not names:
+    if names is None:
         return [kind.name for kind in kinds if kind.level1]
     wanted = [name.strip() for name in names.split(",") if name.strip()]
     if wanted == ["none"]:
         return []
+    if not wanted:
+        raise InvalidScenario("--faults names no fault", hint="`kchaos faults` lists them; `none` for none")
     groups = {kind.klass: None for kind in kinds if not kind.level1}
     out: dict[str, None] = {}
     for name in wanted:

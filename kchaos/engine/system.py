@@ -16,7 +16,7 @@ from kchaos.models.api.versions import constants
 from kchaos.models.cluster import AssumptionTable
 from kchaos.models.node.assumptions import Assumptions
 from kchaos.models.topology import Topology
-from kchaos.scenario import Scenario
+from kchaos.scenario import Scenario, wrong
 
 DEFAULT_CLASS_MARK = "storageclass.kubernetes.io/is-default-class"
 DEFAULT_CLASS: Obj = {
@@ -54,9 +54,17 @@ def build(topology: Mapping[str, Any], inputs: Mapping[str, Any]) -> System:
         for one in [base, *table.values()]:
             msgspec.convert(msgspec.to_builtins(one), Assumptions)
         objects, context = plain["objects"], plain["context"]
-    except (KeyError, TypeError, msgspec.ValidationError) as error:
-        raise InvalidScenario(f"the scenario's inputs can't be used: {error}", hint="run `kchaos run` again to write it anew") from error
-    expected = {**settings.expectations(), "rates": _rates(objects, table, base)}
+    except (KeyError, TypeError, AttributeError, msgspec.ValidationError) as error:
+        why = (
+            wrong(error)
+            if isinstance(error, msgspec.ValidationError)
+            else f"{error} is missing"
+            if isinstance(error, KeyError)
+            else str(error)
+        )
+        raise InvalidScenario(f"the scenario's inputs can't be used: {why}", hint="run `kchaos run` again to write it anew") from error
+    starts = {"*": base.start_s, **{key: own.start_s for key, own in table.items()}}
+    expected = {**settings.expectations(), "rates": _rates(objects, table, base), "start_s": starts}
     stamp = digest([plain, msgspec.to_builtins(machines)])
     return System(objects, machines, constants(plain["kubernetes"]), AssumptionTable(table, base), expected, context, stamp)
 

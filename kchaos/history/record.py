@@ -161,11 +161,17 @@ def load(path: Path) -> Run:
             raise InvalidScenario(
                 f"not JSON: {error}", location=Location(where, number), hint="the file was cut or edited; run it again"
             ) from error
-        if "end" in line:
+        if not isinstance(line, dict):
+            raise InvalidScenario("not an entry of a run", location=Location(where, number), hint="the file was edited; run it again")
+        if "e" not in line and isinstance(line.get("end"), dict):
             end = line["end"]
             break
-        entries.append(_entry(line, state, Location(where, number)))
-    if end is None or end["entries"] != len(entries):
+        try:
+            entries.append(_entry(line, state, Location(where, number)))
+        except (KeyError, TypeError, AttributeError) as error:
+            hint = "the file was edited; run it again"
+            raise InvalidScenario("not an entry of a run", location=Location(where, number), hint=hint) from error
+    if end is None or end.get("entries") != len(entries) or not isinstance(end.get("digest"), str):
         raise InvalidScenario("the run is incomplete: its last line is missing", location=Location(where, len(lines)), hint="run it again")
     return Run(header, entries, end["digest"])
 

@@ -7,7 +7,7 @@ others overtake it. Search with :class:`Seeded`, then keep the picks that were m
 from __future__ import annotations
 
 import random
-from typing import Protocol
+from typing import Annotated, Protocol
 
 import msgspec
 
@@ -15,26 +15,26 @@ HOLD_S = (0.0, 0.002, 0.02, 0.2, 2.0)
 """Delay of each pick, in seconds; pick 0 is the quiet order."""
 
 
-class Quiet(msgspec.Struct, frozen=True, tag="quiet"):
+class Quiet(msgspec.Struct, frozen=True, tag="quiet", forbid_unknown_fields=True):
     """No deviation."""
 
 
-class Seeded(msgspec.Struct, frozen=True, tag="seeded"):
+class Seeded(msgspec.Struct, frozen=True, tag="seeded", forbid_unknown_fields=True):
     """Each delivery deviates with probability ``p``, drawn from a stream keyed by ``seed`` and host."""
 
     seed: int
-    p: float
+    p: Annotated[float, msgspec.Meta(ge=0, le=1)]
 
 
 class Deviation(msgspec.Struct, frozen=True, array_like=True):
     """The ``nth`` (from 1) delivery to ``node`` is held for ``HOLD_S[pick]`` seconds."""
 
     node: str
-    nth: int
-    pick: int
+    nth: Annotated[int, msgspec.Meta(ge=1)]
+    pick: Annotated[int, msgspec.Meta(ge=0, le=4)]
 
 
-class Deviations(msgspec.Struct, frozen=True, tag="deviations"):
+class Deviations(msgspec.Struct, frozen=True, tag="deviations", forbid_unknown_fields=True):
     """Exactly these deviations."""
 
     of: tuple[Deviation, ...] = ()

@@ -20,6 +20,9 @@ _SPECIAL = {
     "api/resource.Quantity": (str, int, float), "util/intstr.IntOrString": (str, int), "meta/v1.Time": (str,), "meta/v1.MicroTime": (str,),
     "meta/v1.Duration": (str,),
 }  # fmt: skip
+_INT32 = (-(2**31), 2**31 - 1)
+_RANGES = {"int32": _INT32, "int64": (-(2**63), 2**63 - 1), "util/intstr.IntOrString": _INT32}
+"""What a whole number may be: the decoder refuses more."""
 _WORDS = {str: "a string", bool: "a boolean (true or false)", int: "a whole number", float: "a number"}
 
 
@@ -107,6 +110,12 @@ def _value(value: Any, type_: str, path: str) -> Iterator[Misfit]:
         allowed = (str,) if arg == "bytes" else _SPECIAL.get(arg) or _SCALARS[arg]
         if type(value) not in allowed and not (arg in ("int32", "int64", "int") and type(value) is float and value.is_integer()):
             yield _wrong(value, allowed, path)
+        elif arg in _RANGES and isinstance(value, int | float) and not _RANGES[arg][0] <= value <= _RANGES[arg][1]:
+            least, most = _RANGES[arg]
+            bound = f"less than or equal to {most}" if value > most else f"greater than or equal to {least}"
+            yield Misfit(
+                path, False, f"{path} must be {bound}, not {value}", "write a smaller number" if value > most else "write a larger number"
+            )
 
 
 def _wrong(value: Any, allowed: tuple[type, ...], path: str) -> Misfit:

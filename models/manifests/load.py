@@ -27,10 +27,11 @@ _LIST_KINDS = frozenset(one.kind + "List" for one in RESOURCES) | {"List"}
 
 
 class Text(NamedTuple):
-    """One input: the name to show, and its bytes."""
+    """One input: the name to show, and its bytes; or why it was not read."""
 
     name: str
     data: bytes
+    skipped: str = ""
 
 
 class Manifest(NamedTuple):
@@ -92,6 +93,9 @@ class _Reading:
     # -- text ----------------------------------------------------------------------------------------------------------
 
     def read(self, source: Text) -> None:
+        if source.skipped:
+            self._note("KC301", "info", source.name, 0, f"skipped: {source.skipped}")
+            return
         text = self._decode(source)
         if text is None:
             return

@@ -289,8 +289,9 @@ class Kubelet:
                 await self.api.delete("pods", namespace(pod), name(pod), uid=machine.uid, grace_period_seconds=0)
                 break
             except ApiError as error:
-                if error.reason in ("NotFound", "Conflict"):
-                    break
+                current = self._pods.get(machine.key)
+                if error.reason == "NotFound" or (error.reason == "Conflict" and (current is None or uid(current) != machine.uid)):
+                    break  # it is gone, or another pod has its name
                 await self.rt.sleep(5.0)
         self._forget(machine)
 
