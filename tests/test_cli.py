@@ -186,6 +186,14 @@ MISTAKES: dict[str, tuple[tuple[str, ...], str]] = {
     "a budget of nonsense": (("run", "good.yaml", "--budget", "soon"), "soon"),
     "a version of nonsense": (("run", "good.yaml", "--kubernetes", "9.9"), "9.9"),
     "an unknown report": (("run", "good.yaml", "-o", "pdf"), "pdf"),
+    "a budget without end": (("run", "good.yaml", "--budget", "infs"), "infs"),
+    "no fault by name": (("run", "good.yaml", "--faults", ","), "--faults names no fault"),
+    "an empty path": (("run", ""), "an empty path"),
+    "a name that no namespace has": (("run", "good.yaml", "-n", "Bad_NS"), "Bad_NS"),
+    "values without a chart": (("run", "good.yaml", "-f", "nope.yaml"), "--values needs a chart"),
+    "a set without a chart": (("run", "good.yaml", "--set", "a"), "--set needs a chart"),
+    "a release without a chart": (("run", "good.yaml", "--release-name", "mine"), "--release-name needs a chart"),
+    "settings that are not there": (("run", "good.yaml", "--config", "no.yaml"), "no.yaml: can't read it: there is no such file"),
     "machines twice": (("run", "good.yaml", "--topology", "machines.yaml", "--nodes", "3"), "--topology"),
     "topology that is none": (("run", "good.yaml", "--topology", "broken.yaml"), "broken.yaml"),
     "an unknown setting": (("run", "good.yaml", "--config", "typo.yaml"), "qorum"),
@@ -246,6 +254,104 @@ def test_interrupt_prints_what_is_known(jobs: int, tmp_path: Path) -> None:
     assert running.returncode == 130, err
     assert "Traceback" not in out + err
     assert out.startswith(("UNKNOWN", "PASS", "FAIL")) and "interrupted" in err
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes with names are POSIX")
+def test_pipes_are_not_waited_for(cli: Cli, tmp_path: Path) -> None:
+    """Refused as input, left out of folders, with the reason."""
+    (tmp_path / "app").mkdir()
+    os.mkfifo(tmp_path / "app" / "fifo.yaml")
+    for arguments in (("run", "app/fifo.yaml"), ("run", GOOD, "--config", "app/fifo.yaml"), ("run", GOOD, "--topology", "app/fifo.yaml"),
+                      ("explain", "app/fifo.yaml"), ("replay", "app/fifo.yaml")):  # fmt: skip
+        code, _, err = cli(*arguments)
+        assert code == 2 and "app/fifo.yaml: a pipe, socket or device, not a file" in err
+    code, _, err = cli("run", "app")
+    assert code == 2 and "app/fifo.yaml: skipped: a pipe, socket or device, not a file" in err
+    (tmp_path / "app" / "good.yaml").write_bytes(GOOD.read_bytes())
+    assert cli("run", "app", "--faults", "none")[0] == 0
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a POSIX shell closes it")
+def test_closed_standard_input(tmp_path: Path) -> None:
+    done = subprocess.run(
+        ["sh", "-c", f"exec '{sys.executable}' -m kchaos.cli run - <&-"], cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True, text=True, encoding="utf-8", timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: -: can't read standard input") and "Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a disk that is always full")
+@pytest.mark.parametrize("arguments", [("run", GOOD, "--faults", "none"), ("run", GOOD, "--faults", "none", "--json"), ("faults",), ("properties", "--json"),
+                                       ("schema",), ("explain", "KC202"), ("--help",), ("--version",)])  # fmt: skip
+def test_full_disk_behind_standard_output(arguments: tuple[object, ...], tmp_path: Path) -> None:
+    """Exit 4 and one line."""
+    command = [sys.executable, "-m", "kchaos.cli", *(str(one) for one in arguments)]
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=full, stderr=subprocess.PIPE, text=True,
+            encoding="utf-8", timeout=120, check=False,
+        )  # fmt: skip
+    assert (done.returncode, done.stderr) == (4, "error: can't write to standard output: No space left on device\n")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes")
+def test_a_reader_that_goes_away(tmp_path: Path) -> None:
+    """That is no finding: exit 4, no traceback."""
+    command = f"'{sys.executable}' -m kchaos.cli schema; echo $? >&2"
+    done = subprocess.run(
+        ["sh", "-c", f"({command}) | true"], cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True,
+        encoding="utf-8", timeout=60, check=False,
+    )  # fmt: skip
+    assert done.stderr.strip() in ("0", "4")
+
+
+HOSTILE = """\
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: "web\\e[31mRED", namespace: default}
+spec:
+  selector: {matchLabels: {app: "a\\e[31m"}}
+  template:
+    metadata: {labels: {app: "a\\e[31m"}}
+    spec: {containers: [{name: "c\\e]0;t\\a", image: "x\\e[31m", envFrom: [{secretRef: {name: "s\\e[31m"}}]}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: "s\\e[31m"}
+spec: {ports: [{port: 80, targetPort: "p\\e[31m"}], selector: {app: "a\\e[31m"}}
+---
+apiVersion: "v1\\e[31m"
+kind: "Pod\\e[31m"
+metadata: {name: "a\\e[31m"}
+---
+apiVersion: example.org/v1
+kind: "Kafka\\e[31m"
+metadata: {name: "a\\e[31m"}
+"""
+
+
+def test_names_never_steer_the_terminal(cli: Cli, tmp_path: Path) -> None:
+    """Notes, findings, story, replay, explain."""
+    (tmp_path / "app.yaml").write_text(HOSTILE, encoding="utf-8")
+    for paths in (("app.yaml",), ("app.yaml", GOOD)):
+        code, out, err = cli("run", *paths, "--faults", "drain", "--budget", "5", "--out", "out")
+        assert code in (1, 2) and "RED" in out + err
+        assert "\x1b" not in out + err and "\x07" not in out + err
+    cli("run", BAD, "--faults", "rollout", "--out", "saved")
+    scenario = sorted((tmp_path / "saved").glob("*.scenario.json"))[0]
+    text = scenario.read_text(encoding="utf-8")
+    (tmp_path / "evil.json").write_text(text.replace('"image": "', '"image": "x\\u001b[31m'), encoding="utf-8")
+    for arguments in (("replay", "evil.json"), ("explain", "evil.json")):
+        code, out, err = cli(*arguments)
+        assert "\x1b" not in out + err
+    (tmp_path / "evil.json").write_text(text.replace('"steps": [', '"x\\u001b[31m": 1, "steps": ['), encoding="utf-8")
+    code, out, err = cli("explain", "evil.json")
+    assert code == 2 and "\x1b" not in out + err
+
+
+def test_no_fault_was_tried(cli: Cli) -> None:
+    assert cli("run", GOOD, "--faults", "none")[1].startswith("PASS: no finding, and no fault was tried\n")
 
 
 def test_no_colour_codes_in_a_pipe(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 
 from kchaos.engine.kubernetes import Boot
 from kchaos.engine.references import references
+from kchaos.engine.settings import Settings
 from kchaos.models.api.selectors import compile_selector, from_map
 from kchaos.models.api.tree import Obj, get
 from kchaos.models.manifests.custom import harmless
@@ -173,6 +174,35 @@ def unknown_workloads(named: Iterable[str], file: str, booted: Boot) -> Iterator
             near = difflib.get_close_matches(key, ["/".join(one) for one in sorted(known)], n=1)
             hint = f"did you mean {near[0]}?" if near else "write namespace/name of a workload in the input, or take it out"
             yield Note("KC315", "warning", file, 0, f"kchaos.yaml names the workload {key}, which is not in the input", hint, "")
+
+
+def unfit_settings(settings: Settings, file: str, loaded: Loaded, seen: Iterable[str]) -> Iterator[Note]:
+    """Say which quorums no workload can have, and which accepted objects there are not. ``seen``: objects of violations."""
+    objects = {one.id: one.obj for one in loaded.manifests}
+    for key, own in settings.workloads.items():
+        quorum = own.get("quorum")
+        for ident, obj in objects.items():
+            if quorum is None or obj["kind"] not in _SCALED or ident.partition("/")[2] != key:
+                continue
+            count = get(obj, "spec", "replicas", default=1)
+            if isinstance(count, int) and quorum > count:
+                says = f"kchaos.yaml asks for a quorum of {quorum} of {key}, which has {count} replica{'s' if count != 1 else ''}: it can never serve"
+                yield Note(
+                    "KC315", "warning", file, 0, says, f"write {count // 2 + 1}, or leave it out for more than half", f"quorum/{key}"
+                )
+    known = [*objects, *(one.id for one in loaded.custom), *seen]
+    names = {name for one in known for name in (one, one.partition("/")[2])}
+    for accept in settings.accept:
+        if accept.object and accept.object not in names and accept.object.partition("/")[0] not in _MADE:
+            near = difflib.get_close_matches(accept.object, known, n=1)
+            hint = f"did you mean {near[0]}?" if near else "write Kind/namespace/name of an object in the input, or take it out"
+            says = f"kchaos.yaml accepts findings of {accept.object}, which is not in the input"
+            yield Note("KC315", "warning", file, 0, says, hint, f"accept/{accept.object}")
+
+
+_SCALED = ("Deployment", "StatefulSet", "ReplicaSet", "ReplicationController")
+_MADE = ("Node", "Pod", "PersistentVolume", "PersistentVolumeClaim", "Cluster", "Zone", "Namespace")
+"""Kinds that a run makes by itself."""
 
 
 def _selectors(

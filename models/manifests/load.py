@@ -163,7 +163,11 @@ class _Reading:
         nodes = next((v for k, v in node.value if k.value == "items"), node)
         for index, item in enumerate(items):
             below = nodes.value[index]
-            if isinstance(item, dict):
+            if isinstance(item, dict) and kind == "List" and not item.get("apiVersion") and not item.get("kind"):
+                says = f"items[{index}] of a {kind} has no apiVersion and no kind: kubectl refuses the list"
+                hint = "write for example `apiVersion: apps/v1` and `kind: Deployment`, or remove it"
+                self._note("KC302", "error", file, below.start_mark.line + 1, says, hint)
+            elif isinstance(item, dict):
                 own = {"apiVersion": value["apiVersion"], "kind": kind.removesuffix("List"), **item} if kind != "List" else item
                 self._document(file, own, below, text)
             else:
@@ -173,7 +177,7 @@ class _Reading:
                 )
 
     def _no_object(self, file: str, line: int, value: Obj, node: Any) -> None:
-        missing = [key for key in ("apiVersion", "kind") if not value.get(key)]
+        missing = [key for key in ("apiVersion", "kind") if value.get(key) in (None, "")]
         if "services" in value and "kind" not in value and "apiVersion" not in value and isinstance(value["services"], dict):
             self._note(
                 "KC302", "info", file, line, "skipped: a Docker Compose file, not Kubernetes objects", "convert it with `kompose convert`"

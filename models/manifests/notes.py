@@ -36,7 +36,7 @@ RULES: tuple[Rule, ...] = (
          DOCS + "concepts/extend-kubernetes/operator/"),
     Rule("KC312", "not-modelled", "Everything in the files that can change the answer is modelled.", "docs/status.md"),
     Rule("KC314", "class-exists", "Every claim's StorageClass exists.", DOCS + "concepts/storage/storage-classes/"),
-    Rule("KC315", "known-workload", "Every workload that kchaos.yaml names is in the input.", "docs/kchaos-yaml.md"),
+    Rule("KC315", "known-workload", "Every workload and object that kchaos.yaml names is in the input, and can be what it says.", "docs/kchaos-yaml.md"),
     Rule("KC316", "gates-open", "Something in the input removes the scheduling gates of its pods.",
          DOCS + "concepts/scheduling-eviction/pod-scheduling-readiness/"),
     Rule("KC317", "target-port", "The targetPort of a Service is a port of the pods that it selects.",

@@ -152,6 +152,19 @@ def test_an_accepted_finding_stays_accepted() -> None:
     assert (result.verdict, result.exit_code) == ("pass", 0)
 
 
+def test_settings_that_fit_nothing() -> None:
+    """A quorum that no workload can have, an accepted object that is not there."""
+    accept = [
+        Accept(id="KC202", object=one, reason="x", date="2026-11-01")
+        for one in ("Deployment/default/wbe", "Deployment/default/web", "default/web")
+    ]
+    settings = Settings(workloads={"default/web": {"quorum": 99}}, accept=tuple(accept))
+    found = [(f.id, f.severity.value, f.file, f.summary, f.advice) for f in result_of(APP, settings=settings).findings]
+    assert [one[:3] for one in found] == [("KC315", "warning", "kchaos.yaml")] * 2
+    assert "a quorum of 99 of default/web, which has 1 replica" in str(found)
+    assert "accepts findings of Deployment/default/wbe" in str(found) and "did you mean Deployment/default/web?" in str(found)
+
+
 def test_the_same_file_under_its_folder(tmp_path: Path) -> None:
     """What has an object keeps its fingerprint wherever the file stands."""
     text = APP + SERVICE % "wbe"
