@@ -61,6 +61,8 @@ class Kubelet:
         self._writing: dict[str, None] = {}
         self._addresses = 0
         self._lease: Obj | None = None
+        self._offset_s = rt.wall() - rt.now()
+        self._doubt_until_s = 0.0
         self._renewed_s = rt.now()
         self._truth_changed = truth_changed
 
@@ -128,6 +130,16 @@ class Kubelet:
             return
         await self._write_node(node)
 
+    async def _compare(self) -> None:
+        """Write the status if what is stored says another thing than the truth (syncNodeStatus, every ten seconds)."""
+        try:
+            node = await self.api.get("nodes", "", self.node, cached=True)
+        except ApiError:
+            return
+        ready = condition(node, "Ready")
+        if ready is None or ready["status"] != "True":
+            await self._write_node(node)
+
     def _now(self) -> str:
         from kchaos.models.api.times import stamp
 
@@ -138,6 +150,12 @@ class Kubelet:
     def _renew(self) -> None:
         rt = self.rt
         rt.call_later(self._constants.node_lease_renew_s, self._renew, background=True)
+        offset = rt.wall() - rt.now()
+        if abs(offset - self._offset_s) > 1.0:  # the clock was set: the Lease may seem old until it has caught up
+            self._doubt_until_s = rt.now() + abs(offset - self._offset_s) + 2 * self._constants.node_monitor_grace_s
+            self._offset_s = offset
+        if rt.now() < self._doubt_until_s:
+            rt.spawn(self._compare(), f"compare {self.node}")
         stamp = micro(rt.wall())
         if self._lease is None:
             self.client.call(Request("get", "leases", LEASES, self.node, identity=self.identity), self._lease_read)
