@@ -1,6 +1,6 @@
 """Links and clocks of nodes and masters: the general faults, with Kubernetes' names for the ends.
 
-Duplicated and reordered packets are not among them: clients of the API server speak TCP, which hides both.
+Duplicated and reordered packets are not among them: clients of the API server speak TCP, which hides both. Masters do not talk to each other here: the members of the store are not modelled.
 """
 
 from __future__ import annotations
@@ -43,13 +43,6 @@ def _cut(directions: Callable[[Cluster, str], list[tuple[str, str]]]) -> Callabl
     return inject
 
 
-def _masters_apart(cluster: Cluster, args: dict[str, Any]) -> Active:
-    """One master and the other masters do not reach each other."""
-    others = [host for host in cluster.control.hosts if host != args["target"]]
-    cluster.disturbed()
-    return CutLinks(cluster.world, [pair for other in others for pair in ((args["target"], other), (other, args["target"]))])
-
-
 class _Skew(Skew):
     """A wrong clock; set right, it goes back: until it has caught up, a node's Lease seems not to be renewed."""
 
@@ -73,7 +66,6 @@ KINDS = (
           _cut(_to_masters)),
     _kind("one-way-from-masters", "what the masters send to a node does not arrive; what it sends does", "network", "node", "messages held",
           _cut(_from_masters)),
-    _kind("masters-apart", "a master and the other masters do not reach each other", "network", "master", "messages held", _masters_apart),
     _kind("network-delay", "a node's messages to and from the masters take 0.5 s, with jitter", "network", "node", "messages while slow",
           _poor(delay_s=0.5, jitter_s=0.5)),
     _kind("network-loss", "a third of a node's messages is lost and sent again", "network", "node", "messages lost", _poor(loss=0.33)),
