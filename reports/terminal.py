@@ -77,18 +77,21 @@ def _table(result: Result, console: Console) -> None:
     rows = ranked(result)
     spaces = dict.fromkeys(one.workload.split("/")[1] for one in rows)
     console.print("\nseconds in which nobody answered (requests lost): the worst single fault of each sort", style="dim", soft_wrap=True)
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 0, 0, 1))
     if console.width < 100:  # these rarely tell more than a rollout does
         columns = [(name, faults) for name, faults in columns if name not in ("scaling", "slow start")]
-    room = max(18, console.width - 8 - 11 * len(columns))
-    table.add_column("workload", overflow="fold", max_width=room)
-    table.add_column("pods", justify="right")
+    labels = {one.workload: _label(one, len(spaces) == 1) for one in rows[:ROWS]}
+    left = console.width - 9 - max(len(label) for label in labels.values())
+    wide = max(7, min(9, left // len(columns) - 2))  # cells and titles break at their spaces before names do
+    room = max(18, console.width - 9 - (wide + 2) * len(columns))
+    table.add_column("workload", overflow="ellipsis", no_wrap=True, max_width=room)
+    table.add_column("pods", justify="right", min_width=4)
     for name, _ in columns:
-        table.add_column(name, justify="right", width=9)
+        table.add_column(name, justify="right", width=wide)
     for one in rows[:ROWS]:
         cells = [worst(one, faults) for _, faults in columns]
         table.add_row(
-            Text(_label(one, len(spaces) == 1)), pods(one),
+            Text(_middle(labels[one.workload], room)), pods(one),
             *(Text(text(cell), style=STYLE[cell.severity] if cell is not None else "dim") for cell in cells),
         )  # fmt: skip
     console.print(table)
@@ -96,6 +99,14 @@ def _table(result: Result, console: Console) -> None:
         console.print(f"  … and {len(rows) - ROWS} more workloads with no more trouble than these", style="dim")
     if any(cell.unbounded for one in rows for cell in one.faults.values()):
         console.print("  + lasts until somebody repairs the fault", style="dim")
+
+
+def _middle(name: str, room: int) -> str:
+    """Return a name that fits: the middle goes first, for names tend to differ at their ends."""
+    if len(name) <= room:
+        return name
+    tail = (room - 1) // 2
+    return f"{name[: room - 1 - tail]}…{name[len(name) - tail :]}"
 
 
 def _label(workload: WorkloadResult, alone: bool) -> str:
@@ -126,8 +137,9 @@ def line(finding: Finding) -> Text:
 def _findings(result: Result, console: Console) -> None:
     rows = [f for f in result.findings if f.severity.value != "info" or f.accepted]
     infos = [f for f in result.findings if f.severity.value == "info" and not f.accepted and not f.figures.get("unknown")]
-    if rows:
-        console.print(f"\n{len(rows)} finding{'s' if len(rows) > 1 else ''}:", style="bold")
+    counts = [f"{len(found)} {word}{'s' if len(found) > 1 else ''}" for found, word in ((rows, "finding"), (infos, "remark")) if found]
+    if counts:
+        console.print(f"\n{' and '.join(counts)}:", style="bold")
     for finding in rows[:LISTED]:
         console.print(line(finding), soft_wrap=True)
     if len(rows) > LISTED:
@@ -135,7 +147,7 @@ def _findings(result: Result, console: Console) -> None:
     for finding in infos[:3]:
         console.print(line(finding), soft_wrap=True)
     if len(infos) > 3:
-        console.print(f"  … {len(infos) - 3} more remarks of level info", style="dim")
+        console.print(f"  … {len(infos) - 3} more remark{'s' if len(infos) > 4 else ''} of level info", style="dim")
 
 
 def _story(result: Result, console: Console) -> None:

@@ -171,6 +171,7 @@ def test_lists(cli: Cli) -> None:
         assert name in cli(command)[1]
         listed = json.loads(cli(command, "--json")[1])
         assert name in json.dumps(listed)
+        assert len(cli(command)[1].splitlines()) == len(listed)  # in a pipe, one line for each
     assert "accept" in json.loads(cli("schema")[1])["$defs"]["Settings"]["properties"]
     assert "_KCHAOS_COMPLETE" in cli("completion", "bash")[1]
 

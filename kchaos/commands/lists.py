@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 import click
 from rich.console import Console
@@ -23,12 +24,8 @@ def faults(as_json: bool) -> int:
             for k in kinds
         ], indent=2))  # fmt: skip
         return 0
-    table = Table(box=None, pad_edge=False)
-    for title in ("fault", "target", "planned", "what happens", "evidence"):
-        table.add_column(title, overflow="fold")
-    for k in kinds:
-        table.add_row(k.name, k.target, "yes" if k.planned else "", k.summary, k.evidence)
-    Console().print(table)
+    titles = ("fault", "target", "planned", "what happens", "evidence")
+    _print(titles, [(k.name, k.target, "planned" if k.planned else "", k.summary, k.evidence) for k in kinds])
     return 0
 
 
@@ -44,15 +41,26 @@ def properties(as_json: bool) -> int:
         ]
         click.echo(json.dumps(rows, indent=2))
         return 0
-    table = Table(box=None, pad_edge=False)
-    for title in ("id", "name", "claim", "guaranteed"):
-        table.add_column(title, overflow="fold")
-    for p in CATALOG.values():
-        table.add_row(p.id, p.name, p.claim, p.guarantee.value)
-    for r in RULES:
-        table.add_row(r.id, r.name, r.claim, "of input")
-    Console().print(table)
+    listed = [(p.id, p.name, p.claim, p.guarantee.value) for p in CATALOG.values()]
+    _print(("id", "name", "claim", "guaranteed"), [*listed, *((r.id, r.name, r.claim, "of input") for r in RULES)])
     return 0
+
+
+def _print(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table in a terminal; elsewhere one line for each entry, for grep and people alike."""
+    console = Console()
+    if console.is_terminal and console.width >= 60:
+        table = Table(box=None, pad_edge=False)
+        for title in titles:
+            table.add_column(title, overflow="fold")
+        for row in rows:
+            table.add_row(*row)
+        console.print(table)
+        return
+    widths = [max(len(row[column]) for row in rows) for column in range(2)]
+    for row in rows:
+        rest = "  ".join(one for one in row[2:] if one)
+        click.echo(f"{row[0]:{widths[0]}}  {row[1]:{widths[1]}}  {rest}")
 
 
 def schema() -> int:

@@ -9,9 +9,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 from rich.console import Console
 
+from kchaos.check.property import Severity
+from kchaos.engine.result import Cell, WorkloadResult
 from kchaos.reports.terminal import show
 from tests.reports.hostile import NASTY, large, result
 from tests.support import ROOT, SITUATIONS
@@ -47,6 +50,43 @@ def test_it_fits(width: int) -> None:
     assert text.rstrip().endswith("Report: out/report.html")
     assert "more workloads" in text and "more: see the report" in text
     assert len(text.splitlines()) < 250
+
+
+def workload(name: str) -> WorkloadResult:
+    """Return a StatefulSet that was tried with everything."""
+    faults = ("node-power-loss", "zone-power-loss", "drain", "rollout", "pod-kill")
+    cell = Cell(outage_s=353.0, lost_requests=3500.0, examples=1, severity="warning")
+    return WorkloadResult(workload=f"StatefulSet/shop/{name}", replicas=3, ready=3, file="a", line=1, faults=dict.fromkeys(faults, cell))
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [("redis-sentinel-node", "sts/redis-sentinel-node "), ("a-very-long-name-of-an-application-0", "sts/a-very-lo…plication-0")],
+)
+def test_names_in_80_columns(name: str, shown: str) -> None:
+    """Columns give way first; what is still too long loses its middle; nothing breaks in the midst of a word."""
+    out = io.StringIO()
+    one = msgspec.structs.replace(result(NASTY[:1]), workloads=(workload(name),))
+    show(one, Console(file=out, width=80))
+    rows = out.getvalue().splitlines()
+    first = next(index for index, row in enumerate(rows) if "sts/" in row and "353 s" in row)
+    assert rows[first].startswith(f" {shown}") and rows[first].count("353 s") == 5 and rows[first + 1].count("(3.5k)") == 5
+    assert " pods " in rows[first - 2] and max(len(row) for row in rows[first - 2 : first + 2]) <= 80
+
+
+@pytest.mark.parametrize(
+    ("severities", "says"),
+    [
+        (["error"], "1 finding:"), (["error", "warning", "info"], "2 findings and 1 remark:"), (["info", "info"], "2 remarks:"),
+    ],
+)  # fmt: skip
+def test_what_is_counted(severities: list[str], says: str) -> None:
+    """Findings and remarks of level info, apart."""
+    out = io.StringIO()
+    first = result(NASTY[:1])
+    found = tuple(msgspec.structs.replace(first.findings[0], severity=Severity(one), accepted="") for one in severities)
+    show(msgspec.structs.replace(first, findings=found), Console(file=out, width=120))
+    assert says in out.getvalue().splitlines()
 
 
 def test_quiet_is_one_line() -> None:
