@@ -1,6 +1,7 @@
 """Links and clocks of nodes and masters: the general faults, with Kubernetes' names for the ends.
 
-Duplicated and reordered packets are not among them: clients of the API server speak TCP, which hides both. Masters do not talk to each other here: the members of the store are not modelled.
+Duplicated and reordered packets are not among them: clients of the API server speak TCP, which hides both.
+Masters do not talk to each other here: the members of the store are not modelled.
 """
 
 from __future__ import annotations
