@@ -11,13 +11,10 @@ from typing import Any
 import click
 
 from kchaos import __version__
+from kchaos.engine.signals import Terminated, deaf, listening
 from kchaos.errors import ExitCode, InvalidScenario, KchaosError
 
 INTERRUPTED, TERMINATED = 130, 143
-
-
-class _Terminated(BaseException):
-    """SIGTERM."""
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -156,18 +153,18 @@ def completion(shell: str) -> int:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit."""
-    sys.exit(run_cli(arguments))
+    code = run_cli(arguments)
+    deaf()
+    sys.exit(code)
 
 
 def run_cli(arguments: list[str] | None = None) -> int:
     """Run the command line; return the exit code. A user's mistake never shows a traceback."""
-    import signal
+    with listening():
+        return _run_cli(arguments)
 
-    def terminated(_number: int, _frame: Any) -> None:
-        raise _Terminated
 
-    if hasattr(signal, "SIGTERM"):
-        signal.signal(signal.SIGTERM, terminated)
+def _run_cli(arguments: list[str] | None) -> int:
     try:
         code = cli.main(args=arguments, prog_name="kchaos", standalone_mode=False)
         if sys.stdout is not None:
@@ -177,20 +174,16 @@ def run_cli(arguments: list[str] | None = None) -> int:
         return int(ExitCode.HARNESS) if stop.code == 1 else int(stop.code or 0)
     except click.exceptions.Exit as stop:
         return int(stop.exit_code)
-    except click.Abort:
-        return INTERRUPTED
     except click.UsageError as error:
         error.show()
         return int(ExitCode.INVALID)
     except KchaosError as error:
         _say(error)
         return int(error.exit_code)
-    except KeyboardInterrupt:
-        click.echo("interrupted", err=True)
-        return INTERRUPTED
-    except _Terminated:
-        click.echo("terminated", err=True)
-        return TERMINATED
+    except (KeyboardInterrupt, click.Abort) as stop:  # click makes an Abort of the first
+        terminated = isinstance(stop, Terminated) or isinstance(stop.__cause__, Terminated)
+        click.echo("terminated" if terminated else "interrupted", err=True)
+        return TERMINATED if terminated else INTERRUPTED
     except BrokenPipeError:
         _mute()
         return int(ExitCode.HARNESS)

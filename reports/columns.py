@@ -78,8 +78,9 @@ def headline(result: Result) -> str:
     tried = f"{found} in {result.examples.run} examples ({result.examples.words()})"
     if result.examples.level1 <= 1:
         tried = f"{found}, and no fault was tried"
+    word = HEADLINES[result.verdict] + (" (interrupted)" if result.examples.interrupted else "")
     if result.verdict in ("pass", "fail"):
-        return f"{HEADLINES[result.verdict]}: {tried}"
+        return f"{word}: {tried}"
     why = f": {result.reasons[0]}" if result.reasons else ""
     more = f" (and {len(result.reasons) - 1} more reason{'s' if len(result.reasons) > 2 else ''})" if len(result.reasons) > 1 else ""
-    return f"UNKNOWN{why}{more}; {tried}"
+    return f"{word}{why}{more}; {tried}"

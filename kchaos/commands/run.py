@@ -99,8 +99,8 @@ def run(paths: tuple[str, ...], options: dict[str, Any]) -> int:
     for problem in problems:
         errors.print(f"warning: {harmless(problem)}", style="yellow", markup=False, highlight=False)
     if result.examples.interrupted:
-        errors.print("interrupted: this is what is known so far", style="magenta")
-        return 130
+        errors.print(f"{'terminated' if answer.terminated else 'interrupted'}: this is what is known so far", style="magenta")
+        return 143 if answer.terminated else 130
     return result.exit_code
 
 

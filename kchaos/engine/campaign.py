@@ -6,10 +6,8 @@ What is found depends on the seed and on how many examples ran, never on how man
 from __future__ import annotations
 
 import math
-import multiprocessing
 import time
 from collections.abc import Callable, Generator, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
 from typing import Any, NamedTuple
 
 import msgspec
@@ -18,7 +16,9 @@ from kchaos.canonical import digest
 from kchaos.check.property import Violation
 from kchaos.engine.kubernetes import Boot, Outcome, System, boot, run
 from kchaos.engine.measure import Figures, measure
+from kchaos.engine.signals import Terminated, check
 from kchaos.engine.sweep import Sweep
+from kchaos.engine.workers import Workers
 from kchaos.errors import InvalidScenario
 from kchaos.scenario import Budget, Scenario, Step
 
@@ -74,6 +74,8 @@ class Done(NamedTuple):
     level1: tuple[int, int]
     pairs: tuple[int, int]
     interrupted: bool
+    terminated: bool = False
+    """Interrupted by SIGTERM rather than Ctrl-C."""
 
     @property
     def complete(self) -> bool:
@@ -102,7 +104,7 @@ def campaign(
     system: System, booted: Boot, plan: Sweep, *, seed: int = 0, budget: BudgetOption | None = None, jobs: int = 1,
     progress: Callable[[Example], None] | None = None,
 ) -> Done:  # fmt: skip
-    """Run level 1, then pairs, within the budget; an interruption (Ctrl-C) keeps what is known."""
+    """Run level 1, then pairs, within the budget; an interruption (Ctrl-C, SIGTERM) keeps what is known."""
     budget = budget or BudgetOption()
     level1 = len(plan.level1)
     if budget.examples is not None:
@@ -114,7 +116,7 @@ def campaign(
     work = ((i, plan.level1[i] if i < level1 else plan.pair(i - level1)) for i in range(planned))
     until = time.monotonic() + budget.seconds if budget.seconds is not None else None
     found: list[Example] = []
-    interrupted = False
+    interrupted = terminated = False
     source = _alone(system, booted, work, seed) if jobs <= 1 else _together(system, work, seed, jobs)
     try:
         for one in source:
@@ -123,12 +125,13 @@ def campaign(
                 progress(one)
             if until is not None and time.monotonic() >= until:
                 break
-    except KeyboardInterrupt:
-        interrupted = True
+            check()
+    except KeyboardInterrupt as stop:
+        interrupted, terminated = True, isinstance(stop, Terminated)
     finally:
         source.close()
     ran = len(found)
-    return Done(tuple(found), planned, (min(ran, level1), level1), (max(0, ran - level1), len(plan.pairs)), interrupted)
+    return Done(tuple(found), planned, (min(ran, level1), level1), (max(0, ran - level1), len(plan.pairs)), interrupted, terminated)
 
 
 def _alone(system: System, booted: Boot, work: Iterator[tuple[int, tuple[Step, ...]]], seed: int) -> Generator[Example, None, None]:
@@ -136,41 +139,20 @@ def _alone(system: System, booted: Boot, work: Iterator[tuple[int, tuple[Step, .
         yield example(system, booted, index, steps, seed)[0]
 
 
-_WORKER: dict[str, Any] = {}
-"""The worker process's own system and booted image; set once when it starts."""
-
-
-def _prepare(packed: bytes, seed: int) -> None:
-    import pickle
-    import signal
-
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
-    system = pickle.loads(packed)
-    _WORKER.update(system=system, booted=boot(system, seed))
-
-
-def _work(index: int, steps: tuple[Step, ...], seed: int) -> Example:
-    return example(_WORKER["system"], _WORKER["booted"], index, steps, seed)[0]
+def _prepare(first: tuple[System, int]) -> Callable[[tuple[int, tuple[Step, ...]]], Example]:
+    """Boot in a worker process; return what runs one example there."""
+    system, seed = first
+    booted = boot(system, seed)
+    return lambda question: example(system, booted, *question, seed)[0]
 
 
 def _together(system: System, work: Iterator[tuple[int, tuple[Step, ...]]], seed: int, jobs: int) -> Generator[Example, None, None]:
     """Run on ``jobs`` processes; yield in the order of the plan."""
-    import pickle
-
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_prepare, initargs=(pickle.dumps(system), seed))
-    pending: list[Future[Example]] = []
+    workers = Workers(jobs, _prepare, (system, seed))
     try:
-        for index, steps in work:
-            pending.append(pool.submit(_work, index, steps, seed))
-            if len(pending) >= 4 * jobs:
-                yield pending.pop(0).result()
-        while pending:
-            yield pending.pop(0).result()
+        yield from workers.answers(work)
     finally:
-        for one in pending:
-            one.cancel()
-        pool.shutdown(wait=True, cancel_futures=True)
+        workers.kill()
 
 
 def as_json(one: Example) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -33,6 +34,8 @@ from kchaos.scenario import Scenario
 
 STORIES = 25
 """Findings that get a story and a replay file; more than a person reads."""
+PATIENCE_S = 2.0
+"""For how long stories are told after an interruption."""
 
 
 class Question(NamedTuple):
@@ -78,6 +81,8 @@ class Answer(NamedTuple):
 
     result: Result
     replays: dict[str, Replay]
+    terminated: bool = False
+    """Interrupted by SIGTERM rather than Ctrl-C."""
 
 
 def execute(question: Question, listener: Listener | None = None) -> Answer:
@@ -147,7 +152,7 @@ def _conclude(
         reasons.append(why)
         unknown = True
     verdict = verdict_of(shown, done.complete, unknown, question.fail_on)
-    told, replays = _stories(system, booted, shown, question, topology, inputs)
+    told, replays = _stories(system, booted, shown, question, topology, inputs, done.interrupted)
     code = ExitCode.VIOLATION if verdict is Verdict.FAIL else ExitCode.UNKNOWN if verdict is Verdict.UNKNOWN else ExitCode.PASS
     result = Result(
         verdict=verdict.value, exit_code=int(code), reasons=tuple(dict.fromkeys(reasons)), seed=question.seed, digest=done.digest(),
@@ -161,18 +166,28 @@ def _conclude(
         not_modelled=tuple(not_modelled(loaded)), assumptions=_assumptions(system, booted, question.settings), command=question.command,
         inputs={text.name: hashlib.sha256(text.data).hexdigest() for text in question.texts},
     )  # fmt: skip
-    return Answer(result, replays)
+    return Answer(result, replays, done.terminated)
 
 
 def _stories(
-    system: System, booted: Boot, shown: Sequence[Shown], question: Question, topology: dict[str, Any], inputs: dict[str, Any]
+    system: System,
+    booted: Boot,
+    shown: Sequence[Shown],
+    question: Question,
+    topology: dict[str, Any],
+    inputs: dict[str, Any],
+    interrupted: bool = False,
 ) -> tuple[list[Finding], dict[str, Replay]]:
     """Run the example behind each finding again, tell its story, keep its replay."""
     told: list[Finding] = []
     replays: dict[str, Replay] = {}
     runs: dict[int, Run] = {}
+    begun = time.monotonic()
     for one in shown:
         finding = one.finding
+        if interrupted and time.monotonic() - begun > PATIENCE_S:
+            told.append(finding)
+            continue
         if one.example is not None and len(replays) < STORIES:
             index = one.example.number
             if index not in runs:

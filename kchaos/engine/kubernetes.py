@@ -111,6 +111,13 @@ def install_order(objects: Sequence[Obj]) -> list[Obj]:
 def boot(system: System, seed: int = 0) -> Boot:
     """Apply the objects to a fresh cluster and let it come to rest."""
     cluster = Cluster(system.topology, seed=seed, constants=system.constants, assumptions=system.assumptions)
+    try:
+        return _boot(cluster, system)
+    finally:
+        cluster.close()
+
+
+def _boot(cluster: Cluster, system: System) -> Boot:
     cluster.run_for(5.0)
     refused: list[Refusal] = []
     needed = [namespace(obj) for obj in [*system.context, *system.objects] if namespace(obj)]
@@ -148,9 +155,7 @@ def boot(system: System, seed: int = 0) -> Boot:
         workloads[owner] = Workload(before.replicas + 1, before.probed or has_probe(pod))
         if pod["spec"].get("nodeName"):
             placed[pod["spec"]["nodeName"]] = None
-    image = cluster.image()
-    cluster.close()
-    return Boot(image, tuple(refused), at_rest, counts, services, backing, workloads, placed, pods_behind)
+    return Boot(cluster.image(), tuple(refused), at_rest, counts, services, backing, workloads, placed, pods_behind)
 
 
 def has_probe(pod: Obj) -> bool:
@@ -185,6 +190,13 @@ def run(system: System, booted: Boot, scenario: Scenario, properties: Sequence[P
         system.topology, seed=scenario.seed, noise=noise, constants=system.constants, assumptions=system.assumptions,
         image=booted.image, scenario={**msgspec.to_builtins(scenario), "topology": {}, "inputs": {"digest": system.digest}},
     )  # fmt: skip
+    try:
+        return _run(cluster, system, booted, scenario, properties)
+    finally:
+        cluster.close()
+
+
+def _run(cluster: Cluster, system: System, booted: Boot, scenario: Scenario, properties: Sequence[Property] | None) -> Outcome:
     view = View({plural: table for plural, table in booted.image.store.tables.items() if plural != "leases"})
     settings = {**system.settings, "backing": booted.backing, "pods_behind": booted.pods_behind}
     targets = tuple(step.args.get("target", "") for step in scenario.steps if step.do == "rollback")
@@ -222,7 +234,6 @@ def run(system: System, booted: Boot, scenario: Scenario, properties: Sequence[P
     violations = monitors.finish(loop.time())
     finished = cluster.recorder.finish()
     virtual = loop.time() - start
-    cluster.close()
     return Outcome(scenario, finished, violations, steps, virtual)
 
 

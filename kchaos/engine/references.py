@@ -11,6 +11,7 @@ from kchaos.models.api.selectors import from_map
 from kchaos.models.api.tree import Obj, get
 from kchaos.models.manifests.load import Loaded, Manifest
 from kchaos.models.manifests.notes import Note
+from kchaos.models.manifests.redact import hashed
 
 LISTED = 6
 """Objects of one kind that are named one by one; the rest is put together."""
@@ -301,8 +302,9 @@ def _gap(gap: _Gap, there: dict[tuple[str, str], dict[str, Obj]], makers: Sequen
     line = manifest.at(need.path)
     what = f"{need.kind} {need.name}"
     maker = ""
+    hidden = (hashed(need.name), hashed(f"{gap.space}/{need.name}"))  # the loader hides what follows --secret-name
     for text, who, words in makers:
-        if who not in users and (need.name == text or (len(need.name) > 5 and need.name in text)):
+        if who not in users and (need.name == text or (len(need.name) > 5 and need.name in text) or any(one in text for one in hidden)):
             maker = f"{who} {words}"
             break
     if maker or (need.kind == "Secret" and _TOKEN.search(need.name)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import random
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
@@ -250,5 +251,8 @@ class World:
             process.owner.crashed = True
             for task in list(process.owner.tasks):
                 task._log_destroy_pending = False  # type: ignore[attr-defined]  # asyncio's own switch for exactly this
+                coroutine = task.get_coro()
+                if inspect.iscoroutine(coroutine) and inspect.getcoroutinestate(coroutine) == inspect.CORO_CREATED:
+                    coroutine.close()  # it never began
         self.processes.clear()
         self._graveyard.clear()

@@ -61,7 +61,7 @@ def workload(name: str) -> WorkloadResult:
 
 @pytest.mark.parametrize(
     ("name", "shown"),
-    [("redis-sentinel-node", "sts/redis-sentinel-node "), ("a-very-long-name-of-an-application-0", "sts/a-very-lo…plication-0")],
+    [("redis-sentinel-node", "sts/redis-sentinel-node "), ("a-very-long-name-of-an-application-0", "sts/a-very-lo…pplication-0")],
 )
 def test_names_in_80_columns(name: str, shown: str) -> None:
     """Columns give way first; what is still too long loses its middle; nothing breaks in the midst of a word."""

@@ -1,0 +1,73 @@
+"""Ctrl-C and SIGTERM: the first ends a campaign early and keeps what is known; whatever comes later ends the process."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM."""
+
+
+class _Heard:
+    """The last signal. An exception raised while Python runs a destructor gets lost: whoever works in rounds asks after each."""
+
+    last: KeyboardInterrupt | None = None
+
+
+def check() -> None:
+    """Raise what a signal asked for, if that was lost."""
+    if _Heard.last is not None:
+        raise _Heard.last
+
+
+def _interrupted(_number: int, _frame: FrameType | None) -> None:
+    _stop(KeyboardInterrupt())
+
+
+def _terminated(_number: int, _frame: FrameType | None) -> None:
+    _stop(Terminated())
+
+
+def _stop(error: KeyboardInterrupt) -> None:
+    # a simulation that is broken off leaves coroutines that never began: nobody has to know
+    warnings.filterwarnings("ignore", message="coroutine .* was never awaited", category=RuntimeWarning)
+    _Heard.last = error
+    raise error
+
+
+def _lost(unraisable: sys.UnraisableHookArgs) -> None:
+    if not issubclass(unraisable.exc_type, KeyboardInterrupt):
+        sys.__unraisablehook__(unraisable)
+
+
+@contextmanager
+def listening() -> Iterator[None]:
+    """Raise KeyboardInterrupt on Ctrl-C and Terminated on SIGTERM, within; a shell that asks to ignore one is obeyed."""
+    handlers = {signal.SIGINT: _interrupted, signal.SIGTERM: _terminated}
+    before = {number: signal.getsignal(number) for number in handlers}
+    hook = sys.unraisablehook
+    _Heard.last = None
+    sys.unraisablehook = _lost
+    try:
+        for number, handler in handlers.items():
+            if before[number] is not signal.SIG_IGN:
+                signal.signal(number, handler)
+        yield
+    finally:
+        sys.unraisablehook = hook
+        for number, old in before.items():
+            if old is not None:
+                signal.signal(number, old)
+        _Heard.last = None
+
+
+def deaf() -> None:
+    """Ignore Ctrl-C and SIGTERM from now on: all is said, the process is about to end."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
