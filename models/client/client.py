@@ -63,7 +63,8 @@ class Client:
         self._qps, self._burst = qps, burst
         self._tokens, self._filled = float(burst), rt.now()
         self._timeout_s = timeout_s
-        self._ids = itertools.count(1)
+        # a restarted process must not take the watches of the one before, which a server may still serve, for its own
+        self._ids = itertools.count(int(rt.now() * 1000) * 1000 + 1)
         self._waiting: dict[int, _Waiting] = {}
         self._watches: dict[int, WatchStream] = {}
         self._sweeping = False

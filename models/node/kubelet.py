@@ -61,8 +61,7 @@ class Kubelet:
         self._writing: dict[str, None] = {}
         self._addresses = 0
         self._lease: Obj | None = None
-        self._offset_s = rt.wall() - rt.now()
-        self._doubt_until_s = 0.0
+        self._look = Request("get", "nodes", "", self.node, options={"resource_version": "0"}, identity=self.identity)
         self._renewed_s = rt.now()
         self._truth_changed = truth_changed
 
@@ -130,15 +129,11 @@ class Kubelet:
             return
         await self._write_node(node)
 
-    async def _compare(self) -> None:
+    def _compare(self, node: Obj | None, error: ApiError | None) -> None:
         """Write the status if what is stored says another thing than the truth (syncNodeStatus, every ten seconds)."""
-        try:
-            node = await self.api.get("nodes", "", self.node, cached=True)
-        except ApiError:
-            return
-        ready = condition(node, "Ready")
-        if ready is None or ready["status"] != "True":
-            await self._write_node(node)
+        ready = condition(node, "Ready") if node is not None else None
+        if node is not None and (ready is None or ready["status"] != "True"):
+            self.rt.spawn(self._write_node(node), f"node status {self.node}")
 
     def _now(self) -> str:
         from kchaos.models.api.times import stamp
@@ -150,12 +145,7 @@ class Kubelet:
     def _renew(self) -> None:
         rt = self.rt
         rt.call_later(self._constants.node_lease_renew_s, self._renew, background=True)
-        offset = rt.wall() - rt.now()
-        if abs(offset - self._offset_s) > 1.0:  # the clock was set: the Lease may seem old until it has caught up
-            self._doubt_until_s = rt.now() + abs(offset - self._offset_s) + 2 * self._constants.node_monitor_grace_s
-            self._offset_s = offset
-        if rt.now() < self._doubt_until_s:
-            rt.spawn(self._compare(), f"compare {self.node}")
+        self.client.call(self._look, self._compare)
         stamp = micro(rt.wall())
         if self._lease is None:
             self.client.call(Request("get", "leases", LEASES, self.node, identity=self.identity), self._lease_read)
