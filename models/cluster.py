@@ -208,9 +208,9 @@ class Cluster:
         """Advance virtual time."""
         self.world.run(self.world.loop.time() + seconds)
 
-    def disturbed(self) -> None:
-        """A node fell silent or came back: the control plane will notice, later."""
-        self._notice_s = self.world.loop.time() + self.constants.node_monitor_grace_s + 15.0
+    def disturbed(self, for_s: float = 0.0) -> None:
+        """Something fell silent, came back or told wrong times: the control plane will notice, ``for_s`` and a grace period later."""
+        self._notice_s = max(self._notice_s, self.world.loop.time() + for_s + self.constants.node_monitor_grace_s + 15.0)
 
     def quiet(self, for_s: float) -> bool:
         """Tell whether nothing but upkeep has happened for ``for_s`` seconds and nothing is due but upkeep."""

@@ -14,9 +14,9 @@ from kchaos.models.api.request import USER, Identity, Request
 from kchaos.models.api.resources import by_kind
 from kchaos.models.api.tree import Obj
 from kchaos.models.api.versions import Constants
-from kchaos.models.apiserver.server import ApiServer
+from kchaos.models.apiserver.server import ApiServer, Interceptor
 from kchaos.models.apiserver.store import Store
-from kchaos.models.client.client import Client, Session
+from kchaos.models.client.client import PatientClient, Session
 from kchaos.models.controllers.base import Controller, EventSink
 from kchaos.models.controllers.catalog import CONTROLLERS
 from kchaos.models.controllers.manager import ControllerManager
@@ -63,6 +63,7 @@ class ControlPlane:
         self.schedulers: dict[str, Scheduler] = {}
         self._on_answer: list[Callable[[Request, int], None]] = []
         self._on_request: list[Callable[[Request], None]] = []
+        self._interceptors: list[Interceptor] = []
         for host in self.hosts:
             world.add_host(host)
             self._start_api(host)
@@ -77,6 +78,7 @@ class ControlPlane:
         self.apis[host] = made[0]
         made[0].on_answer.extend(self._on_answer)
         made[0].on_request.extend(self._on_request)
+        made[0].interceptors.extend(self._interceptors)
 
     def start(self) -> None:
         """Start controller managers and schedulers on all masters."""
@@ -103,6 +105,10 @@ class ControlPlane:
     def exited(self, host: str, process: str) -> None:
         """Let a control-plane process die now and its kubelet start it again."""
         self.world.crash(f"{host}/{process}")
+        if process == APISERVER:  # the kernel closes its connections: clients know at once
+            for address in self.world.processes:
+                if not address.endswith(f"/{APISERVER}"):
+                    self.world.network.closed(host, address)
         self.world.loop.schedule(self.world.loop.time() + RESTART_S, self._restart, (host, process), None)
 
     def _restart(self, host: str, process: str) -> None:
@@ -136,6 +142,29 @@ class ControlPlane:
         for api in self.apis.values():
             api.on_request.append(hook)
 
+    def intercept(self, interceptor: Interceptor) -> Callable[[], None]:
+        """Put a fault into the request path of all servers, also ones started later; return what takes it out."""
+        self._interceptors.append(interceptor)
+        for api in self.apis.values():
+            api.interceptors.append(interceptor)
+
+        def remove() -> None:
+            self._interceptors.remove(interceptor)
+            for api in self.apis.values():
+                if interceptor in api.interceptors:
+                    api.interceptors.remove(interceptor)
+
+        return remove
+
+    def leader(self, process: str) -> str | None:
+        """Return the host whose controller manager or scheduler leads; None if none does."""
+        table: Mapping[str, ControllerManager | Scheduler] = self.managers if process == MANAGER else self.schedulers
+        for host in self.hosts:
+            living = self.world.processes.get(f"{host}/{process}")
+            if host in table and table[host].leading and living is not None and not living.owner.crashed:
+                return host
+        return None
+
     def create(self, obj: Obj) -> Obj:
         """Create an object at once, without a client: for setting a cluster up before time starts. Raises ApiError."""
         resource = by_kind(obj["apiVersion"], obj["kind"])
@@ -150,7 +179,7 @@ class ControlPlane:
         host = f"{name}-host"
         if host not in self.world.hosts:
             self.world.add_host(host)
-        return Client(self.world.start(host, name), self.servers).as_(identity)
+        return PatientClient(self.world.start(host, name), self.servers).as_(identity)
 
 
 def node_object(spec: NodeSpec, capacity: Mapping[str, str], now: str, ready: bool = True) -> Obj:

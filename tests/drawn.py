@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 
+from kchaos.engine.sweep import FIXED
 from kchaos.models.faults.catalog import catalog
 from kchaos.scenario import At, Nth, Scenario, Step
 from tests.support import SITUATIONS
@@ -18,6 +19,8 @@ def scenarios(count: int, seed: int) -> list[Scenario]:
     rng = random.Random(f"determinism/{seed}")
     names = [kind.name for kind in catalog()]
     targets = {
+        **{sort: list(names) for sort, names in FIXED.items()},
+        "master": ["master-0"],
         "node": [f"node-{i}" for i in range(1, 7)],
         "zone": ["zone-a", "zone-b", "zone-c"],
         "workload": ["Deployment/default/api", "StatefulSet/default/store"],

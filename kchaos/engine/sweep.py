@@ -10,6 +10,7 @@ from kchaos.engine.kubernetes import Boot, System
 from kchaos.errors import InvalidScenario
 from kchaos.models.cluster import Cluster
 from kchaos.models.faults.catalog import catalog
+from kchaos.models.faults.controlplane import COMPONENTS
 from kchaos.nemesis.fault import Catalog
 from kchaos.scenario import At, Step
 
@@ -18,6 +19,14 @@ SECOND_S = 20.0
 DRAINS_FIRST = 15
 ROLLED = ("Deployment", "StatefulSet", "DaemonSet")
 SCALED = ("Deployment", "StatefulSet", "ReplicaSet", "ReplicationController")
+FIXED = {
+    "component": COMPONENTS, "cluster": ("cluster",), "resource": ("pods", "replicasets", "endpointslices"),
+    "actor": (
+        "deployment-controller", "replicaset-controller", "statefulset-controller", "endpointslice-controller",
+        "kube-scheduler", "kubelet",
+    ),
+}  # fmt: skip
+"""Targets of a sort that does not hang on the application: components, kinds whose watches go wrong, who asks."""
 GENTLE = ("rollout", "rollback", "slow-start", "image-pull-failure")
 
 
@@ -36,21 +45,33 @@ class Sweep(NamedTuple):
 
 
 def choose(names: str | None, kinds: Catalog[Cluster]) -> list[str]:
-    """Return the faults of a comma separated list, or all. Raises InvalidScenario for unknown ones."""
+    """Return the faults of a comma separated list of names and groups (``process``, ``api``, ``watch``, ``network``, ``clock``, ``all``).
+
+    Without a list: those of level 1. Raises InvalidScenario for unknown ones.
+    """
     if names is None:
-        return [kind.name for kind in kinds]
+        return [kind.name for kind in kinds if kind.level1]
     wanted = [name.strip() for name in names.split(",") if name.strip()]
     if wanted == ["none"]:
         return []
     if not wanted:
         raise InvalidScenario("--faults names no fault", hint="`kchaos faults` lists them; `none` for none")
-    return [kinds.get(name).name for name in wanted]
+    groups = {kind.klass: None for kind in kinds if not kind.level1}
+    out: dict[str, None] = {}
+    for name in wanted:
+        if name == "all":
+            out |= dict.fromkeys(kind.name for kind in kinds)
+        elif name in groups and name not in kinds:
+            out |= dict.fromkeys(kind.name for kind in kinds if kind.klass == name and not kind.level1)
+        else:
+            out[kinds.get(name).name] = None
+    return list(out)
 
 
 def sweep(system: System, booted: Boot, faults: Sequence[str] | None = None, seed: int = 0) -> Sweep:
     """Return all scenarios for a booted system."""
     kinds = catalog()
-    names = list(faults) if faults is not None else [kind.name for kind in kinds]
+    names = list(faults) if faults is not None else [kind.name for kind in kinds if kind.level1]
     singles = [Step(do=name, args={"target": target}) for name in names for target in _targets(name, system, booted, kinds)]
     level1: list[tuple[Step, ...]] = [(), *((step,) for step in singles)]
     pairs = [
@@ -77,6 +98,12 @@ def _targets(name: str, system: System, booted: Boot, kinds: Catalog[Cluster]) -
         yield from dict.fromkeys(node.zone for node in sorted(system.topology.nodes, key=lambda n: n.zone) if node.name in nodes)
     elif kind.target == "workload":
         yield from (workload for workload in booted.workloads if relevant(name, workload, booted))
+    elif kind.target == "master":
+        yield from (
+            host for host in (f"master-{i}" for i in range(system.topology.masters)) if name != "masters-apart" or host != "master-0"
+        )
+    elif kind.target in FIXED:
+        yield from FIXED[kind.target]
     else:
         raise InvalidScenario(f"{name} has targets of a sort that the sweep does not know: {kind.target}")
 

@@ -46,6 +46,7 @@ class Kind(msgspec.Struct, Generic[C], frozen=True, kw_only=True):
 
     ``klass``: process, network, disk, clock, api, node, zone, container, workload. ``planned``: somebody means to do it (drain,
     rollout, scale), so an application should lose nothing. ``target``: what ``args["target"]`` names. ``evidence`` says what counts.
+    ``level1``: part of the sweep that asks the obvious questions; the others are tried when they are named.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Kind(msgspec.Struct, Generic[C], frozen=True, kw_only=True):
     target: str
     planned: bool = False
     operation: bool = False
+    level1: bool = True
     evidence: str = ""
     inject: Callable[[C, dict[str, Any]], Active]
 

@@ -181,6 +181,13 @@ class SimNetwork:
             for process in self._world.processes_on(here):
                 self._loop.soon(self._receive, (process, there, Disconnected(there)), process.owner)
 
+    def closed(self, host: str, address: str) -> None:
+        """Tell one process that its connections to ``host`` were closed by the other side."""
+        process = self._world.processes.get(address)
+        if process is not None and not process.owner.crashed:
+            tell: Callable[..., None] = self._receive
+            self._loop.schedule(self._loop._now + LATENCY_S, tell, (process, host, Disconnected(host)), process.owner)
+
     def host_gone(self, host: str) -> None:
         """Let peers notice that ``host`` lost power: they hear nothing, and give up after the health-check time."""
         self._loop.schedule(self._loop._now + GIVE_UP_S, self._peers_give_up, (host, self._loop._now), None, None, True)

@@ -29,6 +29,9 @@ CACHE_LAG_S = 0.003
 BOOKMARK_S = 60.0
 """Interval of bookmarks (cacher.go: bookmarkFrequency is one minute)."""
 
+WatchFilter = Callable[[Watcher, list[Change]], list[Change]]
+"""A fault in the watch path: called with a batch that is due; what it returns is sent."""
+
 Interceptor = Callable[[str, Request], ApiError | None]
 """A fault in the request path: called with ``before`` or ``after`` the commit; an error replaces the answer."""
 
@@ -45,6 +48,7 @@ class ApiServer:
         self.cache_lag_s = CACHE_LAG_S
         self.frozen = False
         self.interceptors: list[Interceptor] = []
+        self.watch_filters: list[WatchFilter] = []
         self.on_request: list[Callable[[Request], None]] = []
         self.on_answer: list[Callable[[Request, int], None]] = []
         self._due = False
@@ -137,7 +141,14 @@ class ApiServer:
         for watcher in self.cache.apply():
             batch: list[Change] = watcher.pending
             watcher.pending = []
-            self._rt.send(watcher.address, ("events", watcher.key, batch), watcher.key)
+            for filter_ in self.watch_filters:
+                batch = filter_(watcher, batch)
+            if batch:
+                self.send_changes(watcher, batch)
+
+    def send_changes(self, watcher: Watcher, batch: list[Change]) -> None:
+        """Send changes on one watch."""
+        self._rt.send(watcher.address, ("events", watcher.key, batch), watcher.key)
 
     def freeze(self, frozen: bool) -> None:
         """Stop or resume following the store: reads at version 0 and watches go stale."""

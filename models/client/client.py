@@ -63,7 +63,8 @@ class Client:
         self._qps, self._burst = qps, burst
         self._tokens, self._filled = float(burst), rt.now()
         self._timeout_s = timeout_s
-        self._ids = itertools.count(1)
+        # a restarted process must not take the watches of the one before, which a server may still serve, for its own
+        self._ids = itertools.count(int(rt.now() * 1000) * 1000 + 1)
         self._waiting: dict[int, _Waiting] = {}
         self._watches: dict[int, WatchStream] = {}
         self._sweeping = False
@@ -211,6 +212,22 @@ class Client:
                 self._rt.send(server, ("unwatch", key), key)
 
         return close
+
+
+class PatientClient(Client):
+    """A person's or pipeline's client: asks again while no server answers, so that a fault does not swallow the step that shows it."""
+
+    async def request(self, request: Request) -> Obj:
+        """Send ``request``, again each second while no answer comes. Raises ApiError for any other refusal, or after two minutes."""
+        for _ in range(120):
+            try:
+                return await super().request(request)
+            except ApiError as error:
+                if error.code != 0 and error.reason != "Timeout":
+                    raise
+                last = error
+                await self._rt.sleep(1.0)
+        raise last
 
 
 class Session:

@@ -61,6 +61,7 @@ class Kubelet:
         self._writing: dict[str, None] = {}
         self._addresses = 0
         self._lease: Obj | None = None
+        self._look = Request("get", "nodes", "", self.node, options={"resource_version": "0"}, identity=self.identity)
         self._renewed_s = rt.now()
         self._truth_changed = truth_changed
 
@@ -128,6 +129,12 @@ class Kubelet:
             return
         await self._write_node(node)
 
+    def _compare(self, node: Obj | None, error: ApiError | None) -> None:
+        """Write the status if what is stored says another thing than the truth (syncNodeStatus, every ten seconds)."""
+        ready = condition(node, "Ready") if node is not None else None
+        if node is not None and (ready is None or ready["status"] != "True"):
+            self.rt.spawn(self._write_node(node), f"node status {self.node}")
+
     def _now(self) -> str:
         from kchaos.models.api.times import stamp
 
@@ -138,6 +145,7 @@ class Kubelet:
     def _renew(self) -> None:
         rt = self.rt
         rt.call_later(self._constants.node_lease_renew_s, self._renew, background=True)
+        self.client.call(self._look, self._compare)
         stamp = micro(rt.wall())
         if self._lease is None:
             self.client.call(Request("get", "leases", LEASES, self.node, identity=self.identity), self._lease_read)
@@ -289,8 +297,9 @@ class Kubelet:
                 await self.api.delete("pods", namespace(pod), name(pod), uid=machine.uid, grace_period_seconds=0)
                 break
             except ApiError as error:
-                if error.reason in ("NotFound", "Conflict"):
-                    break
+                current = self._pods.get(machine.key)
+                if error.reason == "NotFound" or (error.reason == "Conflict" and (current is None or uid(current) != machine.uid)):
+                    break  # it is gone, or another pod has its name
                 await self.rt.sleep(5.0)
         self._forget(machine)
 

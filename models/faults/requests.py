@@ -1,0 +1,129 @@
+"""Requests that fail before or after their commit: refused, timed out, out of space, unauthorised, answers that get lost.
+
+``args``: ``target`` names who asks (``deployment-controller``, ``kubelet``; ``*`` for every component), ``code`` 409 | 429 | 500 | 504,
+``phase`` before | after the commit, ``every``: each so-manieth matching write, ``n``: at most so many. The user's own requests are
+left alone: the step that shows a fault must itself come through.
+"""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+from typing import Any
+
+from kchaos.errors import InvalidScenario
+from kchaos.models.api.errors import ApiError, conflict
+from kchaos.models.api.request import Request
+from kchaos.models.cluster import Cluster
+from kchaos.nemesis.fault import Evidence, Kind
+
+WRITES = ("create", "update", "patch", "delete", "deletecollection")
+LOST = 0
+"""Code of an answer that never leaves the server: the client times out and does not know the outcome."""
+
+
+def _error(code: int, request: Request) -> ApiError:
+    if code == 409:
+        return conflict("", request.resource, request.name)
+    found = {
+        LOST: ("Timeout", "the answer is lost"),
+        401: ("Unauthorized", "Unauthorized"),
+        429: ("TooManyRequests", "too many requests, please try again later"),
+        500: ("InternalError", "Internal error occurred: etcdserver: request timed out"),
+        504: ("Timeout", "Timeout: request did not complete within requested timeout - context deadline exceeded"),
+        507: ("InternalError", "etcdserver: mvcc: database space exceeded"),
+    }.get(code)
+    if found is None:
+        raise InvalidScenario(f"code {code} is none that requests fail with here", hint="write 409, 429, 500 or 504")
+    return ApiError(*found, code=LOST if code == LOST else None)
+
+
+class _Failing:
+    """Some requests of some clients fail until healing."""
+
+    def __init__(
+        self, cluster: Cluster, actor: str, code: int, phase: str = "before", every: int = 1, n: int = 0,
+        verbs: tuple[str, ...] = WRITES, evidence: str = "requests_failed",
+    ) -> None:  # fmt: skip
+        if phase not in ("before", "after") or every < 1 or n < 0:
+            raise InvalidScenario("phase is before or after, every at least 1, n at least 0")
+        _error(code, Request("get", "pods"))
+        self._cluster = cluster
+        self._actor, self._code, self._phase = actor, code, phase
+        self._every, self._n, self._verbs = every, n, verbs
+        self._name = evidence
+        self._seen = self._failed = 0
+        self._remove = cluster.control.intercept(self._intercept)
+        cluster.disturbed()
+
+    def _intercept(self, phase: str, request: Request) -> ApiError | None:
+        actor = request.identity.actor
+        if phase != self._phase or actor in ("", "user") or request.verb not in self._verbs or request.resource == "leases":
+            return None
+        if not fnmatchcase(actor, self._actor) or (self._n and self._failed >= self._n):
+            return None
+        self._seen += 1
+        if self._seen % self._every:
+            return None
+        self._failed += 1
+        return _error(self._code, request)
+
+    def undo(self) -> None:
+        self._remove()
+        self._cluster.disturbed()
+
+    def evidence(self) -> Evidence:
+        return {self._name: self._failed}
+
+
+class _Expired:
+    """A node's client certificate has expired: all its requests are refused, its Lease too, until it is renewed."""
+
+    def __init__(self, cluster: Cluster, node: str) -> None:
+        self._cluster = cluster
+        self._user = f"system:node:{node}"
+        self._refused = 0
+        self._remove = cluster.control.intercept(self._intercept)
+        cluster.disturbed()
+
+    def _intercept(self, phase: str, request: Request) -> ApiError | None:
+        if phase != "before" or request.identity.user != self._user:
+            return None
+        self._refused += 1
+        return _error(401, request)
+
+    def undo(self) -> None:
+        self._remove()
+        self._cluster.disturbed()
+
+    def evidence(self) -> Evidence:
+        return {"requests_refused": self._refused}
+
+
+def _failing(code: int, phase: str, every: int) -> Any:
+    def inject(cluster: Cluster, args: dict[str, Any]) -> _Failing:
+        return _Failing(
+            cluster, str(args.get("target", "*")), int(args.get("code", code)), str(args.get("phase", phase)),
+            int(args.get("every", every)), int(args.get("n", 0)),
+        )  # fmt: skip
+
+    return inject
+
+
+def _kind(name: str, summary: str, target: str, evidence: str, inject: Any) -> Kind[Cluster]:
+    return Kind(name=name, summary=summary, klass="api", target=target, evidence=evidence, inject=inject, level1=False)
+
+
+KINDS = (
+    _kind("request-refused", "every other write of a client is refused before its commit (500)", "actor", "requests failed",
+          _failing(500, "before", 2)),
+    _kind("request-conflict", "every other write of a client is answered 409 Conflict", "actor", "requests failed", _failing(409, "before", 2)),
+    _kind("request-throttled", "every other write of a client is answered 429 Too Many Requests", "actor", "requests failed",
+          _failing(429, "before", 2)),
+    _kind("request-failed-after-commit", "every other write of a client is carried out and answered with an error", "actor",
+          "requests failed", _failing(500, "after", 2)),
+    _kind("answer-lost", "every third write of a client is carried out, and its answer never arrives", "actor", "requests failed",
+          _failing(LOST, "after", 3)),
+    _kind("store-full", "the store is out of space: every write is refused", "actor", "requests failed", _failing(507, "before", 1)),
+    _kind("certificate-expired", "a node's client certificate has expired: all its requests are refused", "node", "requests refused",
+          lambda cluster, args: _Expired(cluster, args["target"])),
+)  # fmt: skip
