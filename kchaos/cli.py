@@ -41,6 +41,13 @@ def cli() -> None:
     "--config", type=click.Path(path_type=Path), help="Assumptions and expectations. Default: kchaos.yaml here or beside the input."
 )
 @click.option("--faults", metavar="LIST", help="Only these faults, separated by commas (`kchaos faults` lists them; `none` for none).")
+@click.option(
+    "--sweep",
+    type=click.Choice(["faults", "writes"]),
+    default="faults",
+    show_default=True,
+    help="writes: instead, crash the control plane after each single write of each operation, and compare the end states.",
+)
 @click.option("--budget", metavar="200|10s", help="Number of examples, or a time. Default: all single faults and 40 pairs.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of everything random.")
 @click.option(

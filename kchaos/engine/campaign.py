@@ -48,6 +48,10 @@ class BudgetOption(NamedTuple):
             pass
         raise InvalidScenario(f"not a budget: {text}", hint="write a number of examples, such as 200, or a time, such as 10s or 2m")
 
+    def spent(self, examples: int, seconds: float) -> bool:
+        """Tell whether so many examples in so much time use it up."""
+        return (self.examples is not None and examples >= self.examples) or (self.seconds is not None and seconds >= self.seconds)
+
 
 class Example(NamedTuple):
     """One run of the campaign, without its history: what was violated, what the steps came to, figures."""

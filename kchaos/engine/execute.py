@@ -85,8 +85,20 @@ class Answer(NamedTuple):
     """Interrupted by SIGTERM rather than Ctrl-C."""
 
 
-def execute(question: Question, listener: Listener | None = None) -> Answer:
-    """Answer a question. Raises InvalidScenario if nothing can be run; then its ``notes`` say why."""
+class Prepared(NamedTuple):
+    """A question's input, read and booted."""
+
+    loaded: Loaded
+    context: Loaded
+    machines: Machines
+    inputs: dict[str, Any]
+    topology: dict[str, Any]
+    system: System
+    booted: Boot
+
+
+def prepare(question: Question, listener: Listener | None = None) -> Prepared:
+    """Read and boot what a question asks of. Raises InvalidScenario if nothing can be run; then its ``notes`` say why."""
     listener = listener or Listener()
     loaded = load(question.texts, question.namespace, question.kubernetes)
     context = load(question.context, question.namespace, question.kubernetes)
@@ -103,7 +115,13 @@ def execute(question: Question, listener: Listener | None = None) -> Answer:
     topology: dict[str, Any] = msgspec.to_builtins(machines.topology)
     system = build(topology, inputs)
     listener.loaded(loaded, machines)
-    booted = boot(system, question.seed)
+    return Prepared(loaded, context, machines, inputs, topology, system, boot(system, question.seed))
+
+
+def execute(question: Question, listener: Listener | None = None) -> Answer:
+    """Answer a question. Raises InvalidScenario if nothing can be run; then its ``notes`` say why."""
+    listener = listener or Listener()
+    loaded, context, machines, inputs, topology, system, booted = prepare(question, listener)
     kinds = catalog()
     plan = sweep(system, booted, choose(question.faults, kinds), question.seed)
     budget = question.budget
