@@ -55,6 +55,7 @@ def test_an_edge_triggered_controller_is_found(monkeypatch: pytest.MonkeyPatch) 
         self._handlers = handlers
 
     monkeypatch.setattr(Informer, "_set", deaf)
+    monkeypatch.setattr(Informer, "add_handler", lambda self, handler: self._handlers.append(handler))
     found = list(sweep_writes(system, image, Step(do="rollout", args={"target": "StatefulSet/default/store"})))
     different = [one for one in found if not one.same]
     assert different
