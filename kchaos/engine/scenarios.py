@@ -6,13 +6,15 @@ import difflib
 import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 from kchaos.engine.kubernetes import System
+from kchaos.engine.sweep import FIXED
 from kchaos.engine.system import of_scenario
 from kchaos.errors import InvalidScenario, Location
+from kchaos.models.api.resources import RESOURCES
 from kchaos.models.api.schema import misfits
 from kchaos.models.api.tree import Obj, get
 from kchaos.models.faults.catalog import catalog
@@ -22,10 +24,41 @@ from kchaos.models.topology import NodeSpec
 from kchaos.scenario import Nth, Scenario, Step, load, wrong
 from kchaos.sim.noise import Noise
 
+_REQUESTS = ("code", "phase", "every", "n")
 EXTRA = {
     "slow-start": ("extra_s",), "rollback": ("after_s",), "probe-flap": ("for_s",), "scale-up": ("by",), "scale-down": ("by",),
+    "network-delay": ("delay_s", "jitter_s"), "network-loss": ("loss",), "clock-skew": ("by_s",), "clock-behind": ("by_s",),
+    "clock-drift": ("rate",), "request-refused": _REQUESTS, "request-conflict": _REQUESTS, "request-throttled": _REQUESTS,
+    "request-failed-after-commit": _REQUESTS, "answer-lost": _REQUESTS, "store-full": _REQUESTS,
 }  # fmt: skip
 """Arguments beside ``target`` that a fault understands."""
+
+
+class Range(NamedTuple):
+    """What a number may be."""
+
+    low: float
+    high: float = math.inf
+    whole: bool = False
+
+    def words(self) -> str:
+        """Return it in words."""
+        sort = "a whole number" if self.whole else "a number"
+        if self.low == -math.inf:
+            return sort
+        return f"{sort}, {self.low:g} or more" if self.high == math.inf else f"{sort} from {self.low:g} to {self.high:g}"
+
+    def has(self, value: Any) -> bool:
+        """Tell whether a value is one of them."""
+        sort = int if self.whole else (int, float)
+        return isinstance(value, sort) and not isinstance(value, bool) and math.isfinite(value) and self.low <= value <= self.high
+
+
+RANGES = {
+    "by": Range(1, whole=True), "loss": Range(0, 1), "by_s": Range(-math.inf), "rate": Range(0.01, 100), "code": Range(0, 599, whole=True),
+    "every": Range(1, whole=True), "n": Range(0, whole=True),
+}  # fmt: skip
+"""What arguments may be; others are seconds, 0 or more."""
 EVENT = ("on", "verb", "resource", "subresource", "name", "namespace", "actor", "type", "key")
 
 
@@ -88,15 +121,12 @@ def _step(where: str, step: Step, system: System) -> None:
     for name, value in step.args.items():
         if name not in known:
             raise InvalidScenario(f"{where}: args.{name} is not known to {step.do}", hint=_near(name, known))
-        whole = name == "by"
-        if name != "target" and (
-            isinstance(value, bool)
-            or not isinstance(value, int if whole else (int, float))
-            or not math.isfinite(value)
-            or value < int(whole)
-        ):
-            least = "a whole number, 1 or more" if whole else "a number, 0 or more"
-            raise InvalidScenario(f"{where}: args.{name} must be {least}", hint=f"write for example {name}: 1")
+        if name == "phase" and value not in ("before", "after"):
+            raise InvalidScenario(f"{where}: args.phase must be before or after", hint="before or after the commit")
+        if name not in ("target", "phase"):
+            fits = RANGES.get(name, Range(0))
+            if not fits.has(value):
+                raise InvalidScenario(f"{where}: args.{name} must be {fits.words()}", hint=f"write for example {name}: 1")
     if isinstance(step.when, Nth):
         for name in step.when.event:
             if name not in EVENT:
@@ -105,7 +135,13 @@ def _step(where: str, step: Step, system: System) -> None:
         _among(where, "node", target, (node.name for node in system.topology.nodes))
     elif kind.target == "zone":
         _among(where, "zone", target, system.topology.zones)
-    else:
+    elif kind.target == "master":
+        _among(where, "master", target, (f"master-{index}" for index in range(system.topology.masters)))
+    elif kind.target in ("component", "cluster"):
+        _among(where, kind.target, target, FIXED[kind.target])
+    elif kind.target == "resource":
+        _among(where, "resource", target, (one.plural for one in RESOURCES))
+    elif kind.target == "workload":
         parts(target)
         objects = [*system.objects, *system.context]
         if not any(obj["metadata"].get("generateName") and target.startswith(_id(obj)) for obj in objects):

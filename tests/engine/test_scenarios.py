@@ -7,9 +7,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from kchaos.cli import run_cli
+from kchaos.engine.kubernetes import boot
+from kchaos.engine.scenarios import checked, load_system
+from kchaos.engine.sweep import sweep
+from kchaos.models.faults.catalog import catalog
 from tests.support import GUESTBOOK
 
 Document = dict[str, Any]
@@ -64,6 +69,11 @@ BAD: dict[str, tuple[Callable[[Document], None], str]] = {
     "no such node": (step(do="drain", args={"target": "node-99"}), "no node node-99"),
     "no such zone": (step(do="zone-power-loss", args={"target": "zone-z"}), "no zone zone-z"),
     "half a replica": (step(do="scale-up", args={"target": "Deployment/default/frontend", "by": 0.5}), "by must be a whole number"),
+    "no such master": (step(do="apiserver-crash", args={"target": "master-9"}), "no master master-9"),
+    "no such component": (step(do="leader-crash", args={"target": "kubelet"}), "no component kubelet"),
+    "no such resource": (step(do="events-held", args={"target": "pod"}), "did you mean pods?"),
+    "more than everything lost": (step(do="network-loss", args={"target": "node-1", "loss": 7}), "loss must be a number from 0 to 1"),
+    "no phase": (step(do="request-refused", args={"target": "*", "phase": "x"}), "phase must be before or after"),
     "objects that are text": (lambda d: d["inputs"].update(objects="abc"), "inputs.objects must be a list"),
     "objects that are numbers": (lambda d: d["inputs"].update(objects=[1]), "inputs.objects[0] is no Kubernetes object"),
     "an object of the wrong types": (lambda d: d["inputs"]["objects"][0].update(spec=5), "inputs.objects[0]"),
@@ -92,6 +102,16 @@ def one_more(last: str) -> str:
     """Return the last line of a run that has one entry more."""
     end = json.loads(last)["end"]
     return json.dumps({"end": {**end, "entries": end["entries"] + 1}})
+
+
+def test_every_step_of_the_sweep_can_be_saved(saved: Path) -> None:
+    """What the sweep tries is never refused, whatever its fault."""
+    scenario, system = load_system(saved / "good.json")
+    booted = boot(system)
+    names = [kind.name for kind in catalog()]
+    steps = [steps[0] for steps in sweep(system, booted, names).level1 if steps]
+    assert {one.do for one in steps} >= {"drain", "leader-crash", "apiserver-crash", "events-held", "request-refused", "clock-skew"}
+    checked(msgspec.structs.replace(scenario, steps=tuple(steps)))
 
 
 LINES: dict[str, tuple[Callable[[list[str]], list[str]], str]] = {
