@@ -5,6 +5,7 @@ Source: staging/src/k8s.io/apiserver/pkg/registry/generic/registry/store.go.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from kchaos.models.api.defaults import default_object
@@ -25,14 +26,19 @@ from kchaos.models.apiserver.strategy import ServiceAllocator, job_status_error,
 from kchaos.runtime import Runtime
 
 UNPATCHED_RETRIES = 5
+RBAC = "rbac.authorization.k8s.io"
+
+Confirm = Callable[[Request, Obj, Obj | None], None]
+"""Asked before a role or binding is written: raises 403 if its author does not hold what it gives."""
 
 
 class Registry:
     """Executes requests that have passed authentication and authorisation."""
 
-    def __init__(self, store: Store, rt: Runtime) -> None:
+    def __init__(self, store: Store, rt: Runtime, confirm: Confirm) -> None:
         self._store = store
         self._rt = rt
+        self._confirm = confirm
         self._services = ServiceAllocator(lambda: rt.random("service-allocator"))
         self._custom: dict[str, Resource] = {}
 
@@ -127,6 +133,8 @@ class Registry:
         name = meta.get("name", "")
         for plugin in admission.CREATE:
             obj = plugin(self._store, request, resource, obj)
+        if resource.group == RBAC:
+            self._confirm(request, obj, None)
         if errors := validate_create(obj):
             raise ApiError.from_status(status_error(resource, name, errors))
         if resource.plural == "services":
@@ -162,6 +170,8 @@ class Registry:
             new = default_object(new)
             if resource.has_status and "status" in old:
                 new = {**new, "status": old["status"]}
+            if resource.group == RBAC:
+                self._confirm(request, new, old)
             if errors := validate_update(new, old):
                 raise ApiError.from_status(status_error(resource, request.name, errors))
         return self._write(resource, request, new, old)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from kchaos.models.controllers.clusterroles import aggregated
+from kchaos.models.security.bootstrap import aggregated
 from kchaos.models.controllers.deployment_rolling import plan_olds
 from kchaos.models.controllers.disruption import expected, unmanaged_text
 from kchaos.models.controllers.statefulset_decide import Create, Delete, Retain, decide
