@@ -18,6 +18,8 @@ Tables = Callable[[str], Mapping[str, Obj]]
 
 KINDS = frozenset({"roles", "clusterroles", "rolebindings", "clusterrolebindings"})
 GROUP = "rbac.authorization.k8s.io"
+REMEMBERED = 20_000
+"""So many answers are kept at most."""
 SERVICE_ACCOUNT = "system:serviceaccount:"
 
 
@@ -160,15 +162,17 @@ class Rbac:
             return False, ""
         return False, "RBAC: " + (next(iter(errors)) if len(errors) == 1 else f"[{', '.join(errors)}]")
 
-    def allowed(self, identity: Identity, verb: str, group: str, resource: str, subresource: str, namespace: str) -> bool:
-        """Tell, from memory if asked before, whether it is allowed whatever the name. False: look closer."""
-        key = (identity.user, identity.groups, verb, resource, subresource, namespace)
-        if key in self._allowed:
+    def allowed(self, identity: Identity, verb: str, group: str, resource: str, subresource: str, namespace: str, name: str) -> bool:
+        """Tell, from memory if asked before, whether it is allowed. False: look closer, for the words of the refusal."""
+        key = (identity.user, identity.groups, verb, group, resource, subresource, namespace)
+        if key in self._allowed or (*key, name) in self._allowed:
             return True
         for grant in self.holdings(identity).at(namespace):
             for rule in grant.rules:
-                if not rule.names and allows(rule, verb, group, resource, subresource, ""):
-                    self._allowed[key] = None
+                if allows(rule, verb, group, resource, subresource, name):
+                    if len(self._allowed) >= REMEMBERED:
+                        self._allowed.clear()
+                    self._allowed[(*key, name) if rule.names else key] = None
                     return True
         return False
 

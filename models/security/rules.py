@@ -61,11 +61,12 @@ def resource_fits(held: Strings, resource: str, subresource: str) -> bool:
 
 def allows(rule: Rule, verb: str, group: str, resource: str, subresource: str, name: str) -> bool:
     """Tell whether a rule allows a request for a resource."""
+    verbs, groups, resources, names, _ = rule
     return (
-        ("*" in rule.verbs or verb in rule.verbs)
-        and ("*" in rule.groups or group in rule.groups)
-        and resource_fits(rule.resources, resource, subresource)
-        and (not rule.names or name in rule.names)
+        (verb in verbs or "*" in verbs)
+        and (group in groups or "*" in groups)
+        and resource_fits(resources, resource, subresource)
+        and (not names or name in names)
     )
 
 

@@ -94,7 +94,7 @@ class Security:
         if not user.startswith(PREFIX):
             space = request.name if request.resource == "namespaces" and request.name else request.namespace
             group = group_of(request.resource, self.custom)
-            if self.rbac.allowed(identity, verb or request.verb, group, request.resource, request.subresource, space):
+            if self.rbac.allowed(identity, verb or request.verb, group, request.resource, request.subresource, space, request.name):
                 return
         asked = attributes_of(identity, request, self.custom, verb)
         allowed, reason = self.decide(asked)
