@@ -44,7 +44,7 @@ class ApiServer:
         self._rt = rt
         self._store = store
         self._security = security
-        self.registry = Registry(store, rt, security.confirm)
+        self.registry = Registry(store, rt, security)
         self.cache = WatchCache(store)
         self.cache_lag_s = CACHE_LAG_S
         self.frozen = False
@@ -137,8 +137,8 @@ class ApiServer:
         request = Request("watch", resource, namespace, options={"field_selector": fields}, identity=identity)
         try:
             self._security.authorise(identity, request)
-        except ApiError as error:
-            self._rt.send(sender, ("end", key, error.status()), key)
+        except ApiError as refused:
+            self._rt.send(sender, ("end", key, refused.status()), key)
             return
         watcher = Watcher(sender, key, resource, namespace, labels, fields, bookmarks)
         try:

@@ -74,9 +74,7 @@ def refusal(asked: Attributes, reason: str = "") -> ApiError:
     if asked.path:
         return ApiError("Forbidden", f'forbidden: User "{asked.identity.user}" cannot {asked.verb} path "{asked.path}"{more}', {})
     scope = f'in the namespace "{asked.namespace}"' if asked.namespace else "at the cluster scope"
-    text = (
-        f'User "{asked.identity.user}" cannot {asked.verb} resource "{asked.combined}" in API group "{asked.group}" {scope}{more}'
-    )
+    text = f'User "{asked.identity.user}" cannot {asked.verb} resource "{asked.combined}" in API group "{asked.group}" {scope}{more}'
     what = qualified(asked.group, asked.resource) + (f' "{asked.name}"' if asked.name else "")
     details = {"kind": asked.resource}
     if asked.name:

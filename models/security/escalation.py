@@ -28,9 +28,7 @@ def shortage(rbac: Rbac, identity: Identity, namespace: str, wanted: Iterable[Ru
     if not missing:
         return ""
     lines = "\n".join(sorted({str(rule) for rule in compacted(missing)}))
-    text = (
-        f'user "{identity.user}" (groups={quoted(identity.groups)}) is attempting to grant RBAC permissions not currently held:\n{lines}'
-    )
+    text = f'user "{identity.user}" (groups={quoted(identity.groups)}) is attempting to grant RBAC permissions not currently held:\n{lines}'
     return f"{text}; resolution errors: {quoted(errors)}" if errors else text
 
 

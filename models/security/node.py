@@ -55,7 +55,8 @@ class NodeAuthorizer:
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
         self._pods: dict[str, dict[str, None]] | None = None
-        self._rules: tuple[Obj | None, tuple[Rule, ...]] = (None, ())
+        self._role: Obj | None = None
+        self._rules: tuple[Rule, ...] = ()
 
     def pod_changed(self, key: str, new: Obj | None, old: Obj | None) -> None:
         """Keep the index of pods by node."""
@@ -97,11 +98,9 @@ class NodeAuthorizer:
 
     def _by_rules(self, asked: Attributes) -> bool:
         role = self._tables("clusterroles").get("system:node")
-        if role is not self._rules[0]:
-            self._rules = (role, rules_of(role) if role is not None else ())
-        return any(
-            allows(rule, asked.verb, asked.group, asked.resource, asked.subresource, asked.name) for rule in self._rules[1]
-        )
+        if role is not self._role:
+            self._role, self._rules = role, rules_of(role) if role is not None else ()
+        return any(allows(rule, asked.verb, asked.group, asked.resource, asked.subresource, asked.name) for rule in self._rules)
 
     def _get(self, node: str, asked: Attributes, verbs: tuple[str, ...]) -> str:
         if asked.verb not in verbs or asked.subresource:

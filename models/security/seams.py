@@ -21,21 +21,31 @@ from kchaos.models.security.impersonation import impersonated
 from kchaos.models.security.node import PREFIX, NodeAuthorizer
 from kchaos.models.security.rbac import KINDS, SERVICE_ACCOUNT, Rbac, Tables
 from kchaos.models.security.reviews import review
+from kchaos.models.security.webhooks import Webhooks
 
 
 class Written(Protocol):
     """A committed write, as the store tells of it."""
 
     @property
-    def type(self) -> str: ...
+    def type(self) -> str:
+        """ADDED, MODIFIED or DELETED."""
+
     @property
-    def resource(self) -> str: ...
+    def resource(self) -> str:
+        """The plural."""
+
     @property
-    def key(self) -> str: ...
+    def key(self) -> str:
+        """Return ``namespace/name``, or the name alone."""
+
     @property
-    def obj(self) -> Obj: ...
+    def obj(self) -> Obj:
+        """What was written."""
+
     @property
-    def prev(self) -> Obj | None: ...
+    def prev(self) -> Obj | None:
+        """What was there before."""
 
 
 class Security:
@@ -45,6 +55,7 @@ class Security:
         self.rbac = Rbac(tables)
         self.node = NodeAuthorizer(tables)
         self.authenticator = Authenticator(tables, static)
+        self.webhooks = Webhooks(tables)
         self.enforced = enforced
         self.custom: dict[str, str] = {}
         """Groups of kinds that CustomResourceDefinitions define, by plural."""
