@@ -74,9 +74,9 @@ class NodeAuthorizer:
             for key, pod in table.items():
                 self.pod_changed(key, pod, None)
         for key in self._pods.get(node, ()):
-            pod = table.get(key)
-            if pod is not None:
-                yield pod
+            found = table.get(key)
+            if found is not None:
+                yield found
 
     def related(self, node: str, resource: str, namespace: str, name: str) -> bool:
         """Tell whether a path leads from an object to the node: by a pod that refers to it, and for a volume by its claim."""
@@ -99,7 +99,8 @@ class NodeAuthorizer:
     def _by_rules(self, asked: Attributes) -> bool:
         role = self._tables("clusterroles").get("system:node")
         if role is not self._role:
-            self._role, self._rules = role, rules_of(role) if role is not None else ()
+            self._role = role
+            self._rules = rules_of(role) if role is not None else ()
         return any(allows(rule, asked.verb, asked.group, asked.resource, asked.subresource, asked.name) for rule in self._rules)
 
     def _get(self, node: str, asked: Attributes, verbs: tuple[str, ...]) -> str:

@@ -34,9 +34,10 @@ def forbidden_labels(labels: Obj, before: Obj) -> list[str]:
             continue
         if _within(space, "node-restriction.kubernetes.io"):
             out.append(key)
-        elif _within(space, "kubernetes.io") or _within(space, "k8s.io"):
-            if key not in _OWN_LABELS and not any(_within(space, own) for own in _OWN_NAMESPACES):
-                out.append(key)
+            continue
+        ours = _within(space, "kubernetes.io") or _within(space, "k8s.io")
+        if ours and key not in _OWN_LABELS and not any(_within(space, own) for own in _OWN_NAMESPACES):
+            out.append(key)
     return sorted(out)
 
 
