@@ -32,6 +32,8 @@ PLACES = (
     ("apps", "deployments/scale"), ("apps", "statefulsets/scale"), (RBAC, "roles"), (RBAC, "rolebindings"), (RBAC, "clusterroles"),
     (RBAC, "clusterrolebindings"), ("", "users"), ("", "groups"), ("", "nodes"),
 )  # fmt: skip
+READ = (("", "configmaps"), ("", "secrets"), (RBAC, "roles"), (RBAC, "rolebindings"))
+"""What the walk reads."""
 NAMES = ("a", "b", "c")
 EVERYTHING = {"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}
 ADMIN = Identity("root", ("system:masters", "system:authenticated"), "root")
@@ -99,9 +101,10 @@ class Oracle:
 
     def lines(self, rules: list[Obj]) -> set[str]:
         """Return all that rules for resources allow, in words that occur and words that never do."""
-        verbs = {*VERBS, "bind", "escalate", "impersonate", "never"}
-        groups = {"", "apps", RBAC, "never"}
-        places = {resource for _, resource in PLACES} | {"never", "never/scale", "never/log", "never/never"}
+        said = [{word for rule in rules for word in rule.get(field) or () if word != "*"} for field in ("verbs", "apiGroups", "resources")]
+        verbs, groups = {*VERBS, "bind", "escalate", "impersonate", "never", *said[0]}, {"", "apps", RBAC, "never", *said[1]}
+        places = {*(place for _, place in PLACES), "never", "never/scale", "never/log", "never/never"}
+        places |= {place.replace("*/", "never/") for place in said[2]}
         named = {name for rule in rules for name in rule.get("resourceNames") or ()}
         out = set()
         for rule in rules:
@@ -128,7 +131,9 @@ class Oracle:
 
     def may_write(self, who: Identity, plural: str, space: str, path: str, obj: Obj, old: Obj | None) -> bool:
         """Tell whether somebody may write that role or binding, apart from the right to write any."""
-        if old is not None and not any(old.get(field) != obj.get(field) for field in ("rules", "roleRef", "subjects", "aggregationRule")):
+        if old is not None and not any(
+            (old.get(field) or None) != (obj.get(field) or None) for field in ("rules", "roleRef", "subjects", "aggregationRule")
+        ):
             if (old["metadata"].get("labels") or {}) == (obj["metadata"].get("labels") or {}):
                 return True  # nothing changes
         if plural in ("roles", "clusterroles"):
@@ -170,6 +175,39 @@ class Walk:
                 for kind in ("ConfigMap", "Secret"):
                     self.control.create({"apiVersion": "v1", "kind": kind, "metadata": {"name": name, "namespace": space}})
 
+        verbs = ["create", "update", "delete", "get", "list"]
+        writer = {"verbs": verbs, "apiGroups": [RBAC], "resources": list(KINDS)}
+        self._stored("clusterroles", {"kind": "ClusterRole", "metadata": {"name": "writer"}, "rules": [writer]})
+        people = [{"kind": "User", "apiGroup": RBAC, "name": user} for user in USERS[:2]]
+        ref = {"apiGroup": RBAC, "kind": "ClusterRole", "name": "writer"}
+        self._stored(
+            "clusterrolebindings", {"kind": "ClusterRoleBinding", "metadata": {"name": "writers"}, "roleRef": ref, "subjects": people}
+        )
+
+    def _stored(self, plural: str, obj: Obj) -> None:
+        assert self.ask(ADMIN, "create", plural, "", body={"apiVersion": API, **obj}) is None
+
+    def near(self, who: Identity, space: str) -> Obj | None:
+        """Return a rule close to one that somebody has: the same, or one word more or less."""
+        rng = self.rng
+        held = [rule for rule in self.oracle.rules(who.user, who.groups, space) if rule.get("resources")]
+        if not held:
+            return None
+        rule = dict(rng.choice(held))
+        change = rng.randrange(7)
+        if change == 1:
+            rule["verbs"] = [*rule["verbs"], rng.choice(VERBS)]
+        elif rule.get("resourceNames") and rng.random() < 0.4:
+            del rule["resourceNames"]
+        elif change == 3:
+            rule["resourceNames"] = self._some(NAMES)
+        elif change == 4:
+            rule["resources"] = [*rule["resources"], rng.choice(PLACES)[1]]
+        elif change == 5:
+            one = rng.choice(rule["resources"])
+            rule["resources"] = [one.partition("/")[0] if "/" in one else rng.choice((f"{one}/log", f"{one}/scale"))]
+        return rule
+
     def who(self) -> Identity:
         """Return a user with its groups of now, or a service account."""
         if self.rng.random() < 0.15:
@@ -187,14 +225,18 @@ class Walk:
         rng = self.rng
         if rng.random() < 0.12:
             return {"verbs": ["impersonate"], "apiGroups": [""], "resources": rng.choice((["users"], ["users", "groups"], ["groups"]))}
-        places = rng.sample(PLACES, rng.randint(1, 2))
-        verbs = ["*"] if rng.random() < 0.1 else self._some((*VERBS, *(("bind", "escalate", "impersonate") if rng.random() < 0.3 else ())))
+        places = rng.sample(PLACES, 1) + rng.sample(READ, rng.randint(1, 2))
+        verbs = (
+            ["*"]
+            if rng.random() < 0.15
+            else self._some(("get", "list", *VERBS, *(("bind", "escalate", "impersonate") if rng.random() < 0.3 else ())), 4)
+        )
         resources = [place for _, place in places]
         if rng.random() < 0.1:
             resources = [rng.choice(("*", "*/scale", "*/log"))]
         groups = ["*"] if rng.random() < 0.1 else sorted({group for group, _ in places})
         rule: Obj = {"verbs": verbs, "apiGroups": groups, "resources": resources}
-        if rng.random() < 0.25:
+        if rng.random() < 0.3:
             rule["resourceNames"] = self._some(NAMES)
         return rule
 
@@ -206,13 +248,15 @@ class Walk:
         teams = (*TEAMS, f"system:serviceaccounts:{SPACES[0]}")
         return {"kind": kind, "apiGroup": RBAC, "name": self.rng.choice(USERS if kind == "User" else teams)}
 
-    def draft(self, plural: str, space: str, name: str) -> Obj:
+    def draft(self, who: Identity, plural: str, space: str, name: str) -> Obj:
         """Return a drawn role or binding."""
         rng = self.rng
         meta: Obj = {"name": name, **({"namespace": space} if space else {})}
         obj: Obj = {"apiVersion": API, "kind": KINDS[plural], "metadata": meta}
         if plural in ("roles", "clusterroles"):
-            obj["rules"] = [self.rule() for _ in range(rng.randint(0, 2))]
+            obj["rules"] = [self.rule() for _ in range(rng.randint(0, 3))]
+            if who is not ADMIN and rng.random() < 0.7:
+                obj["rules"] = [rule for _ in range(rng.randint(0, 2)) if (rule := self.near(who, space)) is not None]
             if plural == "clusterroles":
                 meta["labels"] = {f"add-to-{rng.choice(NAMES)}": "yes"} if rng.random() < 0.5 else {}
                 if rng.random() < 0.2:
@@ -222,7 +266,7 @@ class Walk:
             kind = "ClusterRole" if plural == "clusterrolebindings" or rng.random() < 0.4 else "Role"
             role = rng.choice((*NAMES, "view")) if kind == "ClusterRole" else rng.choice(NAMES)
             obj["roleRef"] = {"apiGroup": RBAC, "kind": kind, "name": role}
-            obj["subjects"] = [self.subject() for _ in range(rng.randint(0, 2))]
+            obj["subjects"] = [self.subject() for _ in range(rng.randint(0, 3))]
         return obj
 
     def ask(self, who: Identity, verb: str, plural: str, space: str, name: str = "", **more: Any) -> ApiError | None:
@@ -236,7 +280,9 @@ class Walk:
     def told(self, what: str, error: ApiError | None, expected: bool, *about: object) -> None:
         """Compare an answer with the oracle's."""
         refused = error is not None and error.reason == "Forbidden"
-        self.counts[f"{what} {'refused' if refused else 'allowed'}"] = self.counts.get(f"{what} {'refused' if refused else 'allowed'}", 0) + 1
+        self.counts[f"{what} {'refused' if refused else 'allowed'}"] = (
+            self.counts.get(f"{what} {'refused' if refused else 'allowed'}", 0) + 1
+        )
         assert refused is not expected, (what, "refused" if refused else "allowed", error and error.message, *about)
 
     # -- steps -----------------------------------------------------------------------------------------------------------
@@ -252,10 +298,10 @@ class Walk:
         plural = rng.choice(tuple(KINDS))
         space = rng.choice(SPACES) if plural in ("roles", "rolebindings") else ""
         name = rng.choice(NAMES)
-        who = ADMIN if rng.random() < 0.3 else self.who()
+        who = ADMIN if rng.random() < 0.5 else self.who()
         key = f"{space}/{name}" if space else name
         old = self.store.get(plural, key)
-        obj = self.draft(plural, space, name)
+        obj = self.draft(who, plural, space, name)
         verb = "create" if old is None else "update"
         path = "" if old is None else name
         if old is not None and "roleRef" in old and rng.random() < 0.7:
@@ -281,7 +327,7 @@ class Walk:
         if not mine:
             return
         space, _, name = rng.choice(mine).rpartition("/")
-        who = ADMIN if rng.random() < 0.4 else self.who()
+        who = ADMIN if rng.random() < 0.25 else self.who()
         expected = self.oracle.may(who, "delete", RBAC, plural, space, name)
         self.told(f"delete {plural}", self.ask(who, "delete", plural, space, name), expected, who, name)
         self.aggregate()
@@ -309,6 +355,11 @@ class Walk:
         resource, _, sub = place.partition("/")
         space, name = rng.choice((*SPACES, "")), rng.choice((*NAMES, ""))
         verb = rng.choice((*VERBS, "bind", "escalate", "other"))
+        if (rule := self.near(who, space)) is not None and rng.random() < 0.8:
+            verb, group, place = rng.choice(rule["verbs"]), rng.choice(rule["apiGroups"]), rng.choice(rule["resources"])
+            place = place.replace("*/", "never/")
+            resource, _, sub = place.partition("/")
+            name = rng.choice(rule.get("resourceNames") or (name,))
         asked = {"verb": verb, "group": group, "resource": resource, "subresource": sub, "namespace": space, "name": name}
         body = {"spec": {"user": who.user, "groups": list(who.groups), "resourceAttributes": asked}}
         answer = self.api.execute(Request("create", "subjectaccessreviews", body=body, identity=ADMIN))
@@ -343,7 +394,7 @@ class Walk:
     def run(self, steps: int) -> None:
         """Go ``steps`` steps. Raises AssertionError where the server and the oracle part."""
         kinds = (self.join, self.write, self.delete, self.read, self.review, self.impersonate)
-        weights = (1, 6, 3, 8, 6, 3)
+        weights = (1, 6, 2, 9, 6, 3)
         try:
             for step in self.rng.choices(kinds, weights, k=steps):
                 step()
