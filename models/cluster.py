@@ -171,7 +171,7 @@ class Cluster:
         """Record a request of an ordinary user: who, what, how far it came, and the answer."""
         asked = attributes_of(request.identity, request, self.control.security.custom)
         self.recorder.mark(
-            "audit", user=request.identity.user, groups=list(request.identity.groups), verb=asked.verb, group=asked.group,
+            "audit", user=request.identity.user, actor=request.identity.actor, groups=list(request.identity.groups), verb=asked.verb, group=asked.group,
             resource=asked.combined, namespace=asked.namespace, name=asked.name, stage=stage, code=code,
         )  # fmt: skip
 

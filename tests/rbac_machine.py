@@ -1,22 +1,18 @@
 """A random walk over users, groups, roles, bindings, aggregation and revocation, judged by an oracle of its own.
 
-The oracle reads the stored objects as they are and knows nothing of kchaos.models.security: each rule becomes a regular expression over
-a line ``verb group resource name``, and what a set of rules means is the set of lines that it matches, among all words that occur and
-words that never occur (for what only a wildcard can match).
+The oracle (kchaos.properties.rights) reads the stored objects as they are and knows nothing of kchaos.models.security.
 """
 
 from __future__ import annotations
 
-import itertools
 import random
-import re
-from collections.abc import Iterable
 from typing import Any
 
 from kchaos.models.api.errors import ApiError
 from kchaos.models.api.request import Identity, Impersonation, Request, service_account
 from kchaos.models.controlplane import ControlPlane
 from kchaos.models.security.bootstrap import aggregated
+from kchaos.properties.rights import Rights
 from kchaos.sim.world import World
 
 Obj = dict[str, Any]
@@ -35,122 +31,8 @@ PLACES = (
 READ = (("", "configmaps"), ("", "secrets"), (RBAC, "roles"), (RBAC, "rolebindings"))
 """What the walk reads."""
 NAMES = ("a", "b", "c")
-EVERYTHING = {"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}
 ADMIN = Identity("root", ("system:masters", "system:authenticated"), "root")
 AGGREGATION = service_account("clusterrole-aggregation-controller")
-
-
-# -- the oracle ------------------------------------------------------------------------------------------------------------
-
-
-def _words(values: Iterable[str] | None) -> str:
-    parts = ["[^ ]*" if one == "*" else "[^ /]+" + re.escape(one[1:]) if one.startswith("*/") else re.escape(one) for one in values or ()]
-    return f"(?:{'|'.join(parts)})" if parts else "(?!)"
-
-
-def pattern(rule: Obj) -> re.Pattern[str]:
-    """Return what a rule for resources matches."""
-    names = _words(rule["resourceNames"]) if rule.get("resourceNames") else "[^ ]*"
-    return re.compile(f"{_words(rule.get('verbs'))} {_words(rule.get('apiGroups'))} {_words(rule.get('resources'))} {names}")
-
-
-class Oracle:
-    """Brute force over the raw objects."""
-
-    def __init__(self, store: Any) -> None:
-        self.store = store
-        self._patterns: dict[int, tuple[Obj, re.Pattern[str]]] = {}
-
-    def _pattern(self, rule: Obj) -> re.Pattern[str]:
-        known = self._patterns.get(id(rule))
-        if known is None or known[0] is not rule:
-            known = self._patterns[id(rule)] = (rule, pattern(rule))
-        return known[1]
-
-    def rules(self, user: str, groups: Iterable[str], space: str) -> list[Obj]:
-        """Return the rules that somebody has in a namespace (empty: cluster-wide)."""
-        out: list[Obj] = []
-        for kind in ("clusterrolebindings", "rolebindings"):
-            for binding in self.store.table(kind).values():
-                where = binding["metadata"].get("namespace")
-                if where is not None and where != space:
-                    continue
-                for subject in binding.get("subjects") or ():
-                    person = subject["kind"] == "User" and subject["name"] == user
-                    robot = f"system:serviceaccount:{subject.get('namespace') or where}:{subject['name']}"
-                    if person or (subject["kind"] == "Group" and subject["name"] in groups):
-                        break
-                    if subject["kind"] == "ServiceAccount" and robot == user:
-                        break
-                else:
-                    continue
-                ref = binding["roleRef"]
-                if ref["kind"] == "Role":
-                    role = self.store.table("roles").get(f"{where}/{ref['name']}")
-                else:
-                    role = self.store.table("clusterroles").get(ref["name"])
-                out += (role or {}).get("rules") or []
-        return out
-
-    def may(self, who: Identity, verb: str, group: str, resource: str, space: str, name: str) -> bool:
-        """Tell whether somebody may do it."""
-        if "system:masters" in who.groups:
-            return True
-        line = f"{verb} {group} {resource} {name}"
-        return any(self._pattern(rule).fullmatch(line) for rule in self.rules(who.user, who.groups, space) if rule.get("resources"))
-
-    def lines(self, rules: list[Obj]) -> set[str]:
-        """Return all that rules for resources allow, in words that occur and words that never do."""
-        said = [{word for rule in rules for word in rule.get(field) or () if word != "*"} for field in ("verbs", "apiGroups", "resources")]
-        verbs, groups = {*VERBS, "bind", "escalate", "impersonate", "never", *said[0]}, {"", "apps", RBAC, "never", *said[1]}
-        places = {*(place for _, place in PLACES), "never", "never/scale", "never/log", "never/never"}
-        places |= {place.replace("*/", "never/") for place in said[2]}
-        named = {name for rule in rules for name in rule.get("resourceNames") or ()}
-        out = set()
-        for rule in rules:
-            if not rule.get("resources"):
-                continue
-            fits = self._pattern(rule)
-            mine = (
-                [one for one in words if "*" in (rule.get(field) or ()) or any(_like(one, word) for word in rule.get(field) or ())]
-                for words, field in ((verbs, "verbs"), (groups, "apiGroups"), (places, "resources"))
-            )
-            for verb, group, place in itertools.product(*mine):
-                for name in (*(rule.get("resourceNames") or ("never", "")), *named):
-                    line = f"{verb} {group} {place} {name}"
-                    if fits.fullmatch(line):
-                        out.add(line)
-        return out
-
-    def beyond(self, who: Identity, space: str, rules: list[Obj]) -> bool:
-        """Tell whether rules allow anything that somebody may not do there."""
-        if "system:masters" in who.groups:
-            return False
-        held = [self._pattern(rule) for rule in self.rules(who.user, who.groups, space) if rule.get("resources")]
-        return any(not any(one.fullmatch(line) for one in held) for line in self.lines(rules))
-
-    def may_write(self, who: Identity, plural: str, space: str, path: str, obj: Obj, old: Obj | None) -> bool:
-        """Tell whether somebody may write that role or binding, apart from the right to write any."""
-        if old is not None and not any(
-            (old.get(field) or None) != (obj.get(field) or None) for field in ("rules", "roleRef", "subjects", "aggregationRule")
-        ):
-            if (old["metadata"].get("labels") or {}) == (obj["metadata"].get("labels") or {}):
-                return True  # nothing changes
-        if plural in ("roles", "clusterroles"):
-            if self.may(who, "escalate", RBAC, plural, space, path):
-                return True
-            gathers = bool(obj.get("aggregationRule") or (old or {}).get("aggregationRule"))
-            return not self.beyond(who, space, [*(obj.get("rules") or []), *([EVERYTHING] if gathers else [])])
-        ref = obj["roleRef"]
-        kind = "clusterroles" if ref["kind"] == "ClusterRole" else "roles"
-        if self.may(who, "bind", RBAC, kind, space, ref["name"]):
-            return True
-        role = self.store.table(kind).get(ref["name"] if kind == "clusterroles" else f"{space}/{ref['name']}")
-        return role is not None and not self.beyond(who, space, role.get("rules") or [])
-
-
-def _like(word: str, wanted: str) -> bool:
-    return word == wanted or (wanted.startswith("*/") and word.endswith(wanted[1:]))
 
 
 # -- the walk --------------------------------------------------------------------------------------------------------------
@@ -165,7 +47,7 @@ class Walk:
         self.control = ControlPlane(self.world, masters=1, elect=False)
         self.api = self.control.apis["master-0"]
         self.store = self.control.store
-        self.oracle = Oracle(self.store)
+        self.oracle = Rights(self.store.table)
         self.groups: dict[str, list[str]] = {user: [] for user in USERS}
         self.counts: dict[str, int] = {}
         for space in ("default", *SPACES):
@@ -306,7 +188,9 @@ class Walk:
         path = "" if old is None else name
         if old is not None and "roleRef" in old and rng.random() < 0.7:
             obj["roleRef"] = old["roleRef"]
-        allowed = self.oracle.may(who, verb, RBAC, plural, space, path) and self.oracle.may_write(who, plural, space, path, obj, old)
+        allowed = self.oracle.may(who.user, who.groups, verb, RBAC, plural, space, path) and self.oracle.may_write(
+            who.user, who.groups, plural, space, path, obj, old
+        )
         error = self.ask(who, verb, plural, space, path, body=obj)
         if error is not None and error.reason == "NotFound":  # a binding to a role that is not there
             assert not allowed and "roleRef" in obj, error.message
@@ -328,7 +212,7 @@ class Walk:
             return
         space, _, name = rng.choice(mine).rpartition("/")
         who = ADMIN if rng.random() < 0.25 else self.who()
-        expected = self.oracle.may(who, "delete", RBAC, plural, space, name)
+        expected = self.oracle.may(who.user, who.groups, "delete", RBAC, plural, space, name)
         self.told(f"delete {plural}", self.ask(who, "delete", plural, space, name), expected, who, name)
         self.aggregate()
 
@@ -345,7 +229,7 @@ class Walk:
             asked = rng.choice(NAMES)
             options["field_selector"] = f"metadata.name={asked}"
         group = RBAC if plural not in ("configmaps", "secrets") else ""
-        expected = self.oracle.may(who, verb, group, plural, space, asked)
+        expected = self.oracle.may(who.user, who.groups, verb, group, plural, space, asked)
         self.told(f"{verb} {plural}", self.ask(who, verb, plural, space, name, options=options), expected, who, space, asked)
 
     def review(self) -> None:
@@ -363,7 +247,7 @@ class Walk:
         asked = {"verb": verb, "group": group, "resource": resource, "subresource": sub, "namespace": space, "name": name}
         body = {"spec": {"user": who.user, "groups": list(who.groups), "resourceAttributes": asked}}
         answer = self.api.execute(Request("create", "subjectaccessreviews", body=body, identity=ADMIN))
-        expected = self.oracle.may(who, verb, group, place, space, name)
+        expected = self.oracle.may(who.user, who.groups, verb, group, place, space, name)
         assert answer["status"]["allowed"] is expected, (who, asked, answer["status"])
 
     def impersonate(self) -> None:
@@ -372,9 +256,9 @@ class Walk:
         user, groups = rng.choice(USERS), tuple(rng.sample(TEAMS, rng.randint(0, 1)))
         other = Identity(user, (*groups, "system:authenticated"))
         space = rng.choice(SPACES)
-        may = self.oracle.may(who, "impersonate", "", "users", "", user)
-        may = may and all(self.oracle.may(who, "impersonate", "", "groups", "", one) for one in groups)
-        expected = may and self.oracle.may(other, "list", "", "configmaps", space, "")
+        may = self.oracle.may(who.user, who.groups, "impersonate", "", "users", "", user)
+        may = may and all(self.oracle.may(who.user, who.groups, "impersonate", "", "groups", "", one) for one in groups)
+        expected = may and self.oracle.may(other.user, other.groups, "list", "", "configmaps", space, "")
         error = self.ask(who, "list", "configmaps", space, impersonate=Impersonation(user, groups))
         self.told("impersonated list", error, expected, who, other)
 

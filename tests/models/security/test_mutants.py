@@ -29,6 +29,7 @@ from kchaos.models.security.rbac import Binding, Grant, Rbac
 from kchaos.models.security.rules import Rule
 from tests.models.security import test_admission as admitted
 from tests.models.security import test_authentication as known
+from tests.models.security import test_policy_rules as covering
 from tests.rbac_machine import Walk
 
 
@@ -154,7 +155,7 @@ MUTANTS = (
     Mutant("bindings are not checked", seams.Security, "confirm", _bind_anything),
     Mutant("updates of roles are not checked", seams.Security, "confirm", _updates_unseen),
     Mutant("groups do not count for escalation", seams.Security, "confirm", _by_name_only),
-    Mutant("a named grant covers all names", rules, "_covers", _names_not_compared),
+    Mutant("a named grant covers all names", rules, "_covers", _names_not_compared, covering.test_what_a_rule_covers),
     Mutant("only the first rule is compared", escalation, "uncovered", _first_only),
     Mutant("aggregation needs no authority", escalation, "FULL_AUTHORITY", ()),
     Mutant("groups are impersonated freely", impersonation, "questions", _only_users, known.test_impersonation_asks_for_each_part),
@@ -165,13 +166,16 @@ MUTANTS = (
     Mutant("certificates never expire", authentication, "of_certificate",
            lambda one, now_s, authorities: _certificate(replace(one, not_after=1e99), now_s, authorities), known.test_certificates),
     Mutant("tokens outlive their pod", authentication, "of_service_account",
-           lambda one, now_s, tables, audiences=(authentication.ISSUER,): _account(replace(one, pod=None), now_s, tables, audiences), known.test_service_account_tokens),
+           lambda one, now_s, tables, audiences=(authentication.ISSUER,): _account(replace(one, pod=None), now_s, tables, audiences),
+           known.test_service_account_tokens),
     Mutant("nodes read every secret", node.NodeAuthorizer, "related", lambda *_: True, admitted.test_nodes_read_what_their_pods_need),
-    Mutant("pods that are gone still count for their node", node, "references", lambda pod: iter([("secrets", "unused"), ("secrets", "used")]), admitted.test_nodes_read_what_their_pods_need),
+    Mutant("all secrets count as referred to", node, "references", lambda pod: iter([("secrets", "unused"), ("secrets", "used")]),
+           admitted.test_nodes_read_what_their_pods_need),
     Mutant("nodes are not restricted", noderestriction, "node_of", lambda identity: "", admitted.test_nodes_write_what_is_theirs),
     Mutant("nodes set any label", noderestriction, "forbidden_labels", lambda new, old: [], admitted.test_nodes_write_what_is_theirs),
     Mutant("restricted means baseline", podsecurity, "RESTRICTED", (), admitted.test_restricted_pods),
-    Mutant("enforcing only warns", podsecurity, "level_of", lambda labels, mode: podsecurity.Level() if mode == "enforce" else _level(labels, mode), admitted.test_baseline_pods),
+    Mutant("enforcing only warns", podsecurity, "level_of", lambda labels, mode: podsecurity.Level() if mode == "enforce" else _level(labels, mode),
+           admitted.test_baseline_pods),
     Mutant("limits have no bounds", limitranger, "violations", lambda *_: iter(()), admitted.test_limit_ranges),
     Mutant("webhooks match every namespace", webhooks, "compile_selector", lambda selector: lambda labels: True, admitted.test_validating_webhooks),
     Mutant("failed webhooks are passed over", webhooks.Webhooks, "_ask", lambda self, hook, obj: None, admitted.test_validating_webhooks),
