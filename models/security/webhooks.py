@@ -117,6 +117,8 @@ class Webhooks:
 
     def mutate(self, resource: Resource, request: Request, obj: Obj, operation: str) -> Obj:
         """Return the object after all mutating webhooks, one after another; those with IfNeeded once more if others changed it."""
+        if not self._tables("mutatingwebhookconfigurations"):
+            return obj
         again: list[tuple[Obj, Obj]] = []
         for hook in self._hooks("mutatingwebhookconfigurations", resource, request, obj, operation):
             obj = self._apply(hook, obj)
@@ -137,6 +139,8 @@ class Webhooks:
 
     def validate(self, resource: Resource, request: Request, obj: Obj, operation: str) -> None:
         """Ask all validating webhooks. Raises 403 or 500."""
+        if not self._tables("validatingwebhookconfigurations"):
+            return
         for hook in self._hooks("validatingwebhookconfigurations", resource, request, obj, operation):
             answer = self._ask(hook, obj)
             if answer is not None and answer.deny:
