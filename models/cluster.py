@@ -28,6 +28,9 @@ from kchaos.models.network.traffic import Interval, Rules, Traffic
 from kchaos.models.node.assumptions import DEFAULTS, Assumptions
 from kchaos.models.node.kubelet import Kubelet
 from kchaos.models.node.machine import PodMachine
+from kchaos.models.security.attributes import attributes_of
+from kchaos.models.security.bootstrap import is_bootstrap
+from kchaos.models.security.rbac import KINDS
 from kchaos.models.topology import NodeSpec, Topology, capacity
 from kchaos.sim.noise import Noise
 from kchaos.sim.world import EPOCH_S, World
@@ -42,6 +45,14 @@ class Image(NamedTuple):
     at_s: float
     store: StoreImage
     machines: Mapping[str, Mapping[str, PodMachine]]
+
+
+def _told(image: Image) -> dict[str, dict[str, Obj]]:
+    """Return what a history begins with: neither leases nor the roles and bindings that each server makes itself."""
+    tables = {plural: dict(table) for plural, table in image.store.tables.items() if plural != "leases"}
+    for plural in KINDS & set(tables):
+        tables[plural] = {key: obj for key, obj in tables[plural].items() if not is_bootstrap(obj)}
+    return {plural: table for plural, table in tables.items() if table or plural not in KINDS}
 
 
 class AssumptionTable:
@@ -85,12 +96,13 @@ class Cluster:
         self.assumptions = assumptions or AssumptionTable()
         self.world = World(seed, noise, image.at_s if image is not None else 0.0)
         store = Store.from_image(image.store) if image is not None else Store()
-        initial = {plural: dict(table) for plural, table in image.store.tables.items() if plural != "leases"} if image else {}
+        initial = _told(image) if image is not None else {}
         self.recorder = Recorder(Header(kchaos=__version__, scenario=scenario or {}, initial=initial), self.world.loop.time)
         self.control = ControlPlane(self.world, topology.masters, elect, store, self.constants, events=self._kubernetes_event)
         self.last_change_s = self.world.loop.time()
         self._notice_s = 0.0
         store.subscribe(self._committed)
+        self.control.on_audit(self._audited)
         if image is None:
             for one in SYSTEM_NAMESPACES:
                 self.control.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": one}})
@@ -153,6 +165,14 @@ class Cluster:
         self.recorder.mark(
             "event", by=controller, kind=regarding["kind"], namespace=meta.get("namespace", ""), name=meta["name"],
             type=kind, reason=reason, message=message,
+        )  # fmt: skip
+
+    def _audited(self, request: Request, stage: str, code: int) -> None:
+        """Record a request of an ordinary user: who, what, how far it came, and the answer."""
+        asked = attributes_of(request.identity, request, self.control.security.custom)
+        self.recorder.mark(
+            "audit", user=request.identity.user, actor=request.identity.actor, groups=list(request.identity.groups), verb=asked.verb, group=asked.group,
+            resource=asked.combined, namespace=asked.namespace, name=asked.name, stage=stage, code=code,
         )  # fmt: skip
 
     # -- traffic -------------------------------------------------------------------------------------------------------

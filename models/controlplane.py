@@ -14,14 +14,14 @@ from kchaos.models.api.request import USER, Identity, Request
 from kchaos.models.api.resources import by_kind
 from kchaos.models.api.tree import Obj
 from kchaos.models.api.versions import Constants
-from kchaos.models.apiserver.server import ApiServer, Interceptor
+from kchaos.models.apiserver.server import ApiServer, Audit, Interceptor
 from kchaos.models.apiserver.store import Store
 from kchaos.models.client.client import PatientClient, Session
 from kchaos.models.controllers.base import Controller, EventSink
 from kchaos.models.controllers.catalog import CONTROLLERS
 from kchaos.models.controllers.manager import ControllerManager
 from kchaos.models.scheduler.shell import Scheduler
-from kchaos.models.security.seams import Security
+from kchaos.models.security.seams import Security, make_bootstrap
 from kchaos.models.topology import NodeSpec, default_labels
 from kchaos.sim.world import World
 
@@ -52,7 +52,10 @@ class ControlPlane:
         self.world = world
         self.store = store if store is not None else Store()
         self.constants = constants or Constants()
-        self._security = security or Security()
+        if not self.store.table("clusterroles"):
+            make_bootstrap(self.store.put)
+        self.security = security or Security(self.store.table)
+        self.store.subscribe(self.security.committed)
         self._events = events
         self._elect = elect
         self._controllers = controllers
@@ -64,6 +67,7 @@ class ControlPlane:
         self._on_answer: list[Callable[[Request, int], None]] = []
         self._on_request: list[Callable[[Request], None]] = []
         self._interceptors: list[Interceptor] = []
+        self._on_audit: list[Audit] = []
         for host in self.hosts:
             world.add_host(host)
             self._start_api(host)
@@ -74,11 +78,12 @@ class ControlPlane:
     def _start_api(self, host: str) -> None:
         rt = self.world.start(host, APISERVER)
         made: list[ApiServer] = []
-        self.world.loop.run_as(self.world.processes[rt.address].owner, lambda: made.append(ApiServer(rt, self.store, self._security)))
+        self.world.loop.run_as(self.world.processes[rt.address].owner, lambda: made.append(ApiServer(rt, self.store, self.security)))
         self.apis[host] = made[0]
         made[0].on_answer.extend(self._on_answer)
         made[0].on_request.extend(self._on_request)
         made[0].interceptors.extend(self._interceptors)
+        made[0].on_audit.extend(self._on_audit)
 
     def start(self) -> None:
         """Start controller managers and schedulers on all masters."""
@@ -164,6 +169,12 @@ class ControlPlane:
             if host in table and table[host].leading and living is not None and not living.owner.crashed:
                 return host
         return None
+
+    def on_audit(self, hook: Audit) -> None:
+        """Call ``hook(request, stage, code)`` after each request of an ordinary user, as the audit log of the real server."""
+        self._on_audit.append(hook)
+        for api in self.apis.values():
+            api.on_audit.append(hook)
 
     def create(self, obj: Obj) -> Obj:
         """Create an object at once, without a client: for setting a cluster up before time starts. Raises ApiError."""

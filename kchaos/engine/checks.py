@@ -19,8 +19,8 @@ NOT_MODELLED = {
     "ValidatingWebhookConfiguration": "its webhook is not called", "MutatingWebhookConfiguration": "its webhook is not called",
     "NetworkPolicy": "all connections are allowed", "Ingress": "requests go to the Services directly",
     "ValidatingAdmissionPolicy": "it is not evaluated", "APIService": "its API is not served",
-    "Role": "every request is allowed", "ClusterRole": "every request is allowed",
-    "LimitRange": "its defaults and limits are not applied", "RuntimeClass": "its overhead is not added",
+    "Role": "the application's own requests to the API are not simulated",
+    "ClusterRole": "the application's own requests to the API are not simulated", "RuntimeClass": "its overhead is not added",
 }  # fmt: skip
 """Kinds that are stored and do nothing here, and what that means."""
 

@@ -15,6 +15,18 @@ class Identity:
     user: str
     groups: tuple[str, ...] = ()
     actor: str = ""
+    uid: str = ""
+    extra: tuple[tuple[str, tuple[str, ...]], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Impersonation:
+    """What the headers Impersonate-User, -Group, -Uid and -Extra-* ask for."""
+
+    user: str = ""
+    groups: tuple[str, ...] = ()
+    uid: str = ""
+    extra: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
 
 def service_account(name: str, namespace: str = "kube-system") -> Identity:
@@ -23,7 +35,15 @@ def service_account(name: str, namespace: str = "kube-system") -> Identity:
     return Identity(f"system:serviceaccount:{namespace}:{name}", groups, name)
 
 
+def component(name: str) -> Identity:
+    """Return the identity of a control-plane component by its client certificate (``system:kube-scheduler``)."""
+    return Identity(f"system:{name}", ("system:authenticated",), name)
+
+
 USER = Identity("kubernetes-admin", ("system:masters", "system:authenticated"), "user")
+
+
+AS_CONNECTED: Any = "as connected"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +52,9 @@ class Request:
 
     ``options``: propagation_policy, grace_period_seconds, preconditions {uid, resourceVersion}, resource_version (reads; "0" may be
     stale), label_selector, field_selector, limit, continue, patch_type (merge|strategic|json).
+
+    ``identity`` is whom the server has authenticated before, at the connection's start; with a ``credential``
+    (kchaos.models.security.authentication) it is what that says instead, and None there means anonymous.
     """
 
     verb: str
@@ -42,6 +65,8 @@ class Request:
     body: Any = None
     options: Obj = field(default_factory=dict)
     identity: Identity = USER
+    credential: Any = AS_CONNECTED
+    impersonate: Impersonation | None = None
 
     def describe(self) -> str:
         """Return ``create pods/eviction default/web-0`` for logs and stories."""

@@ -1,7 +1,8 @@
 """The admission plug-ins that this version has: pure functions that change or refuse an object before it is stored.
 
-Order as in pkg/kubeapiserver/options/plugins.go. Not modelled yet: LimitRanger, PodSecurity, NodeRestriction, webhooks,
-ServiceAccount's token volume (no effect on what is simulated).
+Order as in pkg/kubeapiserver/options/plugins.go: first all that change (CREATE), then webhooks, then the object's validation, then all
+that only refuse (VALIDATE). What PodSecurity, LimitRanger, NodeRestriction and webhooks decide is in kchaos.models.security. Not
+modelled: ServiceAccount's token volume (no effect on what is simulated).
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ from kchaos.models.api.errors import forbidden
 from kchaos.models.api.request import Request
 from kchaos.models.api.resources import Resource
 from kchaos.models.api.tree import Obj, get, put
-from kchaos.models.apiserver.quota import check_quota
+from kchaos.models.apiserver.quota import check_quota, pod_resources
 from kchaos.models.apiserver.store import Store
+from kchaos.models.security import limitranger, noderestriction, podsecurity
 
 IMMORTAL = ("default", "kube-system", "kube-public", "kube-node-lease")
 SYSTEM_PRIORITIES = {"system-cluster-critical": 2_000_000_000, "system-node-critical": 2_000_001_000}
@@ -41,6 +43,8 @@ def namespace_lifecycle(store: Store, request: Request, resource: Resource, obj:
 def service_account(store: Store, request: Request, resource: Resource, obj: Obj) -> Obj:
     """Set the service account's name; one that does not exist is assumed (its file is often not among those given)."""
     if resource.plural != "pods" or get(obj, "spec", "serviceAccountName"):
+        return obj
+    if noderestriction.MIRROR in (obj["metadata"].get("annotations") or {}):
         return obj
     spec = {**obj["spec"], "serviceAccountName": "default", "serviceAccount": "default"}
     return {**obj, "spec": spec}
@@ -134,6 +138,59 @@ def resource_quota(store: Store, request: Request, resource: Resource, obj: Obj)
     return obj
 
 
+def limit_defaults(store: Store, request: Request, resource: Resource, obj: Obj) -> Obj:
+    """Give containers the requests and limits that their namespace's LimitRanges say."""
+    return limitranger.with_defaults(store.table, resource, request.namespace, obj)
+
+
+def limit_bounds(store: Store, request: Request, resource: Resource, obj: Obj) -> Obj:
+    """Refuse what is outside of a LimitRange."""
+    limitranger.check(store.table, resource, request.namespace, obj, pod_resources)
+    return obj
+
+
+def node_restriction(store: Store, request: Request, resource: Resource, obj: Obj) -> Obj:
+    """Refuse what a kubelet may not create."""
+    noderestriction.check(store.table, request, resource, "CREATE", obj, None)
+    return obj
+
+
+def pod_security(store: Store, request: Request, resource: Resource, obj: Obj) -> Obj:
+    """Refuse pods below their namespace's level, tell of others."""
+    warn(request, secured(store, request, resource, obj, None))
+    return obj
+
+
+def secured(store: Store, request: Request, resource: Resource, obj: Obj, old: Obj | None) -> list[str]:
+    """Return PodSecurity's warnings about a new or changed object. Raises 403 or 422."""
+    if resource.plural == "namespaces":
+        return podsecurity.check_namespace(store.table, obj, old)
+    return podsecurity.check(store.table, resource, obj, old, request.namespace) if resource.namespaced else []
+
+
+def warn(request: Request, texts: list[str]) -> None:
+    """Hand warnings to a client that wants them: it sends a list as the option ``warnings``."""
+    wanted = request.options.get("warnings")
+    if wanted is not None:
+        wanted.extend(texts)
+
+
+def check_update(store: Store, request: Request, resource: Resource, new: Obj, old: Obj) -> None:
+    """Run the plug-ins that look at updates. Raises ApiError."""
+    noderestriction.check(store.table, request, resource, "UPDATE", new, old)
+    if not request.subresource:
+        warn(request, secured(store, request, resource, new, old))
+
+
+def check_delete(store: Store, request: Request, resource: Resource, old: Obj) -> None:
+    """Run the plug-ins that look at deletions. Raises ApiError."""
+    noderestriction.check(store.table, request, resource, "DELETE", None, old)
+
+
 CREATE: tuple[Plugin, ...] = (
-    namespace_lifecycle, service_account, default_tolerations, priority, protect_storage, default_storage_class, resource_quota,
+    namespace_lifecycle, limit_defaults, service_account, node_restriction, priority, default_tolerations, default_storage_class,
+    protect_storage,
 )  # fmt: skip
+VALIDATE: tuple[Plugin, ...] = (limit_bounds, pod_security)
+LAST: tuple[Plugin, ...] = (resource_quota,)
+"""After the validating webhooks."""

@@ -22,17 +22,20 @@ from kchaos.models.apiserver.deletion import mark_deleted, ready_to_go
 from kchaos.models.apiserver.eviction import charge_budget
 from kchaos.models.apiserver.store import Key, Store
 from kchaos.models.apiserver.strategy import ServiceAllocator, job_status_error, prepare_create, prepare_update
+from kchaos.models.security.seams import Security
 from kchaos.runtime import Runtime
 
 UNPATCHED_RETRIES = 5
+RBAC = "rbac.authorization.k8s.io"
 
 
 class Registry:
     """Executes requests that have passed authentication and authorisation."""
 
-    def __init__(self, store: Store, rt: Runtime) -> None:
+    def __init__(self, store: Store, rt: Runtime, security: Security) -> None:
         self._store = store
         self._rt = rt
+        self._security = security
         self._services = ServiceAllocator(lambda: rt.random("service-allocator"))
         self._custom: dict[str, Resource] = {}
 
@@ -127,8 +130,16 @@ class Registry:
         name = meta.get("name", "")
         for plugin in admission.CREATE:
             obj = plugin(self._store, request, resource, obj)
+        obj = self._security.webhooks.mutate(resource, request, obj, "CREATE")
+        if resource.group == RBAC:
+            self._security.confirm(request, obj, None)
         if errors := validate_create(obj):
             raise ApiError.from_status(status_error(resource, name, errors))
+        for plugin in admission.VALIDATE:
+            plugin(self._store, request, resource, obj)
+        self._security.webhooks.validate(resource, request, obj, "CREATE")
+        for plugin in admission.LAST:
+            plugin(self._store, request, resource, obj)
         if resource.plural == "services":
             obj = self._services.allocate(obj, self._store)
         key = f"{request.namespace}/{name}" if resource.namespaced else name
@@ -162,8 +173,13 @@ class Registry:
             new = default_object(new)
             if resource.has_status and "status" in old:
                 new = {**new, "status": old["status"]}
+            if resource.group == RBAC:
+                self._security.confirm(request, new, old)
+            new = self._security.webhooks.mutate(resource, request, new, "UPDATE")
             if errors := validate_update(new, old):
                 raise ApiError.from_status(status_error(resource, request.name, errors))
+        admission.check_update(self._store, request, resource, new, old)
+        self._security.webhooks.validate(resource, request, new, "UPDATE")
         return self._write(resource, request, new, old)
 
     def _write(self, resource: Resource, request: Request, new: Obj, old: Obj) -> Obj:
@@ -216,6 +232,8 @@ class Registry:
                 raise conflict(resource.group, resource.plural, old["metadata"]["name"], why)
         if resource.plural == "namespaces" and request.name in admission.IMMORTAL[:3]:
             raise forbidden("", "namespaces", request.name, "this namespace may not be deleted")
+        admission.check_delete(self._store, request, resource, old)
+        self._security.webhooks.validate(resource, request, old, "DELETE")
         new, gone = mark_deleted(resource, old, self._rt.wall(), options.get("propagation_policy"), options.get("grace_period_seconds"))
         key = f"{request.namespace}/{old['metadata']['name']}" if resource.namespaced else old["metadata"]["name"]
         if options.get("dry_run"):

@@ -3,7 +3,7 @@
 Messages (payloads on the network, tuples):
 
 - ``("req", id, Request)`` is answered by ``("resp", id, object, None)`` or ``("resp", id, None, Status)``;
-- ``("watch", id, resource, namespace, label selector, field selector, since rv, bookmarks)`` by ``("events", id, [(type, object)…])``
+- ``("watch", id, resource, namespace, label selector, field selector, since rv, bookmarks, identity)`` by ``("events", id, [(type, object)…])``
   and at its end by ``("end", id, Status | None)``; ``("unwatch", id)`` closes it.
 """
 
@@ -13,12 +13,14 @@ from collections.abc import Callable
 from typing import Any
 
 from kchaos.models.api.errors import ApiError
-from kchaos.models.api.request import Identity, Request
+from kchaos.models.api.request import AS_CONNECTED, Identity, Request
 from kchaos.models.api.tree import Obj
 from kchaos.models.apiserver.registry import Registry
 from kchaos.models.apiserver.store import Store
 from kchaos.models.apiserver.watchcache import Change, WatchCache, Watcher
-from kchaos.models.security.seams import Security
+from kchaos.models.security.authentication import ANONYMOUS
+from kchaos.models.security.reviews import KINDS as REVIEWS
+from kchaos.models.security.seams import Security, with_identity
 from kchaos.runtime import Disconnected, Refused, Runtime
 
 WRITE_S = 0.0023
@@ -32,6 +34,8 @@ BOOKMARK_S = 60.0
 WatchFilter = Callable[[Watcher, list[Change]], list[Change]]
 """A fault in the watch path: called with a batch that is due; what it returns is sent."""
 
+Audit = Callable[[Request, str, int], None]
+"""Called with a request, the stage that it reached (authentication, authorization, admission, complete) and the code of the answer."""
 Interceptor = Callable[[str, Request], ApiError | None]
 """A fault in the request path: called with ``before`` or ``after`` the commit; an error replaces the answer."""
 
@@ -43,7 +47,7 @@ class ApiServer:
         self._rt = rt
         self._store = store
         self._security = security
-        self.registry = Registry(store, rt)
+        self.registry = Registry(store, rt, security)
         self.cache = WatchCache(store)
         self.cache_lag_s = CACHE_LAG_S
         self.frozen = False
@@ -51,6 +55,7 @@ class ApiServer:
         self.watch_filters: list[WatchFilter] = []
         self.on_request: list[Callable[[Request], None]] = []
         self.on_answer: list[Callable[[Request, int], None]] = []
+        self.on_audit: list[Audit] = []
         self._due = False
         store.subscribe(self._committed)
         rt.listen(self._receive)
@@ -60,8 +65,32 @@ class ApiServer:
 
     def execute(self, request: Request) -> Obj:
         """Carry out one request; return the object or list. Raises ApiError."""
-        identity: Identity = self._security.authenticate(request.identity)
-        self._security.authorise(identity, request)
+        stage, security = "authentication", self._security
+        if request.credential is not AS_CONNECTED:
+            request = with_identity(request, ANONYMOUS)
+        try:
+            identity: Identity = security.authenticate(request, self._rt.wall())
+            request = with_identity(request, identity)
+            stage = "authorization"
+            if request.impersonate is not None:
+                identity = security.acting(identity, request)
+                request = with_identity(request, identity)
+            security.authorise(identity, request)
+            stage = "admission"
+            answer = self._admitted(request)
+        except ApiError as error:
+            if self.on_audit and security.ordinary(request.identity):
+                for hook in self.on_audit:
+                    hook(request, stage, error.code)
+            raise
+        if self.on_audit and security.ordinary(identity):
+            for hook in self.on_audit:
+                hook(request, "complete", 201 if request.verb == "create" else 200)
+        return answer
+
+    def _admitted(self, request: Request) -> Obj:
+        if request.resource in REVIEWS:
+            return self._security.review(request, self._rt.wall())
         for hook in self.on_request:
             hook(request)
         for interceptor in self.interceptors:
@@ -108,7 +137,13 @@ class ApiServer:
     # -- watches -----------------------------------------------------------------------------------------------------
 
     def _open(self, sender: str, payload: tuple[Any, ...]) -> None:
-        _, key, resource, namespace, labels, fields, since, bookmarks = payload
+        _, key, resource, namespace, labels, fields, since, bookmarks, identity = payload
+        request = Request("watch", resource, namespace, options={"field_selector": fields}, identity=identity)
+        try:
+            self._security.authorise(identity, request)
+        except ApiError as refused:
+            self._rt.send(sender, ("end", key, refused.status()), key)
+            return
         watcher = Watcher(sender, key, resource, namespace, labels, fields, bookmarks)
         try:
             first = self.cache.open(watcher, since)

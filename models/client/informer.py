@@ -126,7 +126,7 @@ class Informer:
         if self._stopped:
             return
         namespace, labels, fields = self._scope
-        self._close = self._client.watch(self.resource, self._rv, self._changed, self._ended, namespace, labels, fields)
+        self._close = self._client.watch(self.resource, self._rv, self._changed, self._ended, namespace, labels, fields, self._identity)
 
     def _changed(self, batch: list[Change]) -> None:
         self._backoff_s = BACKOFF_S[0]

@@ -16,7 +16,8 @@ from kchaos.models.client.client import Client, Session
 from kchaos.models.client.informer import Informer
 from kchaos.runtime import Runtime
 
-KUBELET = Identity("system:node", ("system:nodes",), "kubelet")
+KUBELET = Identity("kubelets", ("system:masters", "system:authenticated"), "kubelet")
+"""The recorder's kubelets were one client, with an administrator's certificate."""
 LEASE_NS = "kube-node-lease"
 
 

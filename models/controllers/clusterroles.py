@@ -5,26 +5,12 @@ pkg/controller/clusterroleaggregation/clusterroleaggregation_controller.go.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from kchaos.models.api.errors import ApiError
-from kchaos.models.api.pods import labels, name
-from kchaos.models.api.selectors import compile_selector
-from kchaos.models.api.tree import Obj, get
+from kchaos.models.api.pods import name
+from kchaos.models.api.tree import Obj
 from kchaos.models.apiserver.store import key_of
 from kchaos.models.controllers.base import Context, Controller
-
-
-def aggregated(role: Obj, roles: Iterable[Obj]) -> list[Obj]:
-    """Return the rules of ``role``: selector by selector, in each by name, none twice, never its own."""
-    ordered = sorted(roles, key=name)
-    out: list[Obj] = []
-    for selector in get(role, "aggregationRule", "clusterRoleSelectors", default=()):
-        fits = compile_selector(selector)
-        for one in ordered:
-            if name(one) != name(role) and fits(labels(one)):
-                out += [rule for rule in one.get("rules") or () if rule not in out]
-    return out
+from kchaos.models.security.bootstrap import aggregated
 
 
 class ClusterRoleAggregation(Controller):
@@ -36,6 +22,7 @@ class ClusterRoleAggregation(Controller):
         super().__init__(ctx)
         self._roles = ctx.informer("clusterroles")
         self._queue = ctx.queue(self.name, self._sync)
+        self._gathering: dict[str, None] = {}
 
     def start(self) -> None:
         """Watch all roles: any change may concern each that aggregates."""
@@ -43,9 +30,14 @@ class ClusterRoleAggregation(Controller):
         self._queue.start()
 
     def _changed(self, old: Obj | None, new: Obj | None) -> None:
-        for role in self._roles.values():
-            if role.get("aggregationRule"):
-                self._queue.add(key_of(role))
+        role = new if new is not None else old
+        assert role is not None
+        if new is not None and new.get("aggregationRule"):
+            self._gathering[key_of(role)] = None
+        else:
+            self._gathering.pop(key_of(role), None)
+        for key in self._gathering:
+            self._queue.add(key)
 
     async def _sync(self, key: str) -> None:
         role = self._roles.get(key)

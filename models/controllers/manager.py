@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from kchaos.models.api.request import service_account
+from kchaos.models.api.request import component
 from kchaos.models.api.versions import Constants
 from kchaos.models.client.client import Client
 from kchaos.models.client.informer import Informers
@@ -32,7 +32,7 @@ class ControllerManager:
     ) -> None:
         self.rt = rt
         self.client = Client(rt, servers, first_server, constants.client_qps, constants.client_burst)
-        identity = service_account("kube-controller-manager")
+        identity = component("kube-controller-manager")
         informers = Informers(rt, self.client, identity)
         self.context = Context(rt, self.client, informers, constants, events)
         self._elect = elect

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from kchaos.models.api.pods import labels
-from kchaos.models.api.request import Identity
+from kchaos.models.api.request import component
 from kchaos.models.api.tree import Obj, get
 from kchaos.models.api.versions import Constants
 from kchaos.models.client.client import Client
@@ -57,7 +57,7 @@ class Proxy:
         self._constants = constants
         self._changed = changed
         self.rules: dict[str, tuple[Backend, ...]] = {}
-        identity = Identity("system:kube-proxy", ("system:nodes",), "kube-proxy")
+        identity = component("kube-proxy")
         self._slices = Informer(rt, Client(rt, servers, first_server), "endpointslices", identity)
         self._slices.add_index("service", lambda one: (f"{one['metadata']['namespace']}/{labels(one).get(SERVICE, '')}",))
         self._due = False

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from kchaos.models.api.errors import ApiError
 from kchaos.models.api.pods import ended, is_true, name, namespace, terminating, uid
-from kchaos.models.api.request import Request, service_account
+from kchaos.models.api.request import Request, component
 from kchaos.models.api.tree import Obj, get
 from kchaos.models.api.versions import Constants
 from kchaos.models.apiserver.store import key_of
@@ -32,7 +32,7 @@ VOLUME_WAIT_S = 600.0
 """How long binding waits for claims to be provisioned (--bindTimeoutSeconds of the VolumeBinding plug-in)."""
 VOLUME_POLL_S = 1.0
 """It looks at the claims this often, first after one interval (volumebinding/binder.go: BindPodVolumes)."""
-IDENTITY = service_account("kube-scheduler")
+IDENTITY = component("kube-scheduler")
 
 
 class Scheduler:

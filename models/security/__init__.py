@@ -1,1 +1,1 @@
-"""Identities and the seams of authentication and authorisation."""
+"""Who asks, what they may, and what admission lets through: authentication, RBAC, Node authoriser, Pod Security, limits, webhooks."""

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from kchaos.models.controllers.clusterroles import aggregated
 from kchaos.models.controllers.deployment_rolling import plan_olds
 from kchaos.models.controllers.disruption import expected, unmanaged_text
 from kchaos.models.controllers.statefulset_decide import Create, Delete, Retain, decide
+from kchaos.models.security.bootstrap import aggregated
 
 
 def _replicas(name: str, size: int, available: int, minute: int) -> dict[str, Any]:
