@@ -20,6 +20,8 @@ from kchaos.models.network.rules import Chain, Match, Rule, Table, comment, dpor
 from kchaos.models.network.services import SERVICE, Categories, Endpoint, ServicePort, categorize, endpoints_of, service_ports
 
 UNREACHABLE = "icmp-port-unreachable"
+LAST = "KUBE-SERVICES, last"
+"""Where nftables mode's reject of a ClusterIP's other ports waits until all Services are told (pkg/proxy/nftables, set cluster-ips)."""
 
 
 class Options(NamedTuple):
@@ -37,6 +39,8 @@ class Options(NamedTuple):
     interface_prefix: str = ""
     """--detect-local-mode=InterfaceNamePrefix: pods' traffic is known by its interface instead of ``cluster_cidr``."""
     family: int = 4
+    mode: str = "iptables"
+    """``nftables``: the same decisions; node ports not on loopback, and other ports of a ClusterIP are rejected."""
 
     @property
     def mark(self) -> str:
@@ -124,6 +128,8 @@ def fragment(port: ServicePort, categories: Categories, options: Options) -> Fra
             "ACCEPT", "", proto="tcp", matches=(comment(f"{port.namespace}/{port.name} health check node port" if not port.port_name
             else f"{port.label} health check node port"), dport("tcp", port.health_port)),
         )))  # fmt: skip
+    if options.mode == "nftables":
+        shared.append((FILTER, LAST, Rule("REJECT", UNREACHABLE, dst=net(_host(port.cluster_ip)))))
     if categories.any:
         _own_chains(port, categories, options, names, chains, walled)
     return Fragment(tuple(shared), chains)
@@ -222,6 +228,9 @@ def assemble(parts: Iterable[Fragment], options: Options) -> dict[str, Table]:
     to_node_ports = [Rule("KUBE-NODEPORTS", matches=local, **home)]  # type: ignore[arg-type]
     if options.node_port_addresses:
         to_node_ports = [Rule("KUBE-NODEPORTS", dst=net(_host(one)), matches=(comment(NODE_PORTS_NOTE),)) for one in options.node_port_addresses]
+    if options.mode == "nftables":
+        to_node_ports = [one._replace(dst=net("127.0.0.0/8"), not_dst=True) for one in to_node_ports]
+        shared.setdefault((FILTER, "KUBE-SERVICES"), []).extend(dict.fromkeys(shared.pop((FILTER, LAST), ())))
     shared.setdefault(("nat", "KUBE-SERVICES"), []).extend(to_node_ports)
     for (table, chain), rules in shared.items():
         tables[table][0][chain] = tuple(rules)
