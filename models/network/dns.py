@@ -104,7 +104,7 @@ class _Lookup:
         else:
             records = None if self._find(lower) is None else []
         if records is None:
-            if any(self._zone == one or lower.endswith("." + one) or lower == one for one in self._server.fallthrough):
+            if any(one == "." or lower == one or lower.endswith("." + one) for one in self._server.fallthrough):
                 return self._upstream(name, kind)
             return Answer("NXDOMAIN", authority=(self._soa(),))
         if not records:
@@ -180,7 +180,7 @@ class _Lookup:
         if len(rest) == 1:
             return []
         if sort == "pod":
-            return self._pods(rest[-2], rest[-1], lower) if len(rest) == 2 else None
+            return self._pods(rest[-2], rest[-1], lower) if len(rest) <= 4 else None
         service = self._data.services.get(f"{rest[-1]}/{rest[-2]}")
         more = rest[:-2]
         if service is None or len(more) > 2:
@@ -201,7 +201,7 @@ class _Lookup:
             if not service.addresses:
                 return None
         if service.external_name:
-            return None if endpoint or _sort(service.external_name) != "CNAME" else [_Found(service.external_name, 0, name)]
+            return None if endpoint or port or _sort(service.external_name) != "CNAME" else [_Found(service.external_name, 0, name)]
         out: list[_Found] = []
         if service.headless or endpoint:
             for one in service.addresses:

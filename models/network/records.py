@@ -80,7 +80,7 @@ def zone_of(objects: Iterable[Obj], namespaces: Iterable[str], name_servers: Ite
         elif one["kind"] == "EndpointSlice":
             name = (one["metadata"].get("labels") or {}).get(SERVICE, "")
             behind.setdefault(f"{one['metadata']['namespace']}/{name}", []).append(one)
-        elif one["kind"] == "Pod" and (one.get("status") or {}).get("podIP"):
+        elif one["kind"] == "Pod" and (one.get("status") or {}).get("podIP") and one["status"].get("phase") not in ("Succeeded", "Failed"):
             pods.add((one["metadata"]["namespace"], one["status"]["podIP"]))
     table: dict[str, Service] = {}
     for service in services:
