@@ -125,9 +125,7 @@ def _failure_rule(rule: Obj) -> Obj:
 
 
 def _failure_policy(spec: Obj) -> Obj:
-    return within(
-        spec, "podFailurePolicy", lambda policy: within(policy, "rules", lambda rules: each(rules, _failure_rule))
-    )
+    return within(spec, "podFailurePolicy", lambda policy: within(policy, "rules", lambda rules: each(rules, _failure_rule)))
 
 
 def _job_spec(spec: Obj) -> Obj:
@@ -269,11 +267,7 @@ def _rule_ports(rule: Obj) -> Obj:
 def _networkpolicy(spec: Obj) -> Obj:
     for key in ("ingress", "egress"):
         spec = within(spec, key, lambda rules: each(rules, _rule_ports))
-    return (
-        spec
-        if spec.get("policyTypes")
-        else {**spec, "policyTypes": ["Ingress", "Egress"] if spec.get("egress") else ["Ingress"]}
-    )
+    return spec if spec.get("policyTypes") else {**spec, "policyTypes": ["Ingress", "Egress"] if spec.get("egress") else ["Ingress"]}
 
 
 def _ingressclass(spec: Obj) -> Obj:
@@ -425,9 +419,7 @@ def _crd(obj: Obj) -> Obj:
         return within(one, "webhook", lambda hook: within(hook, "clientConfig", _port_443))
 
     def change(spec: Obj) -> Obj:
-        return within(
-            fill(within(spec, "names", names), {"conversion": {"strategy": "None"}}), "conversion", conversion
-        )
+        return within(fill(within(spec, "names", names), {"conversion": {"strategy": "None"}}), "conversion", conversion)
 
     return _spec(change)(obj)
 

@@ -62,7 +62,7 @@ def frame(mark: str = "0x4000", localhost: bool = True) -> dict[str, Table]:
         "KUBE-PROXY-CANARY": (), "KUBE-SERVICES": (),
     }  # fmt: skip
     hooks = ("PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING")
-    mangle: dict[str, Chain] = {**{hook: () for hook in hooks}, "KUBE-PROXY-CANARY": ()}
+    mangle: dict[str, Chain] = {**dict.fromkeys(hooks, ()), "KUBE-PROXY-CANARY": ()}
     return {
         "mangle": Table(mangle, dict.fromkeys(hooks, ACCEPT)),
         FILTER: _filter(mark, localhost),

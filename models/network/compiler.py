@@ -76,8 +76,9 @@ def _local(options: Options, inside: bool) -> dict[str, object]:
     return {"src": net(options.cluster_cidr), "not_src": not inside} if options.cluster_cidr else {}
 
 
+@lru_cache(maxsize=8192)
 def fragment(port: ServicePort, categories: Categories, options: Options) -> Fragment:
-    """Compile one Service port."""
+    """Compile one Service port. Pure, and kept: nodes with the same endpoints in use have the same rules (so leave the node out)."""
     cluster, local = categories.cluster, categories.local
     inner = local if port.internal_local else cluster
     outer = local if port.external_local else cluster
@@ -207,17 +208,28 @@ def _spread(port: ServicePort, endpoints: tuple[Endpoint, ...]) -> list[Rule]:
 
 def fragments(service: Obj, slices: Iterable[Obj], options: Options) -> dict[str, Fragment]:
     """Compile all ports of one Service: label/protocol -> fragment."""
+    return {
+        f"{port.label}/{port.protocol}": fragment(port, categories, options._replace(node="", zone=""))
+        for port, categories in in_use(service, slices, options)
+    }
+
+
+def in_use(service: Obj, slices: Iterable[Obj], options: Options) -> list[tuple[ServicePort, Categories]]:
+    """Return the ports of a Service with the endpoints that a node uses."""
     own = list(slices)
-    out: dict[str, Fragment] = {}
+    out: list[tuple[ServicePort, Categories]] = []
     for port in service_ports(service, options.family):
         endpoints = endpoints_of(own, port.port_name, port.protocol, options.family, options.node)
-        out[f"{port.label}/{port.protocol}"] = fragment(port, categorize(port, endpoints, options.node, options.zone), options)
+        out.append((port, categorize(port, endpoints, options.node, options.zone)))
     return out
 
 
 def assemble(parts: Iterable[Fragment], options: Options) -> dict[str, Table]:
     """Put fragments and the fixed frame together into a node's tables."""
-    tables = {name: (dict(table.chains), table.policy) for name, table in frame(options.mark, options.localhost_node_ports and options.family == 4).items()}
+    tables = {
+        name: (dict(table.chains), table.policy)
+        for name, table in frame(options.mark, options.localhost_node_ports and options.family == 4).items()
+    }
     shared: dict[tuple[str, str], list[Rule]] = {}
     for part in parts:
         for table, chain, rule in part.shared:
@@ -227,7 +239,9 @@ def assemble(parts: Iterable[Fragment], options: Options) -> dict[str, Table]:
     local = (comment(NODE_PORTS_NOTE), Match("addrtype", False, "dst", "LOCAL"))
     to_node_ports = [Rule("KUBE-NODEPORTS", matches=local, **home)]  # type: ignore[arg-type]
     if options.node_port_addresses:
-        to_node_ports = [Rule("KUBE-NODEPORTS", dst=net(_host(one)), matches=(comment(NODE_PORTS_NOTE),)) for one in options.node_port_addresses]
+        to_node_ports = [
+            Rule("KUBE-NODEPORTS", dst=net(_host(one)), matches=(comment(NODE_PORTS_NOTE),)) for one in options.node_port_addresses
+        ]
     if options.mode == "nftables":
         to_node_ports = [one._replace(dst=net("127.0.0.0/8"), not_dst=True) for one in to_node_ports]
         shared.setdefault((FILTER, "KUBE-SERVICES"), []).extend(dict.fromkeys(shared.pop((FILTER, LAST), ())))

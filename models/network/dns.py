@@ -197,9 +197,8 @@ class _Lookup:
 
     def _services(self, service: Service, endpoint: str, port: str, proto: str) -> list[_Found] | None:
         name = f"{service.name}.{service.namespace}.svc.{self._zone}"
-        if self._server.ignore_empty and not service.headless and not service.external_name:
-            if not service.addresses:
-                return None
+        if self._server.ignore_empty and not service.headless and not service.external_name and not service.addresses:
+            return None
         if service.external_name:
             return None if endpoint or port or _sort(service.external_name) != "CNAME" else [_Found(service.external_name, 0, name)]
         out: list[_Found] = []

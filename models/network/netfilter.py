@@ -77,7 +77,16 @@ def _run(found: Table, table: str, chain: str, hook: Hook, mark: int, depth: int
 
 
 def _apply(
-    found: Table, table: str, chain: str, rule: Rule, hook: Hook, mark: int, weight: float, after: dict[int, float], out: list[Way], depth: int
+    found: Table,
+    table: str,
+    chain: str,
+    rule: Rule,
+    hook: Hook,
+    mark: int,
+    weight: float,
+    after: dict[int, float],
+    out: list[Way],
+    depth: int,
 ) -> None:
     target = rule.target
     if target in FINAL:

@@ -61,7 +61,8 @@ def service_of(service: Obj, slices: Iterable[Obj]) -> Service:
                 continue
             target = endpoint.get("targetRef") or {}
             addresses.extend(
-                Address(address, ports or NO_PORT, endpoint.get("hostname") or "", target.get("name", "")) for address in endpoint["addresses"]
+                Address(address, ports or NO_PORT, endpoint.get("hostname") or "", target.get("name", ""))
+                for address in endpoint["addresses"]
             )
     external = spec.get("externalName", "") if spec.get("type") == "ExternalName" else ""
     own = tuple(one for one in spec.get("clusterIPs") or [spec.get("clusterIP") or "None"] if one not in ("None", ""))
