@@ -23,6 +23,7 @@ from kchaos.models.apiserver.store import Event, Store, StoreImage
 from kchaos.models.client.client import Session
 from kchaos.models.controlplane import ControlPlane, node_object
 from kchaos.models.members import Members
+from kchaos.models.network.audit import audit
 from kchaos.models.network.overlay import leased, new_lease, subnet_of
 from kchaos.models.network.proxy import Backend, Proxy
 from kchaos.models.network.state import NodeNetwork
@@ -200,6 +201,13 @@ class Cluster:
             return "overlay"
         kubelet = self.kubelets.get(backend.node)
         return "" if kubelet is not None and kubelet.serving(backend.pod) else "refused"
+
+    def audit_network(self) -> None:
+        """Send one packet along each path and ask for each name, if a fault has changed the network's tables: what properties judge."""
+        if self.network.touched:
+            tables = {node: proxy.tables() for node, proxy in self.proxies.items()}
+            for what, data in audit(self.network, self.control.store, tables):
+                self.recorder.mark(what, **data)
 
     def _agent_works(self, node: str) -> bool:
         host = self.world.hosts.get(node)

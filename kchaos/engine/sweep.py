@@ -73,6 +73,8 @@ def _targets(name: str, system: System, booted: Boot, kinds: Catalog[Cluster]) -
         return  # the loss of the only zone is the loss of the cluster
     elif kind.target == "zone":
         yield from dict.fromkeys(node.zone for node in sorted(system.topology.nodes, key=lambda n: n.zone) if node.name in nodes)
+    elif kind.target == "cluster":
+        yield "cluster"
     elif kind.target == "workload":
         yield from (workload for workload in booted.workloads if relevant(name, workload, booted))
     else:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from kchaos.models.cluster import Cluster
-from kchaos.models.faults import containers, nodes, operations
+from kchaos.models.faults import containers, network, nodes, operations
 from kchaos.nemesis.fault import Catalog
 
 
 def catalog() -> Catalog[Cluster]:
     """Return the catalog."""
     out: Catalog[Cluster] = Catalog()
-    for module in (nodes, containers, operations):
+    for module in (nodes, containers, network, operations):
         for kind in module.KINDS:
             out.add(kind)
     return out

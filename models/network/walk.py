@@ -139,7 +139,10 @@ def _listens(fabric: Fabric, arrival: Arrival) -> bool:
 
 def _home(fabric: Fabric, name: str, track: tuple[Entry, ...], address: int) -> str:
     """Return the node on whose bridge a pod's address is."""
-    return next((node.name for node in fabric.nodes.values() if address in node.ports and node.ports[address].pod == name), "")
+    return next(
+        (one.name for one in fabric.nodes.values() if one.subnet.has(address) and address in one.ports and one.ports[address].pod == name),
+        "",
+    )
 
 
 def _way_back(fabric: Fabric, client: Client, asked: Packet, arrival: Arrival, now_s: float, hits: Hits | None) -> str:
