@@ -125,11 +125,6 @@ def arrive(trip: Trip, name: str, interface: str) -> Iterator[Arrival]:
     for one, mark in _translated(trip._replace(packet=packet), node, "PREROUTING", state, interface):
         changed = state + ",DNAT" if one.packet.dst != packet.dst else state
         local = node.is_local(one.packet.dst)
-        if state == "NEW" and trip.port and not local:
-            allowed = lets_out(node.policies.get(trip.port), one.packet.proto, one.packet.dst, one.packet.dport)
-            if not allowed and trip.port != one.packet.dst:
-                yield one.end("drop", name, "forbidden by a NetworkPolicy (egress)")
-                continue
         if local:
             stopped = _filtered(one, node, "INPUT", changed, mark, interface)
             entered = one._replace(track=(*one.track, Entry(name, before, one.packet))) if state == "NEW" else one
@@ -144,9 +139,16 @@ def arrive(trip: Trip, name: str, interface: str) -> Iterator[Arrival]:
             stopped = _filtered(one, node, "FORWARD", changed, mark, interface)
             if stopped is not None:
                 yield stopped._replace(track=(*one.track, Entry(name, before, one.packet))) if state == "NEW" else stopped
+            elif state == "NEW" and trip.port and trip.port != one.packet.dst and not _may_leave(trip, one, node):
+                yield one.end("drop", name, "forbidden by a NetworkPolicy (egress)")
             else:
                 device = BRIDGE if bridged else route.device
                 yield from _send(_left(one, node, before, state, mark, device), node, device, route.via)
+
+
+def _may_leave(trip: Trip, one: Trip, node: NodeTables) -> bool:
+    """Tell whether the policies of the pod that a packet comes from let it go where it really goes."""
+    return lets_out(node.policies.get(trip.port), one.packet.proto, one.packet.dst, one.packet.dport)
 
 
 def output(trip: Trip, name: str) -> Iterator[Arrival]:
