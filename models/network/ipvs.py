@@ -49,14 +49,15 @@ def choose(scheduler: str, servers: Sequence[Server], turn: Turn = Turn(), clien
         idle = next((i for i in usable if servers[i].active == 0), None)
         if idle is not None:
             return idle, turn
-    costs = {
-        "lc": lambda one: (one.active << 8) + one.inactive,
-        "wlc": lambda one: ((one.active << 8) + one.inactive) / one.weight,
-        "sed": lambda one: (one.active + 1) / one.weight,
-        "nq": lambda one: (one.active + 1) / one.weight,
-    }
-    cost = costs[scheduler]
-    return min(usable, key=lambda i: (cost(servers[i]), i)), turn
+    return min(usable, key=lambda i: (_cost(scheduler, servers[i]), i)), turn
+
+
+def _cost(scheduler: str, one: Server) -> float:
+    """Return what the next connection would cost: an active connection counts 256 inactive ones."""
+    overhead = float((one.active << 8) + one.inactive)
+    if scheduler == "lc":
+        return overhead
+    return overhead / one.weight if scheduler == "wlc" else (one.active + 1) / one.weight
 
 
 def _weighted(servers: Sequence[Server], turn: Turn) -> tuple[int, Turn]:
