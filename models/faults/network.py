@@ -22,14 +22,11 @@ class _OverlayLoss:
     def __init__(self, cluster: Cluster, node: str) -> None:
         self._network = cluster.network
         self._node = node
-        self._network.drops_overlay[node] = None
-        self._network.touched = True
-        self._network.moved()
+        self._network.set_loss(node, True)
         self._lost = sum(1 for other in self._network.peers if other != node and self._network.path(other, node))
 
     def undo(self) -> None:
-        self._network.drops_overlay.pop(self._node, None)
-        self._network.moved()
+        self._network.set_loss(self._node, False)
 
     def evidence(self) -> Evidence:
         return {"paths_lost": self._lost}

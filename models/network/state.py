@@ -18,6 +18,8 @@ from kchaos.models.network.walk import Client, Verdict, probe
 
 AGENT_S = 0.2
 RETRY_S = 5.0
+TOLD_NODES = 20
+"""Up to this many nodes it is recorded which of them do not reach which."""
 CLIENT_HOST = 254
 """The last number of the address of the pods that send requests."""
 Later = Callable[[float, Callable[[], None]], None]
@@ -59,6 +61,8 @@ class NodeNetwork:
         self.touched = False
         """A fault has changed a table."""
         self._told: dict[str, list[str]] = {}
+        self._lost: list[list[str]] = []
+        self._telling = False
         self._due: dict[str, None] = {}
         self._fabric: Fabric | None = None
         self._paths: dict[tuple[str, str], str] = {}
@@ -105,9 +109,21 @@ class NodeNetwork:
         if self.peers.get(name) != want:
             self.peers[name] = want
             self.moved()
-        self.tell()
+        if not self._telling:  # once for all agents of this instant
+            self._telling = True
+            self._later(0.0, self.tell)
 
     # -- changes -------------------------------------------------------------------------------------------------------
+
+    def set_loss(self, name: str, on: bool) -> None:
+        """Drop overlay packets to a node, or no longer."""
+        if on:
+            self.drops_overlay[name] = None
+        else:
+            self.drops_overlay.pop(name, None)
+        self.touched = True
+        self.moved()
+        self.tell()
 
     def moved(self) -> None:
         """A table changed: forget what was walked."""
@@ -124,11 +140,18 @@ class NodeNetwork:
 
     def tell(self) -> None:
         """Record which nodes' entries differ from the leases, when that changes."""
+        self._telling = False
         for name, peers in self.peers.items():
             found = wrong(peers, peers_of(self.leases.values(), name), self.leases.values())
             if self._told.get(name, []) != found:
                 self._told[name] = found
                 self._mark("overlay", node=name, wrong=found)
+        if self.touched and len(self.peers) <= TOLD_NODES:
+            nodes = [name for name in self.peers if name in self.home]
+            lost = [[a, b, self.path(a, b)] for a in nodes for b in nodes if a != b and self.path(a, b)]
+            if lost != self._lost:
+                self._lost = lost
+                self._mark("paths", lost=lost)
 
     # -- reading -------------------------------------------------------------------------------------------------------
 
