@@ -216,7 +216,7 @@ class Cluster:
         return any(not self.world.network.is_cut(master, node) for master in self.control.hosts)
 
     def _later(self, delay_s: float, callback: Callable[[], None]) -> None:
-        self.world.loop.schedule(self.world.loop.time() + delay_s, callback, (), None)
+        self.world.loop.schedule(self.world.loop.time() + delay_s, callback, (), None, background=True)
 
     def _interval(self, service: str, interval: Interval) -> None:
         if interval.lost or interval.ready == 0:
