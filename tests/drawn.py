@@ -21,6 +21,7 @@ def scenarios(count: int, seed: int) -> list[Scenario]:
         "node": [f"node-{i}" for i in range(1, 7)],
         "zone": ["zone-a", "zone-b", "zone-c"],
         "workload": ["Deployment/default/api", "StatefulSet/default/store"],
+        "cluster": ["cluster"],
     }
     out = []
     for index in range(count):
