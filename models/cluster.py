@@ -7,7 +7,7 @@ components start as after a restart. Virtual time goes on from the image's.
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import NamedTuple
 
@@ -23,7 +23,10 @@ from kchaos.models.apiserver.store import Event, Store, StoreImage
 from kchaos.models.client.client import Session
 from kchaos.models.controlplane import ControlPlane, node_object
 from kchaos.models.members import Members
+from kchaos.models.network.audit import audit
+from kchaos.models.network.overlay import leased, new_lease, subnet_of
 from kchaos.models.network.proxy import Backend, Proxy
+from kchaos.models.network.state import NodeNetwork
 from kchaos.models.network.traffic import Interval, Rules, Traffic
 from kchaos.models.node.assumptions import DEFAULTS, Assumptions
 from kchaos.models.node.kubelet import Kubelet
@@ -112,6 +115,7 @@ class Cluster:
         self.traffic = Traffic(self.world.loop.time, self._rules, self._check, self._interval)
         self._traffic_due = False
         self.members = Members(store, self._answers)
+        self.network = NodeNetwork(store, self._agent_works, self._later, self._due, self.recorder.mark)
         self.control.start()
         for index, spec in enumerate(topology.nodes):
             self.world.add_host(spec.name)
@@ -124,16 +128,17 @@ class Cluster:
     def _start_node(self, spec: NodeSpec, index: int, adopted: dict[str, PodMachine]) -> None:
         server = index % len(self.control.servers)
         rt = self.world.start(spec.name, KUBELET)
-        body = node_object(spec, capacity(spec), stamp(EPOCH_S + self.world.loop.time()))
+        lease = new_lease(spec.name, index)
+        body = leased(node_object(spec, capacity(spec), stamp(EPOCH_S + self.world.loop.time())), lease)
         kubelet = Kubelet(
             rt, self.control.servers, server, body, self.constants, self.assumptions.of, self.recorder.mark, self._truth_changed,
-            f"10.{244 + index // 250}.{index % 250}",
+            subnet_of(index),
         )  # fmt: skip
         self.kubelets[spec.name] = kubelet
         self.world.loop.soon(kubelet.start, (adopted,), self.world.processes[rt.address].owner)
         if len(self.topology.nodes) <= 50:
             proxy_rt = self.world.start(spec.name, PROXY)
-            proxy = Proxy(proxy_rt, self.control.servers, server, self.constants, self._due)
+            proxy = Proxy(proxy_rt, self.control.servers, server, self.constants, self._due, spec.name, spec.zone)
             self.proxies[spec.name] = proxy
             self.world.loop.soon(proxy.start, (), self.world.processes[proxy_rt.address].owner)
 
@@ -212,8 +217,26 @@ class Cluster:
             return "timeout"
         if source != backend.node and self.world.network.is_cut(source, backend.node):
             return "timeout"
+        if source != backend.node and self.network.path(source, backend.node):
+            return "overlay"
         kubelet = self.kubelets.get(backend.node)
         return "" if kubelet is not None and kubelet.serving(backend.pod) else "refused"
+
+    def audit_network(self) -> None:
+        """Send one packet along each path and ask for each name, if a fault has changed the network's tables: what properties judge."""
+        if self.network.touched:
+            tables = {node: proxy.tables() for node, proxy in self.proxies.items()}
+            for what, data in audit(self.network, self.control.store, tables):
+                self.recorder.mark(what, **data)
+
+    def _agent_works(self, node: str) -> bool:
+        host = self.world.hosts.get(node)
+        if host is None or not host.up or host.paused:
+            return False
+        return any(not self.world.network.is_cut(master, node) for master in self.control.hosts)
+
+    def _later(self, delay_s: float, callback: Callable[[], None]) -> None:
+        self.world.loop.schedule(self.world.loop.time() + delay_s, callback, (), None, background=True)
 
     def _interval(self, service: str, interval: Interval) -> None:
         if interval.lost or interval.ready == 0:

@@ -11,6 +11,7 @@ COLUMNS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("rollout", ("rollout", "rollback", "image-pull-failure")),
     ("slow start", ("slow-start",)),
     ("scaling", ("scale-up", "scale-down")),
+    ("network", ("overlay-loss", "stale-fdb", "proxy-stopped", "dns-replica-dead", "lease-lost")),
     ("crash", ("pod-kill", "container-kill", "oom-kill", "probe-flap")),
 )
 ENDLESS = {"KC203": "never ends", "KC204": "never ends", "KC201": "no place", "KC069": "not again"}

@@ -229,6 +229,7 @@ def _run(cluster: Cluster, system: System, booted: Boot, scenario: Scenario, pro
     if not _recovered(cluster, booted):  # a back-off may still run out: containers and images are tried again within five minutes
         cluster.run_until_quiet(scenario.budget.settle_s, BACKOFF_S)
     cluster.traffic.finish()
+    cluster.audit_network()
     steps = nemesis.report()
     cluster.recorder.mark("phase", name="final")
     violations = monitors.finish(loop.time())

@@ -160,6 +160,9 @@ class _Teller:
                 if length > 0:
                     self._lost[why] = self._lost.get(why, 0.0) + share * length
 
+        elif mark.what == "paths" and t >= 0:
+            yield from (Sentence(t, text) for text in _paths(data["lost"]))
+
     def _traffic(self, service: str) -> bool:
         return self._about == f"Service/{service}"
 
@@ -251,3 +254,17 @@ _GENERATED = re.compile(r"-[bcdfghjklmnpqrstvwxz2456789]{5}\b")
 def _words(workload: str) -> str:
     kind, _, rest = workload.partition("/")
     return f"{kind} {rest}"
+
+
+def _paths(lost: list[list[str]]) -> Iterator[str]:
+    """Say which packets between pods are lost where."""
+    by: dict[str, list[tuple[str, str]]] = {}
+    for source, target, why in lost:
+        by.setdefault(why.removeprefix("the answer: "), []).append((source, target))
+    for why, pairs in by.items():
+        nodes = list(dict.fromkeys(node for pair in pairs for node in pair))
+        hub = next((node for node in nodes if all(node in pair for pair in pairs)), nodes[0])
+        rest = ", ".join(node for node in nodes if node != hub)
+        yield f"packets between pods on {hub} and pods on {rest} are lost: {why}"
+    if not lost:
+        yield "packets between pods of all nodes arrive again"

@@ -1,11 +1,14 @@
 """The requests that users send to Services, and what becomes of them: piecewise constant between changes, never one event per request.
 
-Each Service gets ``rate`` requests a second, spread evenly over the nodes that have power (a client there goes through its own node's
-rules). Whenever rules, what runs, or a link changes, the interval is closed and what was lost in it is counted by reason:
+Each Service gets ``rate`` requests a second, spread evenly over the nodes that have power. A client there is a pod: its node's rules say with
+what probability which endpoint is asked (proxy.py), the overlay's tables whether a packet gets there and back (state.py). Whenever rules,
+tables, what runs, or a link changes, the interval is closed and what was lost in it is counted by reason:
 
-- ``no endpoints``: the rules are empty, the connection is rejected;
+- ``no endpoints``: the rules reject the connection; ``dropped``: they drop it (no local endpoint);
 - ``refused``: the backend's process does not listen (not started up yet, or past SIGTERM);
-- ``timeout``: the backend's node is dead, frozen or cut off.
+- ``timeout``: the backend's node is dead, frozen or cut off;
+- ``overlay``: a route, ARP or FDB entry leads nowhere, or overlay packets are lost;
+- ``dns``: the client's resolver asked only DNS replicas that are dead.
 """
 
 from __future__ import annotations
@@ -13,9 +16,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from kchaos.models.network.proxy import Backend
+from kchaos.models.network.proxy import Backend, Entry
 
-Rules = Mapping[str, tuple[Backend, ...]]
+Rules = Mapping[str, Entry]
+ATTEMPTS = 2
+"""resolv.conf(5): a resolver asks twice; each time the rules choose a replica anew."""
 
 
 class Interval(NamedTuple):
@@ -43,6 +48,8 @@ class Traffic:
         self._closed = closed
         self._open: dict[str, tuple[float, dict[str, float], int]] = {}
         self.services: dict[str, None] = {}
+        self.dns_dead = 0.0
+        """Share of DNS replicas that are dead and still asked."""
 
     def watch(self, service: str) -> None:
         """Send requests to a Service (namespace/name) from the next change on."""
@@ -74,21 +81,21 @@ class Traffic:
         lost: dict[str, float] = {}
         if not tables:
             return lost, 0
-        share = 1.0 / len(tables)
-        seen: dict[tuple[Backend, ...], list[str]] = {}
+        unresolved = self.dns_dead**ATTEMPTS
+        if unresolved:
+            lost["dns"] = unresolved
+        share = (1.0 - unresolved) / len(tables)
+        answering: dict[str, None] = {}
         for node, table in tables.items():
-            seen.setdefault(table.get(service, ()), []).append(node)
-        answering: dict[Backend, None] = {}
-        for targets, nodes in seen.items():
-            if not targets:
-                lost["no endpoints"] = lost.get("no endpoints", 0.0) + share * len(nodes)
+            entry = table.get(service)
+            if entry is None or not entry.spread:
+                why = entry.reason if entry is not None else "no endpoints"
+                lost[why] = lost.get(why, 0.0) + share
                 continue
-            part = share / len(targets)
-            for node in nodes:
-                for backend in targets:
-                    why = self._check(backend, node)
-                    if why:
-                        lost[why] = lost.get(why, 0.0) + part
-                    else:
-                        answering[backend] = None
-        return {reason: round(value, 9) for reason, value in sorted(lost.items())}, len(answering)
+            for weight, backend in entry.spread:
+                why = self._check(backend, node)
+                if why:
+                    lost[why] = lost.get(why, 0.0) + share * weight
+                else:
+                    answering[backend.pod or backend.address] = None
+        return {reason: round(value, 6) for reason, value in sorted(lost.items())}, len(answering)
