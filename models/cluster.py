@@ -130,6 +130,8 @@ class Cluster:
         rt = self.world.start(spec.name, KUBELET)
         lease = new_lease(spec.name, index)
         body = leased(node_object(spec, capacity(spec), stamp(EPOCH_S + self.world.loop.time())), lease)
+        if spec.labels and self.control.store.get("nodes", spec.name) is None:
+            self.control.create(body)  # NodeRestriction keeps a kubelet from giving itself roles: an administrator labels the node
         kubelet = Kubelet(
             rt, self.control.servers, server, body, self.constants, self.assumptions.of, self.recorder.mark, self._truth_changed,
             subnet_of(index),

@@ -103,6 +103,10 @@ class _Rollouts(UnderFaults):
             self._told.setdefault(workload_of(self.context, obj), {})[data["reason"]] = data["message"]
         return ()
 
+    @staticmethod
+    def _serves(found: Obj) -> bool:
+        return int((found.get("status") or {}).get("availableReplicas", 0)) >= int(found["spec"].get("replicas", 1))
+
     def finish(self, t: float) -> Iterable[Violation]:
         for target, (what, begun) in self._begun.items():
             kind, space, owner = target.split("/")
@@ -116,6 +120,8 @@ class _Rollouts(UnderFaults):
             if why is None:
                 continue
             cause = " ".join(self._told.get(target, {}).values())
+            if self.beyond and not cause and found["kind"] == "Deployment" and self._serves(found):
+                continue  # all serve, and a back-off that two faults at once have lengthened may still run
             if what == "rollback" and kind == "StatefulSet":
                 text = f"a bad template was undone, yet the StatefulSet is stuck: {why}. The broken pod must be deleted by hand"
                 yield Violation(
