@@ -105,7 +105,7 @@ class Cluster:
         self.last_change_s = self.world.loop.time()
         self._notice_s = 0.0
         store.subscribe(self._committed)
-        self.control.on_audit(self._audited)
+        self.control.hooks.on_audit.append(self._audited)
         if image is None:
             for one in SYSTEM_NAMESPACES:
                 self.control.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": one}})

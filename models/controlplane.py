@@ -6,7 +6,7 @@ process that dies is started again by its host's kubelet after ``RESTART_S``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 from kchaos.errors import HarnessError
@@ -14,7 +14,7 @@ from kchaos.models.api.request import USER, Identity, Request
 from kchaos.models.api.resources import by_kind
 from kchaos.models.api.tree import Obj
 from kchaos.models.api.versions import Constants
-from kchaos.models.apiserver.server import ApiServer, Audit, Interceptor
+from kchaos.models.apiserver.server import ApiServer, Hooks
 from kchaos.models.apiserver.store import Store
 from kchaos.models.client.client import PatientClient, Session
 from kchaos.models.controllers.base import Controller, EventSink
@@ -64,10 +64,7 @@ class ControlPlane:
         self.apis: dict[str, ApiServer] = {}
         self.managers: dict[str, ControllerManager] = {}
         self.schedulers: dict[str, Scheduler] = {}
-        self._on_answer: list[Callable[[Request, int], None]] = []
-        self._on_request: list[Callable[[Request], None]] = []
-        self._interceptors: list[Interceptor] = []
-        self._on_audit: list[Audit] = []
+        self.hooks = Hooks()
         for host in self.hosts:
             world.add_host(host)
             self._start_api(host)
@@ -78,12 +75,10 @@ class ControlPlane:
     def _start_api(self, host: str) -> None:
         rt = self.world.start(host, APISERVER)
         made: list[ApiServer] = []
-        self.world.loop.run_as(self.world.processes[rt.address].owner, lambda: made.append(ApiServer(rt, self.store, self.security)))
+        self.world.loop.run_as(
+            self.world.processes[rt.address].owner, lambda: made.append(ApiServer(rt, self.store, self.security, self.hooks))
+        )
         self.apis[host] = made[0]
-        made[0].on_answer.extend(self._on_answer)
-        made[0].on_request.extend(self._on_request)
-        made[0].interceptors.extend(self._interceptors)
-        made[0].on_audit.extend(self._on_audit)
 
     def start(self) -> None:
         """Start controller managers and schedulers on all masters."""
@@ -135,32 +130,6 @@ class ControlPlane:
 
     # -- hooks and direct access -------------------------------------------------------------------------------------
 
-    def on_answer(self, hook: Callable[[Request, int], None]) -> None:
-        """Call ``hook(request, code)`` after each request on any server, also ones started later."""
-        self._on_answer.append(hook)
-        for api in self.apis.values():
-            api.on_answer.append(hook)
-
-    def on_request(self, hook: Callable[[Request], None]) -> None:
-        """Call ``hook(request)`` before each request is carried out on any server, also ones started later."""
-        self._on_request.append(hook)
-        for api in self.apis.values():
-            api.on_request.append(hook)
-
-    def intercept(self, interceptor: Interceptor) -> Callable[[], None]:
-        """Put a fault into the request path of all servers, also ones started later; return what takes it out."""
-        self._interceptors.append(interceptor)
-        for api in self.apis.values():
-            api.interceptors.append(interceptor)
-
-        def remove() -> None:
-            self._interceptors.remove(interceptor)
-            for api in self.apis.values():
-                if interceptor in api.interceptors:
-                    api.interceptors.remove(interceptor)
-
-        return remove
-
     def leader(self, process: str) -> str | None:
         """Return the host whose controller manager or scheduler leads; None if none does."""
         table: Mapping[str, ControllerManager | Scheduler] = self.managers if process == MANAGER else self.schedulers
@@ -169,12 +138,6 @@ class ControlPlane:
             if host in table and table[host].leading and living is not None and not living.owner.crashed:
                 return host
         return None
-
-    def on_audit(self, hook: Audit) -> None:
-        """Call ``hook(request, stage, code)`` after each request of an ordinary user, as the audit log of the real server."""
-        self._on_audit.append(hook)
-        for api in self.apis.values():
-            api.on_audit.append(hook)
 
     def create(self, obj: Obj) -> Obj:
         """Create an object at once, without a client: for setting a cluster up before time starts. Raises ApiError."""

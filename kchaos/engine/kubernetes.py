@@ -265,7 +265,7 @@ def _listen(cluster: Cluster, nemesis: Nemesis[Cluster], scenario: Scenario) -> 
         if nemesis.listens:
             nemesis.observe({"on": "commit", "type": event.type, "resource": event.resource, "key": event.key, "actor": event.actor})
 
-    cluster.control.on_request(on_request)
+    cluster.control.hooks.on_request.append(on_request)
     cluster.control.store.subscribe(on_commit)
 
 

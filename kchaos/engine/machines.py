@@ -6,6 +6,7 @@ import difflib
 import math
 import re
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,7 +16,7 @@ from kchaos.engine.size import NODES
 from kchaos.errors import InvalidScenario, Location
 from kchaos.models.api.quantity import exact as quantity
 from kchaos.models.api.tree import Obj, get
-from kchaos.models.manifests.load import Text, load
+from kchaos.models.manifests.load import Manifest, Text, load
 from kchaos.models.manifests.yamltree import Document, Problem, line_of, parse
 from kchaos.models.topology import NodeSpec, Topology, spread_over_zones
 
@@ -177,7 +178,7 @@ def of_file(path: Path) -> Machines:
             at = Location(where, manifest.at("status.allocatable.pods"))
             raise InvalidScenario(f"pods of a node must be a whole number, not {pods}", location=at, hint='write pods: "110"')
         specs.append(_node(node))
-        _sane(specs[-1], lambda field, m=manifest: Location(where, m.at(_FIELDS[field])))  # type: ignore[misc]
+        _sane(specs[-1], partial(_field_at, where, manifest))
     topology = Topology(nodes=tuple(specs), masters=3 if len(nodes) - len(workers) >= 3 else 1)
     return Machines(topology, others, f"{len(workers)} nodes in {len(topology.zones)} zones, from {where}")
 
@@ -213,6 +214,11 @@ def _own(document: Document, where: str) -> Machines:
         _nodes(document, found.nodes, where)
         topology = Topology(nodes=found.nodes, masters=found.masters)
     return Machines(topology, (), f"{len(topology.nodes)} nodes in {len(topology.zones)} zones, from {where}")
+
+
+def _field_at(where: str, manifest: Manifest, field: str) -> Location:
+    """Return where a Node has what NodeSpec calls ``field``."""
+    return Location(where, manifest.at(_FIELDS[field]))
 
 
 _FIELDS = {

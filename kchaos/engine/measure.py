@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from kchaos.history.record import Run
+from kchaos.history.record import Mark, Run
 
 DEFAULT_RATE = 10.0
 
@@ -27,11 +27,12 @@ def measure(run: Run, rates: Mapping[str, float]) -> Figures:
     last = 0.0
     for entry in run.entries:
         last = entry.t
-        what = getattr(entry, "what", "")
-        if what == "phase" and entry.data["name"] == "chaos":  # type: ignore[union-attr]
+        if not isinstance(entry, Mark):
+            continue
+        what, data = entry.what, entry.data
+        if what == "phase" and data["name"] == "chaos":
             chaos_s = entry.t
         elif what == "members":
-            data = entry.data  # type: ignore[union-attr]
             workload, count = data["workload"], int(data["serving"])
             before = serving.get(workload, 0)
             serving[workload] = count
@@ -42,7 +43,6 @@ def measure(run: Run, rates: Mapping[str, float]) -> Figures:
             elif count > 0 and workload in down:
                 outage[workload] = outage.get(workload, 0.0) + entry.t - down.pop(workload)
         elif what == "traffic" and chaos_s is not None:
-            data = entry.data  # type: ignore[union-attr]
             length = data["end"] - max(data["start"], chaos_s)
             if length > 0 and data["lost"]:
                 rate = rates.get(data["service"], DEFAULT_RATE)

@@ -127,7 +127,7 @@ class SimLoop(asyncio.AbstractEventLoop):
         """Start ``coro``; it belongs to the owner in ``context``, else to the one now running."""
         return SimTask(coro, loop=self, name=name, context=context)
 
-    def call_soon(self, callback: Any, *args: Any, context: contextvars.Context | None = None) -> Any:  # type: ignore[override]
+    def call_soon(self, callback: Any, *args: Any, context: contextvars.Context | None = None) -> Any:  # type: ignore[override]  # Any, for the TypeVarTuple
         """Run after all that is already ready, for the owner in ``context``, else for the one now running."""
         if self._closed:
             return Handle(None, (), None, None, self._now, False)
@@ -136,12 +136,12 @@ class SimLoop(asyncio.AbstractEventLoop):
         self._ready.append(handle)
         return handle
 
-    def call_at(self, when: float, callback: Any, *args: Any, context: contextvars.Context | None = None) -> Any:  # type: ignore[override]
+    def call_at(self, when: float, callback: Any, *args: Any, context: contextvars.Context | None = None) -> Any:  # type: ignore[override]  # Any, for the TypeVarTuple
         """Run at ``when``; never before now."""
         owner = self._owner if context is None else context.get(_OWNER)
         return self.schedule(when, callback, args, owner, context)
 
-    def call_later(self, delay: float, callback: Any, *args: Any, context: contextvars.Context | None = None) -> Any:  # type: ignore[override]
+    def call_later(self, delay: float, callback: Any, *args: Any, context: contextvars.Context | None = None) -> Any:  # type: ignore[override]  # Any, for the TypeVarTuple
         """Run ``delay`` seconds from now."""
         return self.call_at(self._now + delay, callback, *args, context=context)
 

@@ -40,10 +40,24 @@ Interceptor = Callable[[str, Request], ApiError | None]
 """A fault in the request path: called with ``before`` or ``after`` the commit; an error replaces the answer."""
 
 
-class ApiServer:
-    """One API server over a shared store; ``on_request`` hooks see each request before it is carried out."""
+class Hooks:
+    """What looks on and what interferes: shared by all API servers of a control plane, so that it also holds for those started later."""
 
-    def __init__(self, rt: Runtime, store: Store, security: Security) -> None:
+    def __init__(self) -> None:
+        self.on_request: list[Callable[[Request], None]] = []
+        """Called with each request before it is carried out."""
+        self.on_answer: list[Callable[[Request, int], None]] = []
+        """Called with each request and the code of its answer."""
+        self.on_audit: list[Audit] = []
+        """Called after each request of an ordinary user, as the audit log of the real server."""
+        self.interceptors: list[Interceptor] = []
+        self.watch_filters: list[WatchFilter] = []
+
+
+class ApiServer:
+    """One API server over a shared store."""
+
+    def __init__(self, rt: Runtime, store: Store, security: Security, hooks: Hooks) -> None:
         self._rt = rt
         self._store = store
         self._security = security
@@ -51,11 +65,7 @@ class ApiServer:
         self.cache = WatchCache(store)
         self.cache_lag_s = CACHE_LAG_S
         self.frozen = False
-        self.interceptors: list[Interceptor] = []
-        self.watch_filters: list[WatchFilter] = []
-        self.on_request: list[Callable[[Request], None]] = []
-        self.on_answer: list[Callable[[Request, int], None]] = []
-        self.on_audit: list[Audit] = []
+        self._hooks = hooks
         self._due = False
         store.subscribe(self._committed)
         rt.listen(self._receive)
@@ -79,28 +89,28 @@ class ApiServer:
             stage = "admission"
             answer = self._admitted(request)
         except ApiError as error:
-            if self.on_audit and security.ordinary(request.identity):
-                for hook in self.on_audit:
+            if self._hooks.on_audit and security.ordinary(request.identity):
+                for hook in self._hooks.on_audit:
                     hook(request, stage, error.code)
             raise
-        if self.on_audit and security.ordinary(identity):
-            for hook in self.on_audit:
+        if self._hooks.on_audit and security.ordinary(identity):
+            for hook in self._hooks.on_audit:
                 hook(request, "complete", 201 if request.verb == "create" else 200)
         return answer
 
     def _admitted(self, request: Request) -> Obj:
         if request.resource in REVIEWS:
             return self._security.review(request, self._rt.wall())
-        for hook in self.on_request:
+        for hook in self._hooks.on_request:
             hook(request)
-        for interceptor in self.interceptors:
+        for interceptor in self._hooks.interceptors:
             if (error := interceptor("before", request)) is not None:
                 raise error
         table = None
         if request.verb in ("get", "list") and request.options.get("resource_version") == "0":
             table = self.cache.table(request.resource)
         answer = self.registry.execute(request, table, self.cache.applied)
-        for interceptor in self.interceptors:
+        for interceptor in self._hooks.interceptors:
             if (error := interceptor("after", request)) is not None:
                 raise error
         return answer
@@ -121,7 +131,7 @@ class ApiServer:
             except ApiError as error:
                 code = error.code
                 answer = ("resp", payload[1], None, error.status())
-            for hook in self.on_answer:
+            for hook in self._hooks.on_answer:
                 hook(payload[2], code)
             if not code:  # a fault: the answer never leaves the server
                 return
@@ -176,7 +186,7 @@ class ApiServer:
         for watcher in self.cache.apply():
             batch: list[Change] = watcher.pending
             watcher.pending = []
-            for filter_ in self.watch_filters:
+            for filter_ in self._hooks.watch_filters:
                 batch = filter_(watcher, batch)
             if batch:
                 self.send_changes(watcher, batch)

@@ -73,7 +73,7 @@ class Story:
             self._add_node(spec)
         self.world.run(self._zero)
         self.control.store.subscribe(self._recorded)
-        self.control.on_answer(self._answered)
+        self.control.hooks.on_answer.append(self._answered)
         for index, step in enumerate(self._story["steps"]):
             self._rt.call_later(float(step["at_s"]), self._step, index, step)
         self.world.run(self._zero + float(self._story["until_s"]))

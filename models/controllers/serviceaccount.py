@@ -5,6 +5,8 @@ pkg/controller/serviceaccount/serviceaccounts_controller.go, pkg/controller/cert
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 from kchaos.models.api.errors import ApiError
 from kchaos.models.api.pods import name, namespace, notes_of, terminating
 from kchaos.models.api.tree import Obj, get
@@ -19,7 +21,7 @@ _NOTES = {"kubernetes.io/description": _NOTE}
 _DATA = {"ca.crt": "-----BEGIN CERTIFICATE-----\nsimulated\n-----END CERTIFICATE-----\n"}
 
 
-class _PerNamespace(Controller):
+class _PerNamespace(Controller, ABC):
     """One object of a fixed name in each namespace; keys are namespaces."""
 
     resource = ""
@@ -54,8 +56,9 @@ class _PerNamespace(Controller):
             if error.reason != "AlreadyExists" and not gone:
                 raise
 
+    @abstractmethod
     async def _sync(self, key: str) -> None:
-        raise NotImplementedError
+        """Make the object of one namespace what it should be."""
 
 
 class ServiceAccountController(_PerNamespace):

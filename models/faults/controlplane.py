@@ -13,6 +13,7 @@ from kchaos.models.api.errors import ApiError
 from kchaos.models.api.request import Request
 from kchaos.models.cluster import Cluster
 from kchaos.models.controlplane import APISERVER, MANAGER, SCHEDULER
+from kchaos.models.faults.requests import Refusing
 from kchaos.nemesis.fault import Active, Evidence, Kind, Once
 
 COMPONENTS = (MANAGER, SCHEDULER)
@@ -37,31 +38,22 @@ def _crash(cluster: Cluster, args: dict[str, Any]) -> Active:
     return Once({"leaders_crashed": 1})
 
 
-class _NoRenewal:
+class _NoRenewal(Refusing):
     """The leader's writes to its Lease fail: it steps down when its renew deadline has passed."""
 
+    evidence_name = "renewals_refused"
+
     def __init__(self, cluster: Cluster, process: str) -> None:
-        self._refused = 0
         self._host = cluster.control.leader(process)
         self._lease = process
-        self._cluster = cluster
-        self._remove = cluster.control.intercept(self._intercept)
-        cluster.disturbed()
+        super().__init__(cluster)
 
-    def _intercept(self, phase: str, request: Request) -> ApiError | None:
+    def _refusal(self, phase: str, request: Request) -> ApiError | None:
         if phase != "before" or request.resource != "leases" or request.name != self._lease or request.verb != "update":
             return None
         if (request.body or {}).get("spec", {}).get("holderIdentity") != self._host:
             return None
-        self._refused += 1
         return ApiError("InternalError", "etcdserver: request timed out")
-
-    def undo(self) -> None:
-        self._remove()
-        self._cluster.disturbed()
-
-    def evidence(self) -> Evidence:
-        return {"renewals_refused": self._refused}
 
 
 class _TwoLeaders:

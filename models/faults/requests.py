@@ -7,6 +7,7 @@ left alone: the step that shows a fault must itself come through.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -37,66 +38,69 @@ def _error(code: int, request: Request) -> ApiError:
     return ApiError(*found, code=LOST if code == LOST else None)
 
 
-class _Failing:
-    """Some requests of some clients fail until healing."""
+class Refusing(ABC):
+    """Requests are refused by ``_refusal`` on every server until healing; ``evidence_name`` counts how many."""
 
-    def __init__(
-        self, cluster: Cluster, actor: str, code: int, phase: str = "before", every: int = 1, n: int = 0,
-        verbs: tuple[str, ...] = WRITES, evidence: str = "requests_failed",
-    ) -> None:  # fmt: skip
+    evidence_name = "requests_refused"
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._refused = 0
+        cluster.control.hooks.interceptors.append(self._intercept)
+        cluster.disturbed()
+
+    @abstractmethod
+    def _refusal(self, phase: str, request: Request) -> ApiError | None:
+        """Return the answer of a request that fails ``before`` or ``after`` its commit, None for one that does not."""
+
+    def _intercept(self, phase: str, request: Request) -> ApiError | None:
+        error = self._refusal(phase, request)
+        self._refused += error is not None
+        return error
+
+    def undo(self) -> None:
+        """Let requests pass again."""
+        self._cluster.control.hooks.interceptors.remove(self._intercept)
+        self._cluster.disturbed()
+
+    def evidence(self) -> Evidence:
+        """Return how many requests failed."""
+        return {self.evidence_name: self._refused}
+
+
+class _Failing(Refusing):
+    """Some writes of some clients fail."""
+
+    evidence_name = "requests_failed"
+
+    def __init__(self, cluster: Cluster, actor: str, code: int, phase: str, every: int, n: int) -> None:
         if phase not in ("before", "after") or every < 1 or n < 0:
             raise InvalidScenario("phase is before or after, every at least 1, n at least 0")
         _error(code, Request("get", "pods"))
-        self._cluster = cluster
         self._actor, self._code, self._phase = actor, code, phase
-        self._every, self._n, self._verbs = every, n, verbs
-        self._name = evidence
-        self._seen = self._failed = 0
-        self._remove = cluster.control.intercept(self._intercept)
-        cluster.disturbed()
+        self._every, self._n = every, n
+        self._seen = 0
+        super().__init__(cluster)
 
-    def _intercept(self, phase: str, request: Request) -> ApiError | None:
+    def _refusal(self, phase: str, request: Request) -> ApiError | None:
         actor = request.identity.actor
-        if phase != self._phase or actor in ("", "user") or request.verb not in self._verbs or request.resource == "leases":
+        if phase != self._phase or actor in ("", "user") or request.verb not in WRITES or request.resource == "leases":
             return None
-        if not fnmatchcase(actor, self._actor) or (self._n and self._failed >= self._n):
+        if not fnmatchcase(actor, self._actor) or (self._n and self._refused >= self._n):
             return None
         self._seen += 1
-        if self._seen % self._every:
-            return None
-        self._failed += 1
-        return _error(self._code, request)
-
-    def undo(self) -> None:
-        self._remove()
-        self._cluster.disturbed()
-
-    def evidence(self) -> Evidence:
-        return {self._name: self._failed}
+        return None if self._seen % self._every else _error(self._code, request)
 
 
-class _Expired:
+class _Expired(Refusing):
     """A node's client certificate has expired: all its requests are refused, its Lease too, until it is renewed."""
 
     def __init__(self, cluster: Cluster, node: str) -> None:
-        self._cluster = cluster
         self._user = f"system:node:{node}"
-        self._refused = 0
-        self._remove = cluster.control.intercept(self._intercept)
-        cluster.disturbed()
+        super().__init__(cluster)
 
-    def _intercept(self, phase: str, request: Request) -> ApiError | None:
-        if phase != "before" or request.identity.user != self._user:
-            return None
-        self._refused += 1
-        return _error(401, request)
-
-    def undo(self) -> None:
-        self._remove()
-        self._cluster.disturbed()
-
-    def evidence(self) -> Evidence:
-        return {"requests_refused": self._refused}
+    def _refusal(self, phase: str, request: Request) -> ApiError | None:
+        return _error(401, request) if phase == "before" and request.identity.user == self._user else None
 
 
 def _failing(code: int, phase: str, every: int) -> Any:

@@ -7,10 +7,10 @@ wrong; healing ends the watches with 410, so that clients list again.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 from kchaos.models.api.errors import ApiError
-from kchaos.models.apiserver.server import ApiServer
 from kchaos.models.apiserver.watchcache import Change, Watcher
 from kchaos.models.cluster import Cluster
 from kchaos.nemesis.fault import Active, Evidence, Kind, Once
@@ -25,7 +25,7 @@ def _end(cluster: Cluster, status: ApiError | None) -> Active:
     return Once({"watches_ended": ended})
 
 
-class _Filtered:
+class _Filtered(ABC):
     """Batches of one resource's events pass through ``_pass`` on every server until healing."""
 
     name = "events"
@@ -34,9 +34,7 @@ class _Filtered:
         self._cluster = cluster
         self._resource = resource
         self._count = 0
-        self._servers: list[ApiServer] = list(cluster.control.apis.values())
-        for api in self._servers:
-            api.watch_filters.append(self._filter)
+        cluster.control.hooks.watch_filters.append(self._filter)
         cluster.disturbed()
 
     def _filter(self, watcher: Watcher, batch: list[Change]) -> list[Change]:
@@ -44,19 +42,18 @@ class _Filtered:
             return batch
         return self._pass(watcher, batch)
 
+    @abstractmethod
     def _pass(self, watcher: Watcher, batch: list[Change]) -> list[Change]:
-        raise NotImplementedError
+        """Return what is sent instead of a batch."""
 
     def undo(self) -> None:
-        for api in self._servers:
-            if self._filter in api.watch_filters:
-                api.watch_filters.remove(self._filter)
+        self._cluster.control.hooks.watch_filters.remove(self._filter)
         self._heal()
         self._cluster.disturbed()
 
     def _heal(self) -> None:
         status = ApiError("Expired", EXPIRED).status()
-        for api in self._servers:
+        for api in self._cluster.control.apis.values():
             api.close_watches(self._resource, status)
 
     def evidence(self) -> Evidence:
@@ -78,7 +75,7 @@ class _Held(_Filtered):
         return []
 
     def _heal(self) -> None:
-        for api in self._servers:
+        for api in self._cluster.control.apis.values():
             living = set(api.cache.watchers())
             for watcher, batch in self._held.items():
                 if watcher in living:

@@ -69,11 +69,11 @@ def _host(address: str) -> str:
     return f"{address}/128" if ":" in address else f"{address}/32"
 
 
-def _local(options: Options, inside: bool) -> dict[str, object]:
-    """Return the fields of a rule for traffic of this node's pods, or of all others."""
+def _local(rule: Rule, options: Options, inside: bool) -> Rule:
+    """Return a rule for traffic of this node's pods alone, or of all others; as it is if nothing tells them apart."""
     if options.interface_prefix:
-        return {"interface": options.interface_prefix + "+", "not_interface": not inside}
-    return {"src": net(options.cluster_cidr), "not_src": not inside} if options.cluster_cidr else {}
+        return rule._replace(interface=options.interface_prefix + "+", not_interface=not inside)
+    return rule._replace(src=net(options.cluster_cidr), not_src=not inside) if options.cluster_cidr else rule
 
 
 @lru_cache(maxsize=8192)
@@ -144,10 +144,8 @@ def _own_chains(
     first: list[Rule] = []
     if inner and (options.masquerade_all or options.cluster_cidr or options.interface_prefix):
         matches = (comment(f"{port.label} cluster IP"), dport(port.protocol, port.port))
-        fields = {} if options.masquerade_all else _local(options, False)
-        first.append(
-            Rule(MARK_MASQ, dst=net(_host(port.cluster_ip)), proto=port.protocol, matches=matches, **fields)  # type: ignore[arg-type]
-        )
+        mark = Rule(MARK_MASQ, dst=net(_host(port.cluster_ip)), proto=port.protocol, matches=matches)
+        first.append(mark if options.masquerade_all else _local(mark, options, False))
     if port.external:
         chains[names["EXT"]] = _external(port, options, names, bool(outer))
     if walled:
@@ -174,9 +172,8 @@ def _external(port: ServicePort, options: Options, names: Mapping[str, str], out
         return (Rule(MARK_MASQ, matches=(comment(f"masquerade traffic for {tail}"),)), *last)
     own = (Match("addrtype", False, "src", "LOCAL"),)
     pods: tuple[Rule, ...] = ()
-    fields = _local(options, True)
-    if fields:
-        pods = (Rule(names["SVC"], matches=(comment(f"pod traffic for {tail}"),), **fields),)  # type: ignore[arg-type]
+    if options.interface_prefix or options.cluster_cidr:
+        pods = (_local(Rule(names["SVC"], matches=(comment(f"pod traffic for {tail}"),)), options, True),)
     return (
         *pods,
         Rule(MARK_MASQ, matches=(comment(f"masquerade LOCAL traffic for {tail}"), *own)),
