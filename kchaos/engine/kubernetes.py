@@ -66,6 +66,8 @@ class System(NamedTuple):
     context: Sequence[Obj] = ()
     digest: str = ""
     """Of everything above: stands for the inputs in the header of a run."""
+    inputs: Mapping[str, Any] = {}
+    """What all of it was built from, as a scenario holds it."""
 
 
 class Workload(NamedTuple):
