@@ -73,6 +73,7 @@ BAD: dict[str, tuple[Callable[[Document], None], str]] = {
     "no such component": (step(do="leader-crash", args={"target": "kubelet"}), "no component kubelet"),
     "no such resource": (step(do="events-held", args={"target": "pod"}), "did you mean pods?"),
     "more than everything lost": (step(do="network-loss", args={"target": "node-1", "loss": 7}), "loss must be a number from 0 to 1"),
+    "a symbolic target of another sort": (step(do="drain", args={"target": "leader(kube-scheduler)"}), "leader(…) is no node"),
     "no phase": (step(do="request-refused", args={"target": "*", "phase": "x"}), "phase must be before or after"),
     "objects that are text": (lambda d: d["inputs"].update(objects="abc"), "inputs.objects must be a list"),
     "objects that are numbers": (lambda d: d["inputs"].update(objects=[1]), "inputs.objects[0] is no Kubernetes object"),
