@@ -27,6 +27,7 @@ FIXED = {
     ),
 }  # fmt: skip
 """Targets of a sort that does not hang on the application: components, kinds whose watches go wrong, who asks."""
+SEVERAL_MASTERS = ("apiserver-partition", "apiserver-each", "masters-apart")
 GENTLE = ("rollout", "rollback", "slow-start", "image-pull-failure")
 
 
@@ -98,10 +99,12 @@ def _targets(name: str, system: System, booted: Boot, kinds: Catalog[Cluster]) -
         yield from dict.fromkeys(node.zone for node in sorted(system.topology.nodes, key=lambda n: n.zone) if node.name in nodes)
     elif kind.target == "workload":
         yield from (workload for workload in booted.workloads if relevant(name, workload, booted))
+    elif name in SEVERAL_MASTERS and system.topology.masters < 2:
+        return  # with one API server, its loss is network-partition's and apiserver-crash's question
     elif kind.target == "master":
-        yield from (
-            host for host in (f"master-{i}" for i in range(system.topology.masters)) if name != "masters-apart" or host != "master-0"
-        )
+        yield from (f"master-{i}" for i in range(system.topology.masters))
+    elif kind.target == "client":
+        yield from (*(node.name for node in system.topology.nodes if node.name in nodes), "user")
     elif kind.target in FIXED:
         yield from FIXED[kind.target]
     else:

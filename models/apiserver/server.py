@@ -52,6 +52,10 @@ class Hooks:
         """Called after each request of an ordinary user, as the audit log of the real server."""
         self.interceptors: list[Interceptor] = []
         self.watch_filters: list[WatchFilter] = []
+        self.alone: dict[str, int] = {}
+        """Masters whose store member has no quorum, and how many faults keep it so: requests to their servers hang, watches end."""
+        self.unanswered = 0
+        """Requests that hang, or hung until their client gave up."""
 
 
 class ApiServer:
@@ -64,7 +68,7 @@ class ApiServer:
         self.registry = Registry(store, rt, security)
         self.cache = WatchCache(store)
         self.cache_lag_s = CACHE_LAG_S
-        self.frozen = False
+        self.frozen = rt.host in hooks.alone
         self._hooks = hooks
         self._due = False
         store.subscribe(self._committed)
@@ -124,7 +128,11 @@ class ApiServer:
                 self.cache.close(sender, payload.payload[1])
             return
         kind = payload[0]
-        if kind == "req":
+        if self._hooks.alone and self._rt.host in self._hooks.alone and kind in ("req", "watch"):
+            self._hooks.unanswered += 1
+            if kind == "watch":
+                self._rt.send(sender, ("end", payload[1], None), payload[1])
+        elif kind == "req":
             try:
                 answer: tuple[Any, ...] = ("resp", payload[1], self.execute(payload[2]), None)
                 code = 200
@@ -197,8 +205,8 @@ class ApiServer:
 
     def freeze(self, frozen: bool) -> None:
         """Stop or resume following the store: reads at version 0 and watches go stale."""
-        self.frozen = frozen
-        if not frozen and not self._due:
+        self.frozen = frozen or self._rt.host in self._hooks.alone
+        if not self.frozen and not self._due:
             self._committed(None)
 
     def _bookmarks(self) -> None:

@@ -21,7 +21,6 @@ from kchaos.nemesis.fault import Kind
 from kchaos.nemesis.targets import Call, Resolved
 
 COMPONENTS = (MANAGER, SCHEDULER)
-USER_HOST = "user-host"
 OWNERS = ("Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "ReplicationController", "Job", "CronJob", "Pod")
 """Kinds that ``owner(NAME)`` looks for, in this order."""
 Scope = Mapping[str, Iterable[str]]
@@ -60,14 +59,14 @@ def _controller(cluster: Cluster, controller: str, sort: str) -> Resolved:
 
 
 def _members(cluster: Cluster, sort: str) -> list[str]:
-    return list(cluster.control.hosts) if sort in ("master", "host") else cluster.node_names()
+    return list(cluster.control.hosts) if sort == "master" else cluster.node_names()
 
 
 def _minority(cluster: Cluster, _: str, sort: str) -> Resolved:
     """Take the last ones: fewer than half."""
     members = _members(cluster, sort)
     count = (len(members) - 1) // 2
-    what = "master" if sort in ("master", "host") else "node"
+    what = "master" if sort == "master" else "node"
     if not count:
         return Resolved((), f"{len(members)} {what}{'s' * (len(members) > 1)} {'have' if len(members) > 1 else 'has'} no minority")
     return Resolved(tuple(members[-count:]), f"a minority of the {what}s")
@@ -153,6 +152,8 @@ def _server_of(cluster: Cluster, client: str, sort: str) -> Resolved:
             return Resolved((), f"nobody leads {client} now")
         table: Mapping[str, Any] = cluster.control.managers if client == MANAGER else cluster.control.schedulers
         found = table[host].client.server
+    elif client in cluster.control.hosts:
+        found = cluster.control.managers[client].client.server
     else:
         living = cluster.world.processes.get(f"{client}/{KUBELET}")
         if living is None or living.owner.crashed:
@@ -161,15 +162,15 @@ def _server_of(cluster: Cluster, client: str, sort: str) -> Resolved:
     return Resolved((found.partition("/")[0],), f"the API server of {client}")
 
 
-_WHERE = ("node", "zone", "host")
+_WHERE = ("node", "zone", "client")
 SYMBOLS = {
     one.word: one
     for one in (
-        Symbol("leader", "component", ("master", "component", "host"), "the master whose process leads", _leader),
-        Symbol("controller", "controller", ("actor", "component", "master", "host"), "a controller, or where it runs", _controller),
-        Symbol("minority", "", ("master", "node", "host"), "fewer than half", _minority),
-        Symbol("majority", "", ("master", "node", "host"), "more than half", _majority),
-        Symbol("server-of", "client", ("master", "host"), "the API server that a node, a component's leader or the user talks to", _server_of),
+        Symbol("leader", "component", ("master", "component", "client"), "the master whose process leads", _leader),
+        Symbol("controller", "controller", ("actor", "component", "master", "client"), "a controller, or where it runs", _controller),
+        Symbol("minority", "", ("master", "node"), "fewer than half", _minority),
+        Symbol("majority", "", ("master", "node"), "more than half", _majority),
+        Symbol("server-of", "client", ("master", "client"), "the API server that a node, a component's leader or the user talks to", _server_of),
         Symbol("zone", "zone", _WHERE, "a zone, or all its nodes", _zone),
         Symbol("node-of", "workload", _WHERE, "the node, or zone, of a workload's first ready pod", _node_of),
         Symbol("any-node", "n", _WHERE, "the n-th node with pods", _any_node),
