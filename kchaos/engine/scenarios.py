@@ -102,7 +102,11 @@ def scope_of(system: System) -> Scope:
         "node": [node.name for node in system.topology.nodes],
         "zone": system.topology.zones,
         "master": [f"master-{index}" for index in range(system.topology.masters)],
-        "client": [*(node.name for node in system.topology.nodes), *(f"master-{index}" for index in range(system.topology.masters)), "user"],
+        "client": [
+            *(node.name for node in system.topology.nodes),
+            *(f"master-{index}" for index in range(system.topology.masters)),
+            "user",
+        ],
         "resource": [one.plural for one in RESOURCES],
         "workload": [_id(obj) for obj in [*system.objects, *system.context]],
         "generated": [_id(obj) for obj in [*system.objects, *system.context] if obj["metadata"].get("generateName")],

@@ -117,7 +117,9 @@ def _ring(cluster: Cluster, args: dict[str, Any]) -> Active:
 
 
 def _own(cluster: Cluster, args: dict[str, Any]) -> Active:
-    return _Partition(cluster, each_its_own(cluster.node_names(), cluster.control.hosts))
+    """Not the one that it asks first: every node has to go to another."""
+    masters = cluster.control.hosts
+    return _Partition(cluster, each_its_own(cluster.node_names(), (*masters[1:], *masters[:1])))
 
 
 def _kind(
