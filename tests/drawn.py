@@ -23,6 +23,7 @@ def scenarios(count: int, seed: int) -> list[Scenario]:
         "master": ["master-0"],
         "client": ["node-1", "master-0", "user"],
         "node": [f"node-{i}" for i in range(1, 7)],
+        "webhook": ["*"],
         "zone": ["zone-a", "zone-b", "zone-c"],
         "workload": ["Deployment/default/api", "StatefulSet/default/store"],
     }

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from kchaos.engine.kubernetes import System
-from kchaos.engine.sweep import FIXED
+from kchaos.engine.sweep import FIXED, webhook_places
 from kchaos.engine.system import of_scenario
 from kchaos.errors import InvalidScenario, Location
 from kchaos.models.api.resources import RESOURCES
@@ -108,6 +108,7 @@ def scope_of(system: System) -> Scope:
             "user",
         ],
         "resource": [one.plural for one in RESOURCES],
+        "webhook": ["*", *webhook_places([*system.objects, *system.context])],
         "workload": [_id(obj) for obj in [*system.objects, *system.context]],
         "generated": [_id(obj) for obj in [*system.objects, *system.context] if obj["metadata"].get("generateName")],
     }

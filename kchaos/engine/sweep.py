@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from kchaos.engine.kubernetes import Boot, System
 from kchaos.errors import InvalidScenario
+from kchaos.models.api.tree import Obj
 from kchaos.models.cluster import Cluster
 from kchaos.models.faults.catalog import catalog
 from kchaos.models.faults.controlplane import COMPONENTS
+from kchaos.models.security.webhooks import place_of
 from kchaos.nemesis.fault import Catalog
 from kchaos.scenario import At, Step
 
@@ -105,10 +107,19 @@ def _targets(name: str, system: System, booted: Boot, kinds: Catalog[Cluster]) -
         yield from (f"master-{i}" for i in range(system.topology.masters))
     elif kind.target == "client":
         yield from (*(node.name for node in system.topology.nodes if node.name in nodes), "user")
+    elif kind.target == "webhook":
+        yield from webhook_places(system.objects)
     elif kind.target in FIXED:
         yield from FIXED[kind.target]
     else:
         raise InvalidScenario(f"{name} has targets of a sort that the sweep does not know: {kind.target}")
+
+
+def webhook_places(objects: Iterable[Obj]) -> list[str]:
+    """Return the services (or URLs) behind the admission webhooks among some objects."""
+    kinds = ("MutatingWebhookConfiguration", "ValidatingWebhookConfiguration")
+    hooks = (hook for obj in objects if obj["kind"] in kinds for hook in obj.get("webhooks") or ())
+    return list(dict.fromkeys(place_of(hook) for hook in hooks))
 
 
 def relevant(fault: str, workload: str, booted: Boot) -> bool:

@@ -28,6 +28,8 @@ WRITE_S = 0.0023
 the next; with these two, rollouts take the course that was recorded from real servers."""
 CACHE_LAG_S = 0.003
 """How far a healthy watch cache trails the store."""
+LONGEST_WAIT_S = 9.0
+"""What webhooks hold a request up at most: clients here give up after ten seconds, the real ones after the server's minute."""
 BOOKMARK_S = 60.0
 """Interval of bookmarks (cacher.go: bookmarkFrequency is one minute)."""
 
@@ -133,24 +135,31 @@ class ApiServer:
             if kind == "watch":
                 self._rt.send(sender, ("end", payload[1], None), payload[1])
         elif kind == "req":
-            try:
-                answer: tuple[Any, ...] = ("resp", payload[1], self.execute(payload[2]), None)
-                code = 200
-            except ApiError as error:
-                code = error.code
-                answer = ("resp", payload[1], None, error.status())
-            for hook in self._hooks.on_answer:
-                hook(payload[2], code)
-            if not code:  # a fault: the answer never leaves the server
-                return
-            if payload[2].verb in ("get", "list"):
-                self._rt.send(sender, answer)
+            webhooks = self._security.webhooks
+            if webhooks.services and (wait := webhooks.wait_s(payload[2])):
+                self._rt.call_later(min(wait, LONGEST_WAIT_S), self._answer, sender, payload)
             else:
-                self._rt.call_later(WRITE_S, self._rt.send, sender, answer)
+                self._answer(sender, payload)
         elif kind == "watch":
             self._open(sender, payload)
         elif kind == "unwatch":
             self.cache.close(sender, payload[1])
+
+    def _answer(self, sender: str, payload: tuple[Any, ...]) -> None:
+        try:
+            answer: tuple[Any, ...] = ("resp", payload[1], self.execute(payload[2]), None)
+            code = 200
+        except ApiError as error:
+            code = error.code
+            answer = ("resp", payload[1], None, error.status())
+        for hook in self._hooks.on_answer:
+            hook(payload[2], code)
+        if not code:  # a fault: the answer never leaves the server
+            return
+        if payload[2].verb in ("get", "list"):
+            self._rt.send(sender, answer)
+        else:
+            self._rt.call_later(WRITE_S, self._rt.send, sender, answer)
 
     # -- watches -----------------------------------------------------------------------------------------------------
 

@@ -70,6 +70,7 @@ BAD: dict[str, tuple[Callable[[Document], None], str]] = {
     "no such zone": (step(do="zone-power-loss", args={"target": "zone-z"}), "no zone zone-z"),
     "half a replica": (step(do="scale-up", args={"target": "Deployment/default/frontend", "by": 0.5}), "by must be a whole number"),
     "no such master": (step(do="apiserver-crash", args={"target": "master-9"}), "no master master-9"),
+    "no such webhook": (step(do="webhook-timeout", args={"target": "default/guard"}), "no webhook default/guard"),
     "no such component": (step(do="leader-crash", args={"target": "kubelet"}), "no component kubelet"),
     "no such resource": (step(do="events-held", args={"target": "pod"}), "did you mean pods?"),
     "more than everything lost": (step(do="network-loss", args={"target": "node-1", "loss": 7}), "loss must be a number from 0 to 1"),
