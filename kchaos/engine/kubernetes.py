@@ -230,6 +230,7 @@ def _run(cluster: Cluster, system: System, booted: Boot, scenario: Scenario, pro
     cluster.recorder.mark("phase", name="settle")
     cluster.run_until_quiet(scenario.budget.settle_s, QUIET_S)
     if not _recovered(cluster, booted):  # a back-off may still run out: containers and images are tried again within five minutes
+        cluster.last_change_s = loop.time()  # of healing, which a kubelet that waits does not notice
         cluster.run_until_quiet(scenario.budget.settle_s, BACKOFF_S)
     cluster.traffic.finish()
     cluster.audit_network()
