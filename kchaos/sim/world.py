@@ -45,11 +45,12 @@ class Host:
 class Process:
     """One process on a host, and its :class:`kchaos.runtime.Runtime`."""
 
-    def __init__(self, world: World, host: Host, name: str) -> None:
+    def __init__(self, world: World, host: Host, name: str, incarnation: int = 0) -> None:
         self._world = world
         self._loop = world.loop
         self._host = host
         self.address = f"{host.name}/{name}"
+        self.incarnation = incarnation
         self.owner = Owner(self.address)
         self.handler: Handler | None = None
         self._streams: dict[str, random.Random] = {}
@@ -123,7 +124,8 @@ class SimRuntime:
         streams = self._process._streams
         found = streams.get(purpose)
         if found is None:
-            found = streams[purpose] = self._world.random(f"{self.address}/{purpose}")
+            again = self._process.incarnation  # started again, a process draws afresh: uids and names would repeat else
+            found = streams[purpose] = self._world.random(f"{self.address}/{purpose}" + (f"#{again}" if again else ""))
         return found
 
     def listen(self, handler: Handler) -> None:
@@ -191,7 +193,7 @@ class World:
             if not old.owner.crashed:
                 raise HarnessError(f"process {address} is still running")
             self._graveyard.append(old)
-        process = self.processes[address] = Process(self, self.hosts[host], name)
+        process = self.processes[address] = Process(self, self.hosts[host], name, old.incarnation + 1 if old is not None else 0)
         process.owner.paused = self.hosts[host].paused
         return SimRuntime(process, self)
 
