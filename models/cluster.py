@@ -136,6 +136,8 @@ class Cluster:
             rt, self.control.servers, server, body, self.constants, self.assumptions.of, self.recorder.mark, self._truth_changed,
             subnet_of(index),
         )  # fmt: skip
+        if spec.name in self.kubelets:
+            kubelet.runtime.inherit(self.kubelets[spec.name].runtime)
         self.kubelets[spec.name] = kubelet
         self.world.loop.soon(kubelet.start, (adopted,), self.world.processes[rt.address].owner)
         if len(self.topology.nodes) <= 50:

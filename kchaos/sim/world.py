@@ -25,7 +25,8 @@ class Host:
     def __init__(self, name: str, now: float) -> None:
         self.name = name
         self.up = True
-        self.up_since = now
+        self.down_since = now
+        self.outages = 0
         self.paused = False
         self.skew_s = 0.0
         self.rate = 1.0
@@ -212,21 +213,26 @@ class World:
             process.owner.held.clear()
 
     def power_off(self, name: str, model: CrashModel = "keep-synced") -> int:
-        """Cut a host's power; return the bytes its disk lost."""
+        """Cut a host's power, or what would have powered it; return the bytes its disk lost."""
         host = self.hosts[name]
+        host.outages += 1
+        if not host.up:
+            return 0
         for process in self.processes_on(name):
             self.crash(process.address)
-        host.up = False
+        host.up, host.down_since = False, self.loop.time()
         host.paused = False
         self.network.host_gone(name)
         return host.disk.crash(model, self.random(f"{name}/disk/{self.loop.next_number()}"))
 
     def power_on(self, name: str) -> None:
-        """Give a host its power back; whoever registered in ``on_boot`` starts its processes."""
+        """End one outage of a host; after the last, whoever registered in ``on_boot`` starts its processes."""
         host = self.hosts[name]
-        if host.up:
+        host.outages = max(0, host.outages - 1)
+        if host.up or host.outages:
             return
-        host.up, host.up_since = True, self.loop.time()
+        host.up = True
+        self.network.host_back(name)
         for boot in self.on_boot.get(name, []):
             boot()
 
