@@ -79,10 +79,10 @@ def run(paths: tuple[str, ...], options: dict[str, Any]) -> int:
         faults=options["faults"], budget=BudgetOption.of(options["budget"]), seed=options["seed"], fail_on=Severity(options["fail_on"]),
         jobs=options["jobs"], kubernetes=version, namespace=options["namespace"], command=_command(),
     )  # fmt: skip
-    if options["sweep"] == "writes":
+    if options["sweep"] != "faults":
         from kchaos.commands.writes import writes
 
-        return writes(question, options["as_json"], options["quiet"])
+        return writes(options["sweep"], question, options["as_json"], options["quiet"])
     bar = _Bar(errors) if not options["quiet"] else None
     began = time.monotonic()
     try:

@@ -26,7 +26,7 @@ from kchaos.sim.noise import Noise
 
 _REQUESTS = ("code", "phase", "every", "n")
 EXTRA = {
-    "slow-start": ("extra_s",), "rollback": ("after_s",), "probe-flap": ("for_s",), "scale-up": ("by",), "scale-down": ("by",),
+    "leader-crash": ("server",), "slow-start": ("extra_s",), "rollback": ("after_s",), "probe-flap": ("for_s",), "scale-up": ("by",), "scale-down": ("by",),
     "network-delay": ("delay_s", "jitter_s"), "network-loss": ("loss",), "clock-skew": ("by_s",), "clock-behind": ("by_s",),
     "clock-drift": ("rate",), "request-refused": _REQUESTS, "request-conflict": _REQUESTS, "request-throttled": _REQUESTS,
     "request-failed-after-commit": _REQUESTS, "answer-lost": _REQUESTS, "store-full": _REQUESTS,
@@ -123,7 +123,9 @@ def _step(where: str, step: Step, system: System) -> None:
             raise InvalidScenario(f"{where}: args.{name} is not known to {step.do}", hint=_near(name, known))
         if name == "phase" and value not in ("before", "after"):
             raise InvalidScenario(f"{where}: args.phase must be before or after", hint="before or after the commit")
-        if name not in ("target", "phase"):
+        if name == "server":
+            _among(where, "master", str(value), _masters(system))
+        elif name not in ("target", "phase"):
             fits = RANGES.get(name, Range(0))
             if not fits.has(value):
                 raise InvalidScenario(f"{where}: args.{name} must be {fits.words()}", hint=f"write for example {name}: 1")
@@ -136,7 +138,7 @@ def _step(where: str, step: Step, system: System) -> None:
     elif kind.target == "zone":
         _among(where, "zone", target, system.topology.zones)
     elif kind.target == "master":
-        _among(where, "master", target, (f"master-{index}" for index in range(system.topology.masters)))
+        _among(where, "master", target, _masters(system))
     elif kind.target in ("component", "cluster"):
         _among(where, kind.target, target, FIXED[kind.target])
     elif kind.target == "resource":
@@ -146,6 +148,10 @@ def _step(where: str, step: Step, system: System) -> None:
         objects = [*system.objects, *system.context]
         if not any(obj["metadata"].get("generateName") and target.startswith(_id(obj)) for obj in objects):
             _among(where, "workload", target, map(_id, objects))
+
+
+def _masters(system: System) -> list[str]:
+    return [f"master-{index}" for index in range(system.topology.masters)]
 
 
 def _among(where: str, what: str, target: str, names: Iterable[str]) -> None:

@@ -28,12 +28,16 @@ def component(args: dict[str, Any]) -> str:
 
 
 def _crash(cluster: Cluster, args: dict[str, Any]) -> Active:
-    """Let the leader of a component die now; its kubelet starts it again."""
+    """Let the leader of a component die now; its kubelet starts it again.
+
+    ``server``: the master whose API server it then asks, as a load balancer may choose; by default the one beside it.
+    """
     process = component(args)
+    server = _server(cluster, {"target": args["server"]}) if "server" in args else ""
     host = cluster.control.leader(process)
     if host is None:
         return Once({"leaders_crashed": 0})
-    cluster.control.exited(host, process)
+    cluster.control.exited(host, process, server)
     cluster.disturbed()
     return Once({"leaders_crashed": 1})
 
