@@ -102,14 +102,20 @@ class ControlPlane:
         self.schedulers[host] = scheduler
         self.world.loop.soon(scheduler.start, (), self.world.processes[rt.address].owner)
 
-    def exited(self, host: str, process: str, server: str = "") -> None:
-        """Let a control-plane process die now and its kubelet start it again; then it asks the API server on ``server`` first."""
+    def exited(self, host: str, process: str, server: str = "") -> bool:
+        """Let a control-plane process die now and its kubelet start it again; tell whether it ran.
+
+        ``server``: the master whose API server it then asks first, by default the one beside it.
+        """
+        if self.world.processes[f"{host}/{process}"].owner.crashed:
+            return False
         self.world.crash(f"{host}/{process}")
         if process == APISERVER:  # the kernel closes its connections: clients know at once
             for address in self.world.processes:
                 if not address.endswith(f"/{APISERVER}"):
                     self.world.network.closed(host, address)
         self.world.loop.schedule(self.world.loop.time() + RESTART_S, self._restart, (host, process, server), None)
+        return True
 
     def _restart(self, host: str, process: str, server: str) -> None:
         if not self.world.hosts[host].up:
