@@ -90,7 +90,7 @@ class ControlPlane:
         rt = self.world.start(host, MANAGER)
         index = self.hosts.index(server or host)
         manager = ControllerManager(
-            rt, self.servers, index, self.constants, self._controllers, self._events, self._elect, lambda: self.exited(host, MANAGER)
+            rt, self.servers, index, self.constants, self._controllers, self._events, self._elect, lambda: self._stepped_down(host, MANAGER)
         )
         self.managers[host] = manager
         self.world.loop.soon(manager.start, (), self.world.processes[rt.address].owner)
@@ -98,9 +98,14 @@ class ControlPlane:
     def _start_scheduler(self, host: str, server: str = "") -> None:
         rt = self.world.start(host, SCHEDULER)
         index = self.hosts.index(server or host)
-        scheduler = Scheduler(rt, self.servers, index, self.constants, self._events, self._elect, lambda: self.exited(host, SCHEDULER))
+        scheduler = Scheduler(
+            rt, self.servers, index, self.constants, self._events, self._elect, lambda: self._stepped_down(host, SCHEDULER)
+        )
         self.schedulers[host] = scheduler
         self.world.loop.soon(scheduler.start, (), self.world.processes[rt.address].owner)
+
+    def _stepped_down(self, host: str, process: str) -> None:
+        self.exited(host, process)
 
     def exited(self, host: str, process: str, server: str = "") -> bool:
         """Let a control-plane process die now and its kubelet start it again; tell whether it ran.
