@@ -18,6 +18,7 @@ from kchaos.models.api.resources import RESOURCES
 from kchaos.models.api.schema import misfits
 from kchaos.models.api.tree import Obj, get
 from kchaos.models.faults.catalog import catalog
+from kchaos.models.faults.objects import ident, place
 from kchaos.models.faults.targets import parts
 from kchaos.models.manifests.quantities import unreadable
 from kchaos.models.topology import NodeSpec
@@ -30,6 +31,7 @@ EXTRA = {
     "network-delay": ("delay_s", "jitter_s"), "network-loss": ("loss",), "clock-skew": ("by_s",), "clock-behind": ("by_s",),
     "clock-drift": ("rate",), "request-refused": _REQUESTS, "request-conflict": _REQUESTS, "request-throttled": _REQUESTS,
     "request-failed-after-commit": _REQUESTS, "answer-lost": _REQUESTS, "store-full": _REQUESTS,
+    "apply": ("object",), "patch": ("patch",), "scale": ("replicas",), "delete": ("grace_s",),
 }  # fmt: skip
 """Arguments beside ``target`` that a fault understands."""
 
@@ -56,9 +58,13 @@ class Range(NamedTuple):
 
 RANGES = {
     "by": Range(1, whole=True), "loss": Range(0, 1), "by_s": Range(-math.inf), "rate": Range(0.01, 100), "code": Range(0, 599, whole=True),
-    "every": Range(1, whole=True), "n": Range(0, whole=True),
+    "every": Range(1, whole=True), "n": Range(0, whole=True), "replicas": Range(0, whole=True), "grace_s": Range(0, whole=True),
 }  # fmt: skip
 """What arguments may be; others are seconds, 0 or more."""
+NEEDED = {"apply": "object", "patch": "patch", "scale": "replicas"}
+"""Arguments that have no default."""
+TREES = ("object", "patch")
+"""Arguments that are JSON objects."""
 EVENT = ("on", "verb", "resource", "subresource", "name", "namespace", "actor", "type", "key")
 
 
@@ -82,8 +88,9 @@ def checked(scenario: Scenario) -> System:
         _objects(f"inputs.{name}", scenario.inputs.get(name))
     _nodes(scenario.topology)
     system = of_scenario(scenario)
+    applied: list[Obj] = []
     for index, step in enumerate(scenario.steps):
-        _step(f"steps[{index}]", step, system)
+        applied += _step(f"steps[{index}]", step, system, applied)
     return system
 
 
@@ -111,7 +118,8 @@ def _nodes(topology: dict[str, Any]) -> None:
             raise InvalidScenario(f"topology.{name} is not known", hint="known: nodes, masters")
 
 
-def _step(where: str, step: Step, system: System) -> None:
+def _step(where: str, step: Step, system: System, applied: Sequence[Obj]) -> list[Obj]:
+    """Check one step, which comes after others that have ``applied`` objects; return the objects that it applies."""
     kind = catalog().get(step.do)
     target = step.args.get("target")
     if not isinstance(target, str) or not target:
@@ -123,10 +131,15 @@ def _step(where: str, step: Step, system: System) -> None:
             raise InvalidScenario(f"{where}: args.{name} is not known to {step.do}", hint=_near(name, known))
         if name == "phase" and value not in ("before", "after"):
             raise InvalidScenario(f"{where}: args.phase must be before or after", hint="before or after the commit")
-        if name not in ("target", "phase"):
+        if name in TREES and not isinstance(value, dict):
+            raise InvalidScenario(f"{where}: args.{name} must be a JSON object", hint='write for example {"spec": {}}')
+        if name not in ("target", "phase", *TREES):
             fits = RANGES.get(name, Range(0))
             if not fits.has(value):
                 raise InvalidScenario(f"{where}: args.{name} must be {fits.words()}", hint=f"write for example {name}: 1")
+    needed = NEEDED.get(step.do)
+    if needed is not None and needed not in step.args:
+        raise InvalidScenario(f"{where}: {step.do} needs args.{needed}", hint=f"write args: target and {needed}")
     if isinstance(step.when, Nth):
         for name in step.when.event:
             if name not in EVENT:
@@ -143,9 +156,22 @@ def _step(where: str, step: Step, system: System) -> None:
         _among(where, "resource", target, (one.plural for one in RESOURCES))
     elif kind.target == "workload":
         parts(target)
-        objects = [*system.objects, *system.context]
+        objects = [*system.objects, *system.context, *applied]
         if not any(obj["metadata"].get("generateName") and target.startswith(_id(obj)) for obj in objects):
             _among(where, "workload", target, map(_id, objects))
+    elif kind.target == "object":
+        place(target)
+    return [_applied(where, target, step.args["object"])] if step.do == "apply" else []
+
+
+def _applied(where: str, target: str, obj: Obj) -> Obj:
+    """Check the object of a step that applies one."""
+    _objects(f"{where}.args.object", [obj])
+    if not obj["metadata"].get("name") or ident(obj) != target:
+        raise InvalidScenario(
+            f"{where}: args.target is {target}, but args.object is another", hint="write the object's Kind/namespace/name"
+        )
+    return obj
 
 
 def _among(where: str, what: str, target: str, names: Iterable[str]) -> None:

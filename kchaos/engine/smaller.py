@@ -13,7 +13,7 @@ import msgspec
 
 from kchaos.canonical import digest
 from kchaos.check.property import Property, Severity, Violation
-from kchaos.engine.kubernetes import Boot, System, boot, run
+from kchaos.engine.kubernetes import Boot, Look, System, boot, run
 from kchaos.engine.scenarios import checked
 from kchaos.engine.shrink import STEPS, TRIES, Answer, Pass, Shrunk, shrink, without_chunks
 from kchaos.errors import InvalidScenario
@@ -78,29 +78,30 @@ def _same(one: str, other: str) -> bool:
     return one == other or (one.startswith("Pod/") and other.startswith("Pod/"))
 
 
-def trial(wanted: Wanted, systems: Systems, candidate: Scenario) -> Answer:
+def trial(wanted: Wanted, systems: Systems, candidate: Scenario, look: Look | None = None) -> Answer:
     """Run a candidate; one that makes no sense (a step whose target is gone, objects that nothing comes of) does not fail."""
     try:
         system, booted = systems.of(candidate)
+        outcome = run(system, booted, candidate, look=look)
     except InvalidScenario:
         return Answer(False)
-    outcome = run(system, booted, candidate)
     return Answer(wanted.shown_by(outcome.violations), outcome.deviations)
 
 
 def shrink_scenario(
-    scenario: Scenario, wanted: Wanted, systems: Systems | None = None, *, tries: int = TRIES, whole: bool = True
+    scenario: Scenario, wanted: Wanted, systems: Systems | None = None, *, tries: int = TRIES, whole: bool = True, look: Look | None = None
 ) -> Shrunk:
     """Return the smallest scenario that shows what is wanted: first fewer and simpler steps, then (``whole``) a smaller system.
 
-    The steps of the result also show it on the original system, whatever was then taken away from that.
+    The steps of the result also show it on the original system, whatever was then taken away from that. ``look``: what judges the
+    cluster itself, if that is what showed it.
     """
     known = systems or Systems()
-    steps = shrink(scenario, lambda one: trial(wanted, known, one), passes=STEPS, tries=tries)
+    steps = shrink(scenario, lambda one: trial(wanted, known, one, look), passes=STEPS, tries=tries)
     if not whole:
         return steps
     passes: tuple[Pass, ...] = (fewer_objects, fewer_machines, fewer_replicas)
-    system = shrink(steps.scenario, lambda one: trial(wanted, known, one), passes=passes, tries=max(0, tries - steps.tried))
+    system = shrink(steps.scenario, lambda one: trial(wanted, known, one, look), passes=passes, tries=max(0, tries - steps.tried))
     return Shrunk(system.scenario, steps.tried + system.tried, steps.finished and system.finished)
 
 

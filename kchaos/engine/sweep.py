@@ -11,6 +11,7 @@ from kchaos.errors import InvalidScenario
 from kchaos.models.cluster import Cluster
 from kchaos.models.faults.catalog import catalog
 from kchaos.models.faults.controlplane import COMPONENTS
+from kchaos.models.faults.objects import KLASS
 from kchaos.nemesis.fault import Catalog
 from kchaos.scenario import At, Step
 
@@ -56,15 +57,17 @@ def choose(names: str | None, kinds: Catalog[Cluster]) -> list[str]:
         return []
     if not wanted:
         raise InvalidScenario("--faults names no fault", hint="`kchaos faults` lists them; `none` for none")
-    groups = {kind.klass: None for kind in kinds if not kind.level1}
+    groups = {kind.klass: None for kind in kinds if not kind.level1 and kind.klass != KLASS}
     out: dict[str, None] = {}
     for name in wanted:
         if name == "all":
-            out |= dict.fromkeys(kind.name for kind in kinds)
+            out |= dict.fromkeys(kind.name for kind in kinds if kind.klass != KLASS)
         elif name in groups and name not in kinds:
             out |= dict.fromkeys(kind.name for kind in kinds if kind.klass == name and not kind.level1)
+        elif kinds.get(name).klass == KLASS:
+            raise InvalidScenario(f"{name} needs more than a target: no sweep can try it", hint="name it in a scenario or a ClusterMachine")
         else:
-            out[kinds.get(name).name] = None
+            out[name] = None
     return list(out)
 
 
