@@ -6,6 +6,8 @@ what the class says, so that Hypothesis can repeat and shrink what it drew. Bund
 
 from __future__ import annotations
 
+import math
+import sys
 import unittest
 from collections.abc import Callable, Sequence
 from functools import lru_cache
@@ -25,6 +27,7 @@ from kchaos.models.api.tree import Obj
 from kchaos.models.faults.catalog import catalog
 from kchaos.models.faults.objects import ident
 from kchaos.models.manifests.load import Text, load
+from kchaos.properties.disruption import FELT_S
 from kchaos.scenario import Scenario, Step
 
 __all__ = ["Broken", "ClusterMachine", "eventually", "invariant"]
@@ -34,7 +37,7 @@ PACE_S = 1.0
 WAITS_S = (1.0, 10.0, 60.0, 240.0)
 """How long to wait: a moment, a probe or two, a grace period, until a lost node's pods are evicted."""
 REST_S = 600.0
-DONE_AT_ONCE = ("rollout", "pod-kill", "container-kill", "oom-kill", "probe-flap")
+DONE_AT_ONCE = ("rollout", "pod-kill", "container-kill", "oom-kill", "probe-flap", "apply", "patch", "delete", "scale")
 """What leaves nothing to undo."""
 
 
@@ -93,6 +96,8 @@ class ClusterMachine(RuleBasedStateMachine):
     """A kchaos.yaml: assumptions, and findings that are accepted."""
     fail_on: ClassVar[str] = "error"
     """From which severity on a built-in property fails the test; the author's own claims always do."""
+    one_at_a_time: ClassVar[bool | None] = None
+    """Whether a fault is over before the next comes: True, False, or drawn for each example."""
     seed: ClassVar[int | None] = None
     """Of the cluster and of what is drawn; None: another one each time."""
     examples: ClassVar[int] = 50
@@ -116,9 +121,12 @@ class ClusterMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self._subject = subject_of(type(self))
-        self._on_broken: Callable[[Broken], None] | None = None
-        self._on_finished: Callable[[Outcome], None] | None = None
-        self._broken = False
+        self._on_broken: Callable[[Broken], None] = _nobody
+        self._on_finished: Callable[[Outcome], None] = _nobody
+        self._apart = False
+        self._lasting: dict[int, None] = {}
+        self._felt_s = 0.0
+        self._outside = sys.exc_info()[1]
         self._judged = 0
         subject = self._subject
         self._session = Session(subject.system, subject.booted, subject.scenario, look=subject.look(self))
@@ -132,19 +140,38 @@ class ClusterMachine(RuleBasedStateMachine):
         return self._session.t
 
     def do(self, what: str, target: str, **args: Any) -> int:
-        """Do one step now, and let a moment pass. Return its index, for :meth:`undo`. Raises InvalidScenario for an unknown one."""
-        index = self._session.inject(Step(do=catalog().get(what).name, args={"target": target, **args}))
+        """Do one step now, and let a moment pass. Return its index, for :meth:`undo`. Raises InvalidScenario for an unknown one.
+
+        In an example in which things happen one at a time, what is under way is undone first, and is felt no more.
+        """
+        step = Step(do=catalog().get(what).name, args={"target": target, **args})
+        if self._apart:
+            for before in list(self._lasting):
+                self.undo(before)
+            self._session.advance(self._felt_s)
+        index = self._session.inject(step)
+        if what not in DONE_AT_ONCE:
+            self._lasting[index] = None
+        self._felt_s = math.ceil(self.t + FELT_S)
         self.sleep(PACE_S)
         return index
 
     def undo(self, index: int) -> None:
-        """Undo a step now, and let a moment pass."""
-        self._session.undo(index)
-        self.sleep(PACE_S)
+        """Undo a step now, and let a moment pass; one that is undone already stays so."""
+        if index in self._lasting:
+            del self._lasting[index]
+            self._session.undo(index)
+            self._felt_s = math.ceil(self.t + FELT_S)
+            self.sleep(PACE_S)
 
     def sleep(self, seconds: float) -> None:
         """Let virtual time pass."""
         self._session.advance(round(self._session.t + seconds, 3))
+
+    @initialize(one_at_a_time=st.booleans())
+    def manner(self, one_at_a_time: bool) -> None:
+        """Begin an example with many things at once, or with one after the other: for that more is claimed."""
+        self._apart = one_at_a_time if self.one_at_a_time is None else self.one_at_a_time
 
     # -- bundles -------------------------------------------------------------------------------------------------------
 
@@ -238,22 +265,23 @@ class ClusterMachine(RuleBasedStateMachine):
             prop, violation = violations[self._judged]
             self._judged += 1
             if self._subject.counts(prop, violation):
-                self._broken = True
                 broken = _type_for(prop.id)(prop, violation, self._session.scenario)
-                if self._on_broken is not None:
-                    self._on_broken(broken)
+                self._on_broken(broken)
                 raise broken
 
     def teardown(self) -> None:
-        """Heal everything, let the cluster settle, and judge the whole: what must hold in the end holds."""
+        """Heal everything, let the cluster settle, and judge the whole; after a failure, only end the run."""
         try:
-            if not self._broken:
+            if sys.exc_info()[1] is self._outside:
                 outcome = self._session.finish()
-                if self._on_finished is not None:
-                    self._on_finished(outcome)
+                self._on_finished(outcome)
                 self._judge(outcome.violations)
         finally:
             self._session.close()
+
+
+def _nobody(_: object) -> None:
+    """Nobody listens."""
 
 
 def _objects(obj: Obj | str) -> list[Obj]:
