@@ -158,6 +158,12 @@ class _Delete(_Asked):
         return True
 
 
+def _needed(what: str, args: Mapping[str, Any], name: str) -> Any:
+    if name not in args:
+        raise InvalidScenario(f"{what} needs args.{name}", hint=f"write args: target and {name}")
+    return args[name]
+
+
 def _kind(name: str, summary: str, target: str, inject: Callable[[Cluster, dict[str, Any]], Any]) -> Kind[Cluster]:
     return Kind(
         name=name, summary=summary, klass=KLASS, target=target, planned=True, operation=True, level1=False, evidence="objects changed",
@@ -167,11 +173,11 @@ def _kind(name: str, summary: str, target: str, inject: Callable[[Cluster, dict[
 
 KINDS = (
     _kind("apply", "an object is applied, as kubectl does it; it stays", "object",
-          lambda cluster, args: _Apply(cluster, args["target"], args["object"])),
+          lambda cluster, args: _Apply(cluster, args["target"], _needed("apply", args, "object"))),
     _kind("patch", "an object is changed by a merge patch; it stays", "object",
-          lambda cluster, args: _Patch(cluster, args["target"], args["patch"])),
+          lambda cluster, args: _Patch(cluster, args["target"], _needed("patch", args, "patch"))),
     _kind("delete", "an object is deleted; it stays away", "object",
           lambda cluster, args: _Delete(cluster, args["target"], args.get("grace_s"))),
     _kind("scale", "a workload gets that many replicas, and keeps them", "workload",
-          lambda cluster, args: _ScaleTo(cluster, args["target"], args["replicas"])),
+          lambda cluster, args: _ScaleTo(cluster, args["target"], _needed("scale", args, "replicas"))),
 )  # fmt: skip
