@@ -6,14 +6,14 @@ The names below are all that tests need; each is loaded when it is first used.
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from kchaos.engine.corpus import Replayed, replay
     from kchaos.engine.machine import ClusterMachine
+    from kchaos.engine.saved import Replayed, replay
     from kchaos.engine.subject import eventually, invariant
 
 __version__ = "0.1.0"
 __all__ = ["ClusterMachine", "Replayed", "eventually", "invariant", "replay"]
 
-_HOME = {"ClusterMachine": "machine", "Replayed": "corpus", "eventually": "subject", "invariant": "subject", "replay": "corpus"}
+_HOME = {"ClusterMachine": "machine", "Replayed": "saved", "eventually": "subject", "invariant": "subject", "replay": "saved"}
 
 
 def __getattr__(name: str) -> Any:

@@ -15,9 +15,9 @@ from hypothesis.errors import FlakyStrategyDefinition
 from hypothesis.stateful import run_state_machine_as_test
 
 from kchaos.check.property import Property, Violation
-from kchaos.engine.corpus import Case, call_of, stem_of, write
 from kchaos.engine.kubernetes import Outcome, run
 from kchaos.engine.machine import Broken, ClusterMachine, profile
+from kchaos.engine.saved import Saved, call_of, stem_of, write
 from kchaos.engine.smaller import Systems, Wanted, shrink_scenario
 from kchaos.engine.story import story
 from kchaos.engine.subject import Subject, subject_of
@@ -122,7 +122,7 @@ def _failure(machine: type[ClusterMachine], subject: Subject, search: _Search, b
     look = subject.look(machine.__new__(machine))
     confirm = partial(run, subject.system, subject.booted, look=look)
     try:
-        shown = wanted.shown_by(confirm(scenario).violations)
+        shown = wanted.best(confirm(scenario).violations) is not None
     except Exception as error:
         if not own:
             raise
@@ -135,8 +135,8 @@ def _failure(machine: type[ClusterMachine], subject: Subject, search: _Search, b
     systems.add(scenario, subject.system, subject.booted)
     smallest = shrink_scenario(scenario, wanted, systems, tries=machine.shrinks, whole=False, look=look).scenario
     outcome = confirm(smallest)
-    prop, violation = next((p, v) for p, v in outcome.violations if wanted.shown_by([(p, v)]))
-    case = Case(subject, machine, smallest, prop, violation, own)
+    prop, violation = next((p, v) for p, v in outcome.violations if wanted.best([(p, v)]) is not None)
+    case = Saved(subject, machine, smallest, prop, violation, own)
     places, problems = write(case, Path(machine.corpus))
     lines = [head + _title(prop, violation), *_steps(smallest, search.steps), *_told(outcome, violation), ""]
     lines += [f"warning: {problem}" for problem in problems]

@@ -25,7 +25,7 @@ from kchaos.models.api.selectors import from_map
 from kchaos.models.api.tree import Obj, get
 from kchaos.models.api.versions import Constants
 from kchaos.models.apiserver.store import Event, Store
-from kchaos.models.cluster import AssumptionTable, Cluster, Image
+from kchaos.models.cluster import SOON_S, AssumptionTable, Cluster, Image
 from kchaos.models.faults.catalog import catalog
 from kchaos.models.faults.objects import RESIZE
 from kchaos.models.members import workload_of
@@ -75,6 +75,8 @@ class System(NamedTuple):
     context: Sequence[Obj] = ()
     digest: str = ""
     """Of everything above: stands for the inputs in the header of a run."""
+    inputs: Mapping[str, Any] = {}
+    """What all of it was built from, as a scenario holds it."""
 
 
 class Workload(NamedTuple):
@@ -288,7 +290,9 @@ class Session:
         while self.t < end:
             self.advance(min(end, (math.floor(self.t / STEP_S) + 1) * STEP_S))
             if self.cluster.quiet(QUIET_S):
-                return
+                self.advance(min(end, self.t + SOON_S))  # what was due meanwhile may have begun something
+                if self.cluster.quiet(QUIET_S):
+                    return
 
     def inject(self, step: Step) -> int:
         """Do one step more: now, or when its event comes. Return its index.
@@ -340,6 +344,7 @@ class Session:
         cluster.recorder.mark("phase", name="settle")
         cluster.run_until_quiet(scenario.budget.settle_s, QUIET_S)
         if not self._recovered():  # a back-off may still run out: containers and images are tried again within five minutes
+            cluster.last_change_s = self._loop.time()  # of healing, which a kubelet that waits does not notice
             cluster.run_until_quiet(scenario.budget.settle_s, BACKOFF_S)
         cluster.traffic.finish()
         cluster.audit_network()
@@ -360,7 +365,8 @@ class Session:
         return all(counts.get(owner, 0) >= count for owner, count in self._booted.ready_before.items() if owner not in resized)
 
     def _targets(self, *names: str) -> tuple[str, ...]:
-        return tuple(step.args.get("target", "") for step in self._nemesis.steps if step.do in names)
+        """Return what steps of some names were done to."""
+        return self._nemesis.targets(names)
 
     def close(self) -> None:
         """End the run."""

@@ -194,8 +194,8 @@ class ClusterMachine(RuleBasedStateMachine):
     @precondition(lambda self: "pod-kill" in self._subject.faults)
     @rule(target=pods, workload=workloads)
     def look_at(self, workload: str) -> MultipleResults[str]:
-        """Learn the names of a workload's pods."""
-        return multiple(*(f"Pod/{pod['metadata']['namespace']}/{pod['metadata']['name']}" for pod in self.cluster.pods(workload)))
+        """Learn how many pods a workload has; each is named by its number, for generated names change with every step before."""
+        return multiple(*(f"pod-of({workload}, {number})" for number in range(1, len(self.cluster.pods(workload)) + 1)))
 
     # -- rules ---------------------------------------------------------------------------------------------------------
 
@@ -218,8 +218,8 @@ class ClusterMachine(RuleBasedStateMachine):
     @precondition(lambda self: "pod-kill" in self._subject.faults)
     @rule(pod=pods)
     def kill(self, pod: str) -> None:
-        """Delete a pod without grace; one that is gone already stays away."""
-        self.do("delete", pod, grace_s=0)
+        """Delete a pod without grace."""
+        self.do("pod-kill", pod)
 
     @precondition(lambda self: bool(self._subject.menu))
     @rule(target=under_way, step=st.runner().flatmap(lambda self: st.sampled_from(self._subject.menu)))

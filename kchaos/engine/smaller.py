@@ -6,7 +6,7 @@ A candidate on fewer machines or objects is another system: it is booted anew, s
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -66,12 +66,13 @@ class Wanted(NamedTuple):
         """Return what shows the same as a violation."""
         return cls(prop.id, violation.object, violation.severity)
 
-    def shown_by(self, violations: list[tuple[Property, Violation]]) -> bool:
-        """Tell whether a run shows it. Names of pods are generated: any pod will do for a pod."""
-        return any(
-            prop.id == self.id and violation.severity.rank <= self.severity.rank and _same(violation.object, self.object)
-            for prop, violation in violations
-        )
+    def best(self, violations: Sequence[tuple[Property, Violation]]) -> Violation | None:
+        """Return the violation of a run that shows it, the worst first. Names of pods are generated: any pod will do for a pod."""
+        found = [
+            violation for prop, violation in violations
+            if prop.id == self.id and violation.severity.rank <= self.severity.rank and _same(violation.object, self.object)
+        ]  # fmt: skip
+        return min(found, key=lambda one: one.severity.rank, default=None)
 
 
 def _same(one: str, other: str) -> bool:
@@ -85,24 +86,25 @@ def trial(wanted: Wanted, systems: Systems, candidate: Scenario, look: Look | No
         outcome = run(system, booted, candidate, look=look)
     except InvalidScenario:
         return Answer(False)
-    return Answer(wanted.shown_by(outcome.violations), outcome.deviations)
+    return Answer(wanted.best(outcome.violations) is not None, outcome.deviations)
 
 
 def shrink_scenario(
-    scenario: Scenario, wanted: Wanted, systems: Systems | None = None, *, tries: int = TRIES, whole: bool = True, look: Look | None = None
-) -> Shrunk:
-    """Return the smallest scenario that shows what is wanted: first fewer and simpler steps, then (``whole``) a smaller system.
+    scenario: Scenario, wanted: Wanted, systems: Systems | None = None, *, tries: int = TRIES, steps: bool = True, whole: bool = True,
+    stop: Callable[[], bool] = lambda: False, look: Look | None = None,
+) -> Shrunk:  # fmt: skip
+    """Return the smallest scenario that shows what is wanted: first fewer and simpler ``steps``, then the ``whole`` system smaller.
 
     The steps of the result also show it on the original system, whatever was then taken away from that. ``look``: what judges the
     cluster itself, if that is what showed it.
     """
     known = systems or Systems()
-    steps = shrink(scenario, lambda one: trial(wanted, known, one, look), passes=STEPS, tries=tries)
-    if not whole:
-        return steps
-    passes: tuple[Pass, ...] = (fewer_objects, fewer_machines, fewer_replicas)
-    system = shrink(steps.scenario, lambda one: trial(wanted, known, one, look), passes=passes, tries=max(0, tries - steps.tried))
-    return Shrunk(system.scenario, steps.tried + system.tried, steps.finished and system.finished)
+    found = Shrunk(scenario, 0, True)
+    for passes in ((STEPS,) if steps else ()) + ((SYSTEM,) if whole else ()):
+        left = tries - found.tried
+        more = shrink(found.scenario, lambda one: trial(wanted, known, one, look), passes=passes, tries=left, stop=stop)
+        found = Shrunk(more.scenario, found.tried + more.tried, found.finished and more.finished)
+    return found
 
 
 def _with_inputs(scenario: Scenario, **changed: Any) -> Scenario:
@@ -136,3 +138,7 @@ def fewer_replicas(scenario: Scenario) -> Iterator[Scenario]:
             if 1 <= fewer < count:
                 smaller = {**obj, "spec": {**obj["spec"], "replicas": fewer}}
                 yield _with_inputs(scenario, objects=[*objects[:index], smaller, *objects[index + 1 :]])
+
+
+SYSTEM: tuple[Pass, ...] = (fewer_objects, fewer_machines, fewer_replicas)
+"""The passes over the system."""

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
+import msgspec
+
 from kchaos.check.property import BaseMonitor, Guarantee, Property, Severity, Violation
 from kchaos.check.verdict import fingerprint
 from kchaos.engine.execute import Question, prepare
@@ -165,7 +167,7 @@ def _made(machine: type[ClusterMachine]) -> Subject:
     kinds = {workload: workload.partition("/")[0] for workload in booted.workloads}
     return Subject(
         name=name, folder=folder, system=system, booted=booted,
-        scenario=Scenario(seed=machine.seed or 0, topology=prepared.topology, inputs=prepared.inputs),
+        scenario=Scenario(seed=machine.seed or 0, topology=msgspec.to_builtins(system.topology), inputs=dict(system.inputs)),
         faults=tuple(names), menu=tuple(steps[0] for steps in single if steps),
         scaled=tuple(one for one, kind in kinds.items() if kind in SCALED), objects=tuple(system.objects),
         claims=tuple(_claims(machine)), accepts=settings.accept, fail_on=Severity(machine.fail_on),

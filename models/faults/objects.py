@@ -14,6 +14,7 @@ from kchaos.models.api.errors import ApiError
 from kchaos.models.api.resources import Resource, by_kind
 from kchaos.models.api.tree import Obj
 from kchaos.models.cluster import Cluster
+from kchaos.nemesis.arguments import Argument
 from kchaos.nemesis.fault import Evidence, Kind
 
 KLASS = "user"
@@ -146,11 +147,11 @@ class _ScaleTo(_Asked):
 
 
 class _Delete(_Asked):
-    """`kubectl delete`, in the background; ``grace_s`` for pods."""
+    """`kubectl delete`, in the background; ``grace_s``: for pods, -1 is their own."""
 
-    def __init__(self, cluster: Cluster, target: str, grace_s: int | None) -> None:
+    def __init__(self, cluster: Cluster, target: str, grace_s: int) -> None:
         super().__init__(cluster, "delete", target)
-        self._grace_s = grace_s
+        self._grace_s = grace_s if grace_s >= 0 else None
         self.begin(self._run)
 
     async def _run(self) -> bool:
@@ -158,26 +159,22 @@ class _Delete(_Asked):
         return True
 
 
-def _needed(what: str, args: Mapping[str, Any], name: str) -> Any:
-    if name not in args:
-        raise InvalidScenario(f"{what} needs args.{name}", hint=f"write args: target and {name}")
-    return args[name]
-
-
-def _kind(name: str, summary: str, target: str, inject: Callable[[Cluster, dict[str, Any]], Any]) -> Kind[Cluster]:
+def _kind(name: str, summary: str, target: str, inject: Callable[[Cluster, dict[str, Any]], Any], *arguments: Argument) -> Kind[Cluster]:
     return Kind(
         name=name, summary=summary, klass=KLASS, target=target, planned=True, operation=True, level1=False, evidence="objects changed",
-        inject=inject,
+        inject=inject, arguments=arguments,
     )  # fmt: skip
 
 
 KINDS = (
     _kind("apply", "an object is applied, as kubectl does it; it stays", "object",
-          lambda cluster, args: _Apply(cluster, args["target"], _needed("apply", args, "object"))),
+          lambda cluster, args: _Apply(cluster, args["target"], args["object"]), Argument("object", {}, tree=True, required=True)),
     _kind("patch", "an object is changed by a merge patch; it stays", "object",
-          lambda cluster, args: _Patch(cluster, args["target"], _needed("patch", args, "patch"))),
+          lambda cluster, args: _Patch(cluster, args["target"], args["patch"]), Argument("patch", {}, tree=True, required=True)),
     _kind("delete", "an object is deleted; it stays away", "object",
-          lambda cluster, args: _Delete(cluster, args["target"], args.get("grace_s"))),
+          lambda cluster, args: _Delete(cluster, args["target"], args["grace_s"]),
+          Argument("grace_s", -1, low=-1, whole=True, usual=(0, 60))),
     _kind("scale", "a workload gets that many replicas, and keeps them", "workload",
-          lambda cluster, args: _ScaleTo(cluster, args["target"], _needed("scale", args, "replicas"))),
+          lambda cluster, args: _ScaleTo(cluster, args["target"], args["replicas"]),
+          Argument("replicas", 2, whole=True, usual=(0, 5), required=True)),
 )  # fmt: skip
