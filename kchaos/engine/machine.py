@@ -37,6 +37,7 @@ PACE_S = 1.0
 WAITS_S = (1.0, 10.0, 60.0, 240.0)
 """How long to wait: a moment, a probe or two, a grace period, until a lost node's pods are evicted."""
 REST_S = 600.0
+REPLICAS = (1, 2, 3, 4, 5)
 DONE_AT_ONCE = ("rollout", "pod-kill", "container-kill", "oom-kill", "probe-flap", "apply", "patch", "delete", "scale")
 """What leaves nothing to undo."""
 
@@ -234,7 +235,7 @@ class ClusterMachine(RuleBasedStateMachine):
         self.undo(step)
 
     @precondition(lambda self: "scale" in self._subject.faults and self._subject.scaled)
-    @rule(workload=st.runner().flatmap(lambda self: st.sampled_from(self._subject.scaled)), replicas=st.integers(1, 5))
+    @rule(workload=st.runner().flatmap(lambda self: st.sampled_from(self._subject.scaled)), replicas=st.sampled_from(REPLICAS))
     def scale(self, workload: str, replicas: int) -> None:
         """Give a workload another number of replicas, for good."""
         self.do("scale", workload, replicas=replicas)
