@@ -1,3 +1,24 @@
-"""Chaos and property testing for Kubernetes manifests, controllers and etcd, in one Python process."""
+"""Chaos and property testing for Kubernetes manifests, controllers and etcd, in one Python process.
+
+The names below are all that tests need; each is loaded when it is first used.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from kchaos.engine.machine import ClusterMachine
+    from kchaos.engine.saved import Replayed, replay
+    from kchaos.engine.subject import eventually, invariant
 
 __version__ = "0.1.0"
+__all__ = ["ClusterMachine", "Replayed", "eventually", "invariant", "replay"]
+
+_HOME = {"ClusterMachine": "machine", "Replayed": "saved", "eventually": "subject", "invariant": "subject", "replay": "saved"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'kchaos' has no attribute {name!r}")
+    import importlib
+
+    return getattr(importlib.import_module(f"kchaos.engine.{_HOME[name]}"), name)

@@ -50,9 +50,13 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class Budget(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What may break at once while liveness is still claimed, and how long a run may take in virtual seconds."""
+    """What may break at once while liveness is still claimed, and how long a run may take in virtual seconds.
+
+    Chaos ends when nothing more will come of the steps, after ``chaos_s`` at the latest and not before ``chaos_at_least_s``.
+    """
 
     chaos_s: Seconds = 1000.0
+    chaos_at_least_s: Seconds = 0.0
     settle_s: Seconds = 1200.0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -17,10 +18,18 @@ BEYOND = "more than one fault"
 TOO_EARLY = "ready too early"
 """Root of what follows from the assumed time to start up where no readinessProbe watches it."""
 
+FELT_S = 180.0
+"""For so long a fault is felt after it was healed: pods are made anew, placed, started. What comes later comes alone."""
+AT_ONCE = (
+    "rollout", "pod-kill", "container-kill", "oom-kill", "probe-flap", "scale-up", "scale-down", "apply", "patch", "delete", "scale",
+)  # fmt: skip
+"""What is done at once; what follows is felt from then on. Other faults last until they are healed."""
+
 SORTS = {
     "node-power-loss": "node lost", "node-pause": "node lost", "network-partition": "node lost", "out-of-service": "node lost",
     "rollout": "rollout", "rollback": "rollout", "slow-start": "rollout", "image-pull-failure": "rollout",
     "pod-kill": "crash", "container-kill": "crash", "oom-kill": "crash", "probe-flap": "crash", "scale-up": "scaling", "scale-down": "scaling",
+    "apply": "rollout", "patch": "rollout", "delete": "crash", "scale": "scaling",
     "overlay-loss": "network", "stale-fdb": "network", "proxy-stopped": "network", "dns-replica-dead": "network", "lease-lost": "network", "zone-partition": "network",
     "partition-halves": "network", "partition-bridge": "network", "partition-ring": "network",
 }  # fmt: skip
@@ -41,6 +50,9 @@ class UnderFaults(BaseMonitor):
         self.faults: list[dict[str, Any]] = []
         self.chaos_s = 0.0
         self.heal_s: float | None = None
+        self._felt: dict[int, float] = {}
+        """Step -> until when its fault is felt; infinity while it lasts."""
+        self._together = False
 
     def marks(self) -> Handlers:
         """Follow phases and faults."""
@@ -55,14 +67,20 @@ class UnderFaults(BaseMonitor):
         return ()
 
     def _fault(self, mark: Mark) -> Iterable[Violation]:
+        step = mark.data.get("step", -1)
         if mark.data["action"] == "injected":
+            self._together |= any(until > mark.t for until in self._felt.values())
             self.faults.append(mark.data)
+            lasts = mark.data["name"] not in AT_ONCE
+            self._felt[step] = math.inf if lasts else mark.t + FELT_S
+        elif mark.data["action"] == "healed" and self._felt.get(step) == math.inf:
+            self._felt[step] = mark.t + FELT_S
         return ()
 
     @property
     def beyond(self) -> bool:
-        """Tell whether more happened at once than availability is claimed for: one fault."""
-        return len(self.faults) > 1
+        """Tell whether more happened at once than availability is claimed for: one fault, or one after the other."""
+        return self._together
 
     @property
     def drains(self) -> bool:
@@ -87,7 +105,12 @@ class UnderFaults(BaseMonitor):
         return before is None or before.get(workload, 0) > 0
 
     def whole(self, workload: str) -> bool:
-        """Tell whether all pods of a workload were ready before chaos; if not, that is what is reported."""
+        """Tell whether all pods of a workload were ready before chaos; if not, that is what is reported.
+
+        Of one that its users have deleted or resized nothing is claimed: it is as they want it.
+        """
+        if workload in self.context.facts.get("resized", ()):
+            return False
         before: dict[str, int] | None = self.context.facts.get("ready_before")
         return before is None or before.get(workload, 0) >= self.replicas(workload)
 

@@ -55,7 +55,7 @@ def _finding(
         id=ident, property=prop.name, severity=best.severity, summary=summary, object=best.object, fingerprint=print_,
         file=manifest.file if manifest else "", line=manifest.line if manifest else 0, fault=best_example.label, t=round(best.t, 3),
         affected=affected, faults=faults, examples=len({one.number for one, _ in members}), advice=best.advice, figures=figures,
-        accepted=_accepted(accepts, ident, print_, affected),
+        accepted=accepted(accepts, ident, print_, affected),
     )  # fmt: skip
     return Shown(finding, best_example)
 
@@ -78,13 +78,14 @@ def of_notes(notes: Sequence[Note], accepts: Sequence[Accept]) -> list[Shown]:
         finding = Finding(
             id=rule, property=BY_ID[rule].name, severity=severity, summary=note.message + more, object=note.object, fingerprint=print_,
             file=note.file, line=note.line, affected=(note.object,) if note.object else (), advice=note.hint, examples=0,
-            accepted=_accepted(accepts, rule, print_, (note.object,)), figures={"unknown": True} if severity is Severity.INFO else {},
+            accepted=accepted(accepts, rule, print_, (note.object,)), figures={"unknown": True} if severity is Severity.INFO else {},
         )  # fmt: skip
         out.append(Shown(finding, None))
     return out
 
 
-def _accepted(accepts: Sequence[Accept], ident: str, print_: str, affected: Sequence[str]) -> str:
+def accepted(accepts: Sequence[Accept], ident: str, print_: str, affected: Sequence[str]) -> str:
+    """Return why kchaos.yaml accepts a finding, empty if it does not."""
     for one in accepts:
         if one.fingerprint and not print_.startswith(one.fingerprint):
             continue

@@ -1,16 +1,20 @@
-"""The Kubernetes backend of the engine: boots a cluster from manifests, and runs one scenario from the booted image.
+"""The Kubernetes backend of the engine: boots a cluster from manifests, and runs scenarios from the booted image.
 
-Phases: boot, chaos, heal, settle, final. A phase ends as soon as nothing but upkeep is left to happen.
+Phases: boot, chaos, heal, settle, final. A phase ends as soon as nothing but upkeep is left to happen. All runs are a :class:`Session`:
+:func:`run` drives it by the times of a scenario, a state machine by its rules; the same steps give the same run.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import msgspec
 
 from kchaos.check.property import Context, Monitors, Property, Violation
+from kchaos.errors import HarnessError
 from kchaos.history.record import Run
 from kchaos.history.view import View
 from kchaos.models.api.errors import ApiError
@@ -20,14 +24,15 @@ from kchaos.models.api.resources import by_kind
 from kchaos.models.api.selectors import from_map
 from kchaos.models.api.tree import Obj, get
 from kchaos.models.api.versions import Constants
-from kchaos.models.apiserver.store import Event
-from kchaos.models.cluster import AssumptionTable, Cluster, Image
+from kchaos.models.apiserver.store import Event, Store
+from kchaos.models.cluster import SOON_S, AssumptionTable, Cluster, Image
 from kchaos.models.faults.catalog import catalog
+from kchaos.models.faults.objects import RESIZE
 from kchaos.models.members import workload_of
 from kchaos.models.topology import Topology
 from kchaos.nemesis.schedule import Nemesis
 from kchaos.properties.catalog import CATALOG
-from kchaos.scenario import Budget, Scenario
+from kchaos.scenario import At, Nth, Scenario, Step
 from kchaos.sim.noise import Deviations, Noise
 from kchaos.sim.world import EPOCH_S
 
@@ -38,6 +43,10 @@ BACKOFF_S = 330.0
 BOOT_S = 900.0
 BEFORE_CHAOS_S = 8.0
 """Components start and elect their leaders before chaos begins."""
+LOOK_S = 1.0
+"""How often somebody looks at the cluster itself, while anything changes."""
+STEP_S = 5.0
+"""How often it is asked whether chaos is over."""
 INSTALL_ORDER = (
     "Namespace", "NetworkPolicy", "ResourceQuota", "LimitRange", "PodDisruptionBudget", "ServiceAccount", "Secret", "ConfigMap",
     "StorageClass", "PersistentVolume", "PersistentVolumeClaim", "CustomResourceDefinition", "ClusterRole", "ClusterRoleBinding",
@@ -142,11 +151,7 @@ def _boot(cluster: Cluster, system: System) -> Boot:
         cluster.run_for(0.01)
     at_rest = cluster.run_until_quiet(BOOT_S, QUIET_S)
     store = cluster.control.store
-    counts: dict[str, int] = {}
-    for pod in store.table("pods").values():
-        if ready(pod) and not terminating(pod):
-            owner = workload_of(store, pod)
-            counts[owner] = counts.get(owner, 0) + 1
+    counts = _ready_counts(store)
     services, backing, pods_behind = _services(cluster)
     under_test = {f"{obj['kind']}/{obj['metadata'].get('namespace', '')}" for obj in system.objects}
     workloads: dict[str, Workload] = {}
@@ -160,6 +165,16 @@ def _boot(cluster: Cluster, system: System) -> Boot:
         if pod["spec"].get("nodeName"):
             placed[pod["spec"]["nodeName"]] = None
     return Boot(cluster.image(), tuple(refused), at_rest, counts, services, backing, workloads, placed, pods_behind)
+
+
+def _ready_counts(store: Store) -> dict[str, int]:
+    """Return how many pods of each workload are ready and stay."""
+    counts: dict[str, int] = {}
+    for pod in store.table("pods").values():
+        if ready(pod) and not terminating(pod):
+            owner = workload_of(store, pod)
+            counts[owner] = counts.get(owner, 0) + 1
+    return counts
 
 
 def has_probe(pod: Obj) -> bool:
@@ -187,100 +202,225 @@ def _services(cluster: Cluster) -> tuple[tuple[str, ...], dict[str, tuple[str, .
     return tuple(found), backing, pods_behind
 
 
-def run(system: System, booted: Boot, scenario: Scenario, properties: Sequence[Property] | None = None) -> Outcome:
-    """Run one scenario from the booted image and judge it."""
-    noise: Noise = msgspec.convert(scenario.noise, Noise)
-    cluster = Cluster(
-        system.topology, seed=scenario.seed, noise=noise, constants=system.constants, assumptions=system.assumptions,
-        image=booted.image, scenario={**msgspec.to_builtins(scenario), "topology": {}, "inputs": {"digest": system.digest}},
-    )  # fmt: skip
-    try:
-        return _run(cluster, system, booted, scenario, properties)
-    finally:
-        cluster.close()
+Look = Callable[[Cluster, bool], Iterable[tuple[Property, Violation]]]
+"""Judges a cluster as it is; the second argument tells whether all is healed and at rest. It must change nothing."""
 
 
-def _run(cluster: Cluster, system: System, booted: Boot, scenario: Scenario, properties: Sequence[Property] | None) -> Outcome:
-    view = View({plural: table for plural, table in booted.image.store.tables.items() if plural != "leases"})
-    settings = {**system.settings, "backing": booted.backing, "pods_behind": booted.pods_behind}
-    facts: dict[str, Any] = {"epoch_s": EPOCH_S, "ready_before": booted.ready_before}
-    monitors = Monitors(properties if properties is not None else list(CATALOG.values()), Context(view, settings, facts))
-    cluster.recorder.listeners.append(monitors.feed)
-    for service in booted.services:
-        cluster.traffic.watch(service)
-    kinds = catalog()
-    loop = cluster.world.loop
-    nemesis: Nemesis[Cluster] = Nemesis(
-        cluster, kinds, scenario.steps, lambda delay, callback: loop.schedule(loop.time() + delay, callback, (), None),
-        cluster.recorder.mark,
-    )  # fmt: skip
-    _listen(cluster, nemesis, scenario)
-    start = loop.time()
-    cluster.recorder.mark("phase", name="boot")
-    cluster.run_for(BEFORE_CHAOS_S)
-    cluster.traffic_changed()
-    cluster.run_for(0.001)
-    cluster.recorder.mark("phase", name="chaos")
-    nemesis.arm()
-    _chaos(cluster, nemesis, scenario.budget)
-    cluster.traffic.finish()
-    cluster.recorder.mark("phase", name="heal")
-    nemesis.heal()
-    cluster.traffic_changed()
-    cluster.recorder.mark("phase", name="settle")
-    cluster.run_until_quiet(scenario.budget.settle_s, QUIET_S)
-    if not _recovered(cluster, booted):  # a back-off may still run out: containers and images are tried again within five minutes
-        cluster.last_change_s = loop.time()  # of healing, which a kubelet that waits does not notice
-        cluster.run_until_quiet(scenario.budget.settle_s, BACKOFF_S)
-    cluster.traffic.finish()
-    cluster.audit_network()
-    steps = nemesis.report()
-    rollbacks = (line for line in steps if line["name"] == "rollback")
-    facts["rollback_targets"] = tuple(name for line in rollbacks for name in line.get("targets", [line["args"].get("target", "")]))
-    cluster.recorder.mark("phase", name="final")
-    violations = monitors.finish(loop.time())
-    finished = cluster.recorder.finish()
-    virtual = loop.time() - start
-    made = cluster.world.picker.made() if cluster.world.picker is not None else Deviations()
-    return Outcome(scenario, finished, violations, steps, virtual, made)
+class Session:
+    """One run under way: started from the image, advanced and disturbed step by step, and finished.
 
+    Times are virtual seconds since chaos began. ``scenario`` gives seed, noise, budget and the steps to begin with; further ones can be
+    injected. ``look`` judges the cluster itself: every second in which anything was recorded, after each step, and at the end.
+    """
 
-def _recovered(cluster: Cluster, booted: Boot) -> bool:
-    """Tell whether every workload has as many ready pods as before."""
-    store = cluster.control.store
-    counts: dict[str, int] = {}
-    for pod in store.table("pods").values():
-        if ready(pod) and not terminating(pod):
-            owner = workload_of(store, pod)
-            counts[owner] = counts.get(owner, 0) + 1
-    return all(counts.get(owner, 0) >= count for owner, count in booted.ready_before.items())
+    def __init__(
+        self, system: System, booted: Boot, scenario: Scenario, properties: Sequence[Property] | None = None, look: Look | None = None
+    ) -> None:
+        noise: Noise = msgspec.convert(scenario.noise, Noise)
+        self._scenario = scenario
+        self._system = system
+        self._booted = booted
+        self._look = look
+        self._looked = -1
+        self.cluster = Cluster(
+            system.topology, seed=scenario.seed, noise=noise, constants=system.constants, assumptions=system.assumptions, image=booted.image
+        )
+        self._loop = self.cluster.world.loop
+        self._began_s = self._loop.time()
+        self._facts: dict[str, Any] = {"epoch_s": EPOCH_S, "ready_before": booted.ready_before}
+        self._monitors = self._judged_by(list(CATALOG.values()) if properties is None else properties)
+        self._nemesis: Nemesis[Cluster] = Nemesis(
+            self.cluster, catalog(), scenario.steps, lambda delay, callback: self._loop.schedule(self._loop.time() + delay, callback, (), None),
+            self.cluster.recorder.mark,
+        )  # fmt: skip
+        self._listens = False
+        self._followed = False
+        self.t = 0.0
+        self._start_s = 0.0
+        self._begin()
 
+    def _judged_by(self, properties: Sequence[Property]) -> Monitors:
+        tables = self._booted.image.store.tables
+        view = View({plural: table for plural, table in tables.items() if plural != "leases"})
+        settings = {**self._system.settings, "backing": self._booted.backing, "pods_behind": self._booted.pods_behind}
+        monitors = Monitors(properties, Context(view, settings, self._facts))
+        self.cluster.recorder.listeners.append(monitors.feed)
+        return monitors
 
-def _listen(cluster: Cluster, nemesis: Nemesis[Cluster], scenario: Scenario) -> None:
-    """Show requests and commits to the triggers, if any waits for one."""
-    if not any(step.when.__class__.__name__ == "Nth" for step in scenario.steps):
-        return
+    def _begin(self) -> None:
+        cluster = self.cluster
+        for service in self._booted.services:
+            cluster.traffic.watch(service)
+        cluster.recorder.mark("phase", name="boot")
+        cluster.run_for(BEFORE_CHAOS_S)
+        cluster.traffic_changed()
+        cluster.run_for(0.001)
+        cluster.recorder.mark("phase", name="chaos")
+        self._start_s = self._loop.time()
+        if self._nemesis.listens:
+            self._listen()
 
-    def on_request(request: Request) -> None:
-        if nemesis.listens:
-            nemesis.observe({
-                "on": "request", "verb": request.verb, "resource": request.resource, "subresource": request.subresource,
-                "name": request.name, "namespace": request.namespace, "actor": request.identity.actor,
-            })  # fmt: skip
+    @property
+    def violations(self) -> list[tuple[Property, Violation]]:
+        """Return what has been violated so far, in the order found."""
+        return self._monitors.violations
 
-    def on_commit(event: Event) -> None:
-        if nemesis.listens:
-            nemesis.observe({"on": "commit", "type": event.type, "resource": event.resource, "key": event.key, "actor": event.actor})
+    @property
+    def scenario(self) -> Scenario:
+        """Return what was done so far as a scenario; run, it is this run again."""
+        if self._followed:
+            return self._scenario
+        least = max(self._scenario.budget.chaos_at_least_s, self.t)
+        budget = msgspec.structs.replace(self._scenario.budget, chaos_at_least_s=least, chaos_s=max(self._scenario.budget.chaos_s, least))
+        return msgspec.structs.replace(self._scenario, steps=self._nemesis.steps, budget=budget)
 
-    cluster.control.hooks.on_request.append(on_request)
-    cluster.control.store.subscribe(on_commit)
+    # -- driving -------------------------------------------------------------------------------------------------------
 
+    def advance(self, to_s: float) -> None:
+        """Let time pass until ``to_s``; times that are over change nothing."""
+        while self.t < to_s:
+            at = to_s if self._look is None else min(to_s, (math.floor(self.t / LOOK_S) + 1) * LOOK_S)
+            self.cluster.world.run(self._start_s + at)
+            self.t = at
+            self._glance()
 
-def _chaos(cluster: Cluster, nemesis: Nemesis[Cluster], budget: Budget) -> None:
-    """Let chaos run until nothing more will come of it, at most ``chaos_s``."""
-    end = cluster.world.loop.time() + budget.chaos_s
-    step = 5.0
-    while cluster.world.loop.time() < end:
-        cluster.world.run(min(end, cluster.world.loop.time() + step))
-        if (nemesis.pending == 0 or nemesis.listens) and cluster.at_rest(QUIET_S):
+    def rest(self, at_most_s: float) -> None:
+        """Let time pass until nothing but upkeep happens, for ``at_most_s`` at the longest."""
+        end = self.t + at_most_s
+        while self.t < end:
+            self.advance(min(end, (math.floor(self.t / STEP_S) + 1) * STEP_S))
+            if self.cluster.quiet(QUIET_S):
+                self.advance(min(end, self.t + SOON_S))  # what was due meanwhile may have begun something
+                if self.cluster.quiet(QUIET_S):
+                    return
+
+    def inject(self, step: Step) -> int:
+        """Do one step more: now, or when its event comes. Return its index.
+
+        The time in ``step.when`` is set to now. A step that waits for an event must come before any other and before time passes.
+        """
+        if isinstance(step.when, Nth):
+            if self.t > 0:
+                raise HarnessError("a step that waits for an event must be armed when chaos begins: events are counted from then on")
+            index = self._nemesis.add(step)
+            self._listen()
+            return index
+        index = self._nemesis.add(msgspec.structs.replace(step, when=At(self.t)))
+        self._now(partial(self._nemesis.fire, index))
+        return index
+
+    def undo(self, index: int) -> None:
+        """Undo a step now. What was done at this instant comes first: a moment passes."""
+        when = self._nemesis.steps[index].when
+        self.advance(round(self.t + 0.001, 3))
+        if isinstance(when, At):
+            self._nemesis.lasted(index, round(self.t - when.s, 6))
+        self._now(partial(self._nemesis.undo, index))
+
+    def follow(self) -> None:
+        """Do and undo the scenario's steps that have a time, each when it is due, as far as chaos may last."""
+        self._followed = True
+        due: list[tuple[float, int, int, int]] = []
+        for index, step in enumerate(self._nemesis.steps):
+            if isinstance(step.when, At):
+                due.append((step.when.s, 1, index, 0))
+                if step.for_s is not None:  # at one instant what is over goes first
+                    due.append((round(step.when.s + step.for_s, 6), 0 if step.for_s else 1, index, 1))
+        for at, _, index, over in sorted(due):
+            if at > self._scenario.budget.chaos_s:
+                break
+            self.advance(at)
+            self._now(partial(self._nemesis.undo if over else self._nemesis.fire, index))
+
+    def finish(self) -> Outcome:
+        """Let chaos run out, heal, let the cluster settle, and judge the whole."""
+        cluster, scenario = self.cluster, self.scenario
+        self.advance(scenario.budget.chaos_at_least_s)
+        self.rest(max(0.0, scenario.budget.chaos_s - self.t))
+        cluster.traffic.finish()
+        cluster.recorder.mark("phase", name="heal")
+        self._nemesis.heal()
+        cluster.traffic_changed()
+        cluster.recorder.mark("phase", name="settle")
+        cluster.run_until_quiet(scenario.budget.settle_s, QUIET_S)
+        if not self._recovered():  # a back-off may still run out: containers and images are tried again within five minutes
+            cluster.last_change_s = self._loop.time()  # of healing, which a kubelet that waits does not notice
+            cluster.run_until_quiet(scenario.budget.settle_s, BACKOFF_S)
+        cluster.traffic.finish()
+        cluster.audit_network()
+        steps = self._nemesis.report()
+        self._facts["rollback_targets"] = self._targets("rollback")
+        self._facts["resized"] = self._targets(*RESIZE)
+        cluster.recorder.mark("phase", name="final")
+        self._ask(True)
+        violations = self._monitors.finish(self._loop.time())
+        cluster.recorder.describe({**msgspec.to_builtins(scenario), "topology": {}, "inputs": {"digest": self._system.digest}})
+        made = cluster.world.picker.made() if cluster.world.picker is not None else Deviations()
+        return Outcome(scenario, cluster.recorder.finish(), violations, steps, self._loop.time() - self._began_s, made)
+
+    def _recovered(self) -> bool:
+        """Tell whether every workload that nobody has resized has as many ready pods as before."""
+        counts = _ready_counts(self.cluster.control.store)
+        resized = self._targets(*RESIZE)
+        return all(counts.get(owner, 0) >= count for owner, count in self._booted.ready_before.items() if owner not in resized)
+
+    def _targets(self, *names: str) -> tuple[str, ...]:
+        """Return what steps of some names were done to."""
+        return self._nemesis.targets(names)
+
+    def close(self) -> None:
+        """End the run."""
+        self.cluster.close()
+
+    # -- below ---------------------------------------------------------------------------------------------------------
+
+    def _now(self, callback: Callable[[], None]) -> None:
+        """Call inside the world, and let happen what follows at once."""
+        self._loop.soon(callback, (), None)
+        self.cluster.world.run(self._start_s + self.t)
+        self._glance()
+
+    def _glance(self) -> None:
+        if self._look is not None and len(self.cluster.recorder.entries) != self._looked:
+            self._looked = len(self.cluster.recorder.entries)
+            self._ask(False)
+
+    def _ask(self, at_end: bool) -> None:
+        """Let somebody look; what is broken is told once."""
+        told = {prop.id for prop, _ in self._monitors.violations}
+        for prop, violation in self._look(self.cluster, at_end) if self._look is not None else ():
+            if prop.id not in told:
+                self._monitors.violations.append((prop, violation))
+
+    def _listen(self) -> None:
+        """Show requests and commits to the triggers."""
+        if self._listens:
             return
+        self._listens = True
+        nemesis = self._nemesis
+
+        def on_request(request: Request) -> None:
+            if nemesis.listens:
+                nemesis.observe({
+                    "on": "request", "verb": request.verb, "resource": request.resource, "subresource": request.subresource,
+                    "name": request.name, "namespace": request.namespace, "actor": request.identity.actor,
+                })  # fmt: skip
+
+        def on_commit(event: Event) -> None:
+            if nemesis.listens:
+                nemesis.observe({"on": "commit", "type": event.type, "resource": event.resource, "key": event.key, "actor": event.actor})
+
+        self.cluster.control.hooks.on_request.append(on_request)
+        self.cluster.control.store.subscribe(on_commit)
+
+
+def run(
+    system: System, booted: Boot, scenario: Scenario, properties: Sequence[Property] | None = None, look: Look | None = None
+) -> Outcome:
+    """Run one scenario from the booted image and judge it."""
+    session = Session(system, booted, scenario, properties, look)
+    try:
+        session.follow()
+        return session.finish()
+    finally:
+        session.close()

@@ -16,6 +16,7 @@ from kchaos.models.api.resources import RESOURCES
 from kchaos.models.api.schema import misfits
 from kchaos.models.api.tree import Obj, get
 from kchaos.models.faults.catalog import catalog
+from kchaos.models.faults.objects import ident, place
 from kchaos.models.faults.symbols import Scope, check
 from kchaos.models.manifests.quantities import unreadable
 from kchaos.models.topology import NodeSpec
@@ -55,6 +56,9 @@ def check_steps(steps: Sequence[Step], system: System) -> None:
     scope = scope_of(system)
     for index, step in enumerate(steps):
         _step(f"steps[{index}]", step, scope)
+        if step.do == "apply":  # what one step applies, a later one may name
+            made = _id(_applied(f"steps[{index}]", step))
+            scope = {**scope, "workload": [*scope["workload"], made]}
 
 
 def _objects(where: str, found: Any) -> None:
@@ -93,12 +97,27 @@ def _step(where: str, step: Step, scope: Scope) -> None:
                 raise InvalidScenario(f"{where}: when.event.{name} is not known", hint=near(name, EVENT))
     try:
         args = kind.complete(step.args)
-        check(kind, kind.target, target, scope)
+        if kind.target == "object":
+            place(target)
+        else:
+            check(kind, kind.target, target, scope)
         for one in kind.arguments:
             if one.target:
                 check(kind, one.target, args[one.name], scope, own=False)
     except InvalidScenario as error:
         raise InvalidScenario(f"{where}: {error.message}", hint=error.hint) from error
+
+
+def _applied(where: str, step: Step) -> Obj:
+    """Return the object of a step that applies one, checked."""
+    obj: Obj = step.args["object"]
+    _objects(f"{where}.args.object", [obj])
+    target = step.args["target"]
+    if not obj["metadata"].get("name") or ident(obj) != target:
+        raise InvalidScenario(
+            f"{where}: args.target is {target}, but args.object is another", hint="write the object's Kind/namespace/name"
+        )
+    return obj
 
 
 def scope_of(system: System) -> Scope:

@@ -173,5 +173,11 @@ def _rounder(s: float) -> Iterator[float]:
             yield found
 
 
-STEPS: tuple[Pass, ...] = (fewer_steps, simpler_steps, fewer_deviations)
+def shorter(scenario: Scenario) -> Iterator[Scenario]:
+    """Yield the scenario with less time after which chaos may end."""
+    for s in _rounder(scenario.budget.chaos_at_least_s):
+        yield msgspec.structs.replace(scenario, budget=msgspec.structs.replace(scenario.budget, chaos_at_least_s=s))
+
+
+STEPS: tuple[Pass, ...] = (fewer_steps, shorter, simpler_steps, fewer_deviations)
 """The passes that need to know nothing of the system."""

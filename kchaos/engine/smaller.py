@@ -13,7 +13,7 @@ import msgspec
 
 from kchaos.canonical import digest
 from kchaos.check.property import Property, Severity, Violation
-from kchaos.engine.kubernetes import Boot, System, boot, run
+from kchaos.engine.kubernetes import Boot, Look, System, boot, run
 from kchaos.engine.scenarios import checked
 from kchaos.engine.shrink import STEPS, TRIES, Answer, Pass, Shrunk, shrink, without_chunks
 from kchaos.errors import InvalidScenario
@@ -79,29 +79,30 @@ def _same(one: str, other: str) -> bool:
     return one == other or (one.startswith("Pod/") and other.startswith("Pod/"))
 
 
-def trial(wanted: Wanted, systems: Systems, candidate: Scenario) -> Answer:
+def trial(wanted: Wanted, systems: Systems, candidate: Scenario, look: Look | None = None) -> Answer:
     """Run a candidate; one that makes no sense (a step whose target is gone, objects that nothing comes of) does not fail."""
     try:
         system, booted = systems.of(candidate)
+        outcome = run(system, booted, candidate, look=look)
     except InvalidScenario:
         return Answer(False)
-    outcome = run(system, booted, candidate)
     return Answer(wanted.best(outcome.violations) is not None, outcome.deviations)
 
 
 def shrink_scenario(
     scenario: Scenario, wanted: Wanted, systems: Systems | None = None, *, tries: int = TRIES, steps: bool = True, whole: bool = True,
-    stop: Callable[[], bool] = lambda: False,
+    stop: Callable[[], bool] = lambda: False, look: Look | None = None,
 ) -> Shrunk:  # fmt: skip
     """Return the smallest scenario that shows what is wanted: first fewer and simpler ``steps``, then the ``whole`` system smaller.
 
-    The steps of the result also show it on the original system, whatever was then taken away from that.
+    The steps of the result also show it on the original system, whatever was then taken away from that. ``look``: what judges the
+    cluster itself, if that is what showed it.
     """
     known = systems or Systems()
     found = Shrunk(scenario, 0, True)
     for passes in ((STEPS,) if steps else ()) + ((SYSTEM,) if whole else ()):
         left = tries - found.tried
-        more = shrink(found.scenario, lambda one: trial(wanted, known, one), passes=passes, tries=left, stop=stop)
+        more = shrink(found.scenario, lambda one: trial(wanted, known, one, look), passes=passes, tries=left, stop=stop)
         found = Shrunk(more.scenario, found.tried + more.tried, found.finished and more.finished)
     return found
 

@@ -266,7 +266,7 @@ def _target(data: dict[str, Any]) -> str:
 
 def _set(args: dict[str, Any]) -> str:
     """Return the arguments that a step sets, in brackets."""
-    given = ", ".join(f"{name} {value}" for name, value in args.items() if name != "target")
+    given = ", ".join(f"{name} {value}" for name, value in args.items() if name != "target" and not isinstance(value, dict))
     return f" ({given})" if given else ""
 
 

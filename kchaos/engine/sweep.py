@@ -16,6 +16,7 @@ from kchaos.models.cluster import Cluster
 from kchaos.models.controlplane import MANAGER, SCHEDULER
 from kchaos.models.faults.catalog import catalog
 from kchaos.models.faults.controlplane import COMPONENTS
+from kchaos.models.faults.objects import KLASS
 from kchaos.models.security.webhooks import place_of
 from kchaos.nemesis.fault import Catalog
 from kchaos.scenario import At, Step
@@ -63,15 +64,17 @@ def choose(names: str | None, kinds: Catalog[Cluster]) -> list[str]:
         return []
     if not wanted:
         raise InvalidScenario("--faults names no fault", hint="`kchaos faults` lists them; `none` for none")
-    groups = {kind.klass: None for kind in kinds if not kind.level1}
+    groups = {kind.klass: None for kind in kinds if not kind.level1 and kind.klass != KLASS}
     out: dict[str, None] = {}
     for name in wanted:
         if name == "all":
-            out |= dict.fromkeys(kind.name for kind in kinds)
+            out |= dict.fromkeys(kind.name for kind in kinds if kind.klass != KLASS)
         elif name in groups and name not in kinds:
             out |= dict.fromkeys(kind.name for kind in kinds if kind.klass == name and not kind.level1)
+        elif kinds.get(name).klass == KLASS:
+            raise InvalidScenario(f"{name} needs more than a target: no sweep can try it", hint="name it in a scenario or a ClusterMachine")
         else:
-            out[kinds.get(name).name] = None
+            out[name] = None
     return list(out)
 
 
@@ -118,6 +121,8 @@ def space(system: System, booted: Boot, faults: Sequence[str], seed: int, more_s
 def _targets(name: str, system: System, booted: Boot, kinds: Catalog[Cluster]) -> Iterator[str]:
     kind = kinds.get(name)
     nodes = booted.placed
+    if kind.klass == KLASS:
+        return  # it needs more than a target
     if kind.target == "node":
         yield from (node.name for node in system.topology.nodes if node.name in nodes)
     elif kind.target == "zone" and len(system.topology.zones) < 2:

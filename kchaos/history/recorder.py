@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
 from kchaos.history.record import Entry, Header, Mark, Run, Write, digest_of
 
 
@@ -29,6 +31,10 @@ class Recorder:
         self.entries.append(entry)
         for listener in self.listeners:
             listener(entry)
+
+    def describe(self, scenario: dict[str, Any]) -> None:
+        """Say what the entries are a history of, if that was not known when they began."""
+        self._header = msgspec.structs.replace(self._header, scenario=scenario)
 
     def finish(self) -> Run:
         """Return the finished run with its digest."""

@@ -13,19 +13,22 @@ from kchaos.errors import InvalidScenario
 
 
 class Argument(msgspec.Struct, frozen=True):
-    """One argument: a number from ``low`` to ``high``, one of ``choices``, or a target of the sort ``target``.
+    """One argument: a number from ``low`` to ``high``, one of ``choices``, a target of the sort ``target``, or a JSON object (``tree``).
 
     ``usual``: the part of the range that a drawn campaign draws from; None: all of it. ``whole``: no fractions.
+    ``required``: it must be given, and ``default`` is only an example.
     """
 
     name: str
-    default: float | int | str
+    default: float | int | str | dict[str, Any]
     low: float = 0.0
     high: float = math.inf
     whole: bool = False
     choices: tuple[int | str, ...] = ()
     target: str = ""
     usual: tuple[float, float] | None = None
+    tree: bool = False
+    required: bool = False
 
     @property
     def drawn(self) -> tuple[float, float]:
@@ -35,6 +38,8 @@ class Argument(msgspec.Struct, frozen=True):
     @property
     def words(self) -> str:
         """Return in words what it may be."""
+        if self.tree:
+            return "a JSON object"
         if self.target:
             return f"the name of a {self.target}"
         if self.choices:
@@ -47,6 +52,8 @@ class Argument(msgspec.Struct, frozen=True):
 
     def has(self, value: Any) -> bool:
         """Tell whether it may have a value."""
+        if self.tree:
+            return isinstance(value, dict)
         if self.target:
             return isinstance(value, str) and bool(value)
         if self.choices:
@@ -58,6 +65,9 @@ class Argument(msgspec.Struct, frozen=True):
 def complete(fault: str, arguments: Sequence[Argument], given: Mapping[str, Any]) -> dict[str, Any]:
     """Return ``given`` with the defaults of what is left out. Raises InvalidScenario for what a fault does not take."""
     known = {one.name: one for one in arguments}
+    for one in arguments:
+        if one.required and one.name not in given:
+            raise InvalidScenario(f"{fault} needs args.{one.name}", hint=f"write for example {one.name}: {one.default}")
     for name, value in given.items():
         if name == "target":
             continue

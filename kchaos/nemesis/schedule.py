@@ -1,15 +1,18 @@
 """The nemesis: arms the triggers of a scenario's steps, fires them, heals them, and records each with its evidence.
 
-Triggers fire outside any process's context. Symbolic targets are resolved when their step fires; one that means nothing then makes its
-step inert, with the reason. Healing first disarms what is still pending, then undoes what is active, last first.
+Steps with an event as trigger wait for it here; those with a time are fired and undone by whoever drives the run (:meth:`Nemesis.fire`,
+:meth:`Nemesis.undo`), so that a run that is made up as it goes and one that follows a scenario are the same. Triggers fire outside any
+process's context. Symbolic targets are resolved when their step fires; one that means nothing then makes its step inert, with the reason.
+Healing first disarms what is still pending, then undoes what is active, last first.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from fnmatch import fnmatchcase
-from functools import partial
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, TypeVar
+
+import msgspec
 
 from kchaos.nemesis.fault import Active, Catalog, Kind, Together, bit
 from kchaos.scenario import At, Nth, Step
@@ -18,14 +21,7 @@ C = TypeVar("C")
 Mark = Callable[..., None]
 
 
-class Alarm(Protocol):
-    """A pending timer."""
-
-    def cancel(self) -> None:
-        """Never fire."""
-
-
-Schedule = Callable[[float, Callable[[], None]], Alarm]
+Schedule = Callable[[float, Callable[[], None]], object]
 """Called with (seconds from now, callback)."""
 
 
@@ -52,22 +48,29 @@ class Nemesis(Generic[C]):
     def __init__(self, cluster: C, catalog: Catalog[C], steps: Sequence[Step], later: Schedule, mark: Mark) -> None:
         self._cluster = cluster
         self._catalog = catalog
-        self._steps = steps
+        self._steps: list[Step] = []
         self._later = later
         self._mark = mark
-        self._alarms: dict[int, Alarm] = {}
+        self._timed: dict[int, None] = {}
         self._waiting: dict[int, tuple[Nth, int]] = {}
         self._fired: list[_Fired] = []
-        self.pending = 0
+        for step in steps:
+            self.add(step)
 
-    def arm(self) -> None:
-        """Start the clock of all triggers: chaos begins."""
-        for index, step in enumerate(self._steps):
-            self.pending += 1
-            if isinstance(step.when, At):
-                self._alarms[index] = self._later(step.when.s, partial(self._fire, index))
-            else:
-                self._waiting[index] = (step.when, 0)
+    def add(self, step: Step) -> int:
+        """Take one more step, and return its index: from now on it waits for its event, or for :meth:`fire`."""
+        index = len(self._steps)
+        self._steps.append(step)
+        if isinstance(step.when, At):
+            self._timed[index] = None
+        else:
+            self._waiting[index] = (step.when, 0)
+        return index
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """Return all steps, fired or not."""
+        return tuple(self._steps)
 
     @property
     def listens(self) -> bool:
@@ -86,11 +89,11 @@ class Nemesis(Generic[C]):
                 else:
                     self._waiting[index] = (trigger, seen)
         for index in due:
-            self._fire(index)
+            self.fire(index)
 
-    def _fire(self, index: int) -> None:
-        self._alarms.pop(index, None)
-        self.pending -= 1
+    def fire(self, index: int) -> None:
+        """Inject a step's fault now."""
+        self._timed.pop(index, None)
         step = self._steps[index]
         kind = self._catalog.get(step.do)
         fired = _Fired(index, step)
@@ -108,8 +111,18 @@ class Nemesis(Generic[C]):
         if not fired.actives:
             self._mark("fault", step=index, name=step.do, action="unresolved", args=step.args, why=fired.why)
         self._fired.append(fired)
-        if step.for_s is not None:
+        if step.for_s is not None and isinstance(step.when, Nth):
             self._later(step.for_s, lambda: self._heal(fired))
+
+    def undo(self, index: int) -> None:
+        """Heal what a step has done, if it has fired and is not healed."""
+        for fired in self._fired:
+            if fired.index == index:
+                self._heal(fired)
+
+    def lasted(self, index: int, for_s: float) -> None:
+        """Write down for how long a step's fault was left: what :meth:`undo` was called after."""
+        self._steps[index] = msgspec.structs.replace(self._steps[index], for_s=for_s)
 
     def _arguments(self, kind: Kind[C], args: dict[str, Any], fired: _Fired) -> dict[str, Any] | None:
         """Return a step's arguments with those that are targets resolved to names, None (and why) if one is nothing now."""
@@ -122,6 +135,10 @@ class Nemesis(Generic[C]):
                 args[one.name] = ",".join(found.names)
         return args
 
+    def targets(self, names: Collection[str]) -> tuple[str, ...]:
+        """Return what steps of some names were done to, as far as they have fired."""
+        return tuple(target for fired in self._fired if fired.step.do in names for target in fired.targets)
+
     def _heal(self, fired: _Fired) -> None:
         if fired.healed:
             return
@@ -132,14 +149,12 @@ class Nemesis(Generic[C]):
 
     def heal(self) -> None:
         """Disarm what is pending, then undo what is active, last first."""
-        for index, alarm in self._alarms.items():
-            alarm.cancel()
+        for index in self._timed:
             self._mark("fault", step=index, name=self._steps[index].do, action="disarmed")
         for index in self._waiting:
             self._mark("fault", step=index, name=self._steps[index].do, action="disarmed")
-        self._alarms.clear()
+        self._timed.clear()
         self._waiting.clear()
-        self.pending = 0
         for fired in reversed(self._fired):
             self._heal(fired)
 

@@ -25,14 +25,6 @@ class Counted:
         return {"times": 1, "who": self._name}
 
 
-class Timer:
-    def __init__(self, world: World, due: tuple[float, Any]) -> None:
-        self._world, self._due = world, due
-
-    def cancel(self) -> None:
-        self._world.due.remove(self._due)
-
-
 class World:
     """Time, a log, and what the word ``leader`` means now."""
 
@@ -55,18 +47,18 @@ class World:
             return Resolved((text,))
         return Resolved(self.leaders, f"the leader{' seen by ' * bool(of)}{of}" if self.leaders else "nobody leads now")
 
-    def _later(self, delay_s: float, callback: Any) -> Timer:
+    def _later(self, delay_s: float, callback: Any) -> None:
         self.due.append((delay_s, callback))
-        return Timer(self, self.due[-1])
 
     def pass_time(self) -> None:
-        for _, callback in self.due:
-            callback()
+        """Do what whoever drives the run does: fire the steps that have a time."""
+        for index, step in enumerate(self.nemesis.steps):
+            if isinstance(step.when, At):
+                self.nemesis.fire(index)
 
 
 def test_a_target_is_resolved_when_the_step_fires() -> None:
     world = World(Step(do="cut", args={"target": "leader()"}, when=At(5.0)))
-    world.nemesis.arm()
     world.leaders = ("b",)
     world.pass_time()
     world.leaders = ("c",)
@@ -80,7 +72,6 @@ def test_a_target_is_resolved_when_the_step_fires() -> None:
 
 def test_a_plain_name_is_marked_as_it_was() -> None:
     world = World(Step(do="cut", args={"target": "n"}))
-    world.nemesis.arm()
     world.pass_time()
     assert world.marks == [{"what": "fault", "step": 0, "name": "cut", "action": "injected", "args": {"target": "n"}, "planned": False}]
     assert "targets" not in world.nemesis.report()[0]
@@ -90,7 +81,6 @@ def test_several_targets_are_several_faults_of_one_step() -> None:
     """Each has its mark; their evidence is added up; the last is undone first."""
     world = World(Step(do="cut", args={"target": "leader()"}))
     world.leaders = ("a", "b")
-    world.nemesis.arm()
     world.pass_time()
     world.nemesis.heal()
     assert world.log == ["inject a", "inject b", "undo b", "undo a"]
@@ -101,7 +91,6 @@ def test_several_targets_are_several_faults_of_one_step() -> None:
 def test_a_target_that_is_nothing_makes_the_step_inert() -> None:
     world = World(Step(do="cut", args={"target": "leader()"}, for_s=3.0))
     world.leaders = ()
-    world.nemesis.arm()
     world.pass_time()
     world.nemesis.heal()
     assert [(m["action"], m.get("why")) for m in world.marks] == [("unresolved", "nobody leads now")]
@@ -112,12 +101,10 @@ def test_a_target_that_is_nothing_makes_the_step_inert() -> None:
 def test_arguments_are_targets_too() -> None:
     world = World(Step(do="apart", args={"target": "n"}))
     world.leaders = ("a", "b")
-    world.nemesis.arm()
     world.pass_time()
     assert world.log == ["inject na,b"]
     world = World(Step(do="apart", args={"target": "n"}))
     world.leaders = ()
-    world.nemesis.arm()
     world.pass_time()
     assert world.log == [] and world.nemesis.report()[0]["why"] == "nobody leads now"
 
@@ -127,13 +114,36 @@ def test_healing_disarms_first() -> None:
         Step(do="cut", args={"target": "a"}), Step(do="cut", args={"target": "b"}, when=Nth({"on": "x"}, 1)),
         Step(do="cut", args={"target": "c"}, when=At(9.0)),
     )  # fmt: skip
-    world.nemesis.arm()
-    world.due[0][1]()
+    world.nemesis.fire(0)
     world.nemesis.heal()
     world.nemesis.observe({"on": "x"})
     assert [m["action"] for m in world.marks] == ["injected", "disarmed", "disarmed", "healed"]
     assert world.log == ["inject a", "undo a"]
     assert [line["status"] for line in world.nemesis.report()] == ["bit", "disarmed", "disarmed"]
+
+
+def test_a_step_can_be_added_and_undone_while_the_run_goes_on() -> None:
+    """As a state machine does it: what it lasted is written down, and it is undone once."""
+    world = World()
+    index = world.nemesis.add(Step(do="cut", args={"target": "a"}, when=At(3.0)))
+    world.nemesis.fire(index)
+    world.nemesis.undo(index)
+    world.nemesis.lasted(index, 2.5)
+    world.nemesis.heal()
+    assert world.log == ["inject a", "undo a"]
+    assert world.nemesis.steps == (Step(do="cut", args={"target": "a"}, when=At(3.0), for_s=2.5),)
+    assert world.nemesis.targets(("cut",)) == ("a",)
+
+
+def test_a_step_that_waited_for_an_event_is_undone_after_its_time() -> None:
+    """When it fires is not known beforehand: the nemesis itself asks to be woken."""
+    world = World(Step(do="cut", args={"target": "a"}, when=Nth({"on": "x"}, 2), for_s=4.0))
+    world.nemesis.observe({"on": "x"})
+    assert world.log == [] and world.nemesis.listens
+    world.nemesis.observe({"on": "x"})
+    ((delay_s, callback),) = world.due
+    callback()
+    assert delay_s == 4.0 and world.log == ["inject a", "undo a"]
 
 
 def test_together_is_inert_without_parts() -> None:

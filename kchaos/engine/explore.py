@@ -1,0 +1,181 @@
+"""From a ClusterMachine to a failure that anybody can run again: saved ones first, then the search, then the smallest scenario.
+
+Hypothesis shrinks the rules that it drew for a bounded number of tries; the scenario of the smallest failure is run by the engine, which
+must show the same, and is shrunk further by kchaos' own shrinker. What is left is saved as a scenario and as a pytest file.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import hypothesis
+import msgspec
+from hypothesis.errors import FlakyStrategyDefinition
+from hypothesis.stateful import run_state_machine_as_test
+
+from kchaos.check.property import Property, Violation
+from kchaos.engine.kubernetes import Outcome, run
+from kchaos.engine.machine import Broken, ClusterMachine, profile
+from kchaos.engine.saved import Saved, call_of, stem_of, write
+from kchaos.engine.smaller import Systems, Wanted, shrink_scenario
+from kchaos.engine.story import story
+from kchaos.engine.subject import Subject, subject_of
+from kchaos.errors import HarnessError, InvalidScenario, Location
+from kchaos.scenario import Scenario, load
+
+
+class Failed(AssertionError):
+    """A ClusterMachine found something; the text tells all."""
+
+
+class _Enough(BaseException):
+    """The tries to make a failure smaller are spent. Not an Exception: Hypothesis would take it for another failure."""
+
+
+class _Search:
+    """What is known of the first failure's property: its smallest scenario so far."""
+
+    def __init__(self, tries: int) -> None:
+        self._left = tries
+        self.best: Broken | None = None
+        self.spent = False
+        self.examples = 0
+        self.steps = 0
+
+    def begin(self) -> None:
+        """Begin one example more."""
+        if self.best is None:
+            self.examples += 1
+        elif self._left <= 0:
+            self.spent = True
+            raise _Enough
+        else:
+            self._left -= 1
+
+    def take(self, broken: Broken) -> None:
+        """Keep a failure if it is smaller."""
+        if self.best is None:
+            self.steps = len(broken.scenario.steps)
+            self.best = broken
+        elif broken.property.id == self.best.property.id and _size(broken.scenario) < _size(self.best.scenario):
+            self.best = broken
+
+
+def _size(scenario: Scenario) -> tuple[int, float]:
+    return len(scenario.steps), scenario.budget.chaos_at_least_s
+
+
+def explore(machine: type[ClusterMachine], settings: hypothesis.settings | None = None) -> None:
+    """Run a machine's saved failures again, then search. Raises Failed with the whole story; InvalidScenario for the author's mistakes."""
+    __tracebackhide__ = True
+    subject = subject_of(machine)
+    _again(machine, subject)
+    search = _Search(machine.shrinks)
+
+    def make() -> ClusterMachine:
+        search.begin()
+        made = machine()
+        made._on_broken = search.take
+        return made
+
+    if machine.seed is not None:
+        hypothesis.seed(machine.seed)(make)
+    try:
+        run_state_machine_as_test(make, settings=profile(machine, settings))  # type: ignore[arg-type]  # any factory will do
+    except (Broken, _Enough):
+        pass  # what was broken is kept in the search
+    except FlakyStrategyDefinition:
+        if not search.spent:
+            raise  # else it is how Hypothesis takes that we left in the middle of an example
+    if search.best is not None:
+        raise Failed(_failure(machine, subject, search, search.best)) from None
+
+
+def _again(machine: type[ClusterMachine], subject: Subject) -> None:
+    """Run the failures that were saved before, on the application as it is now."""
+    for path in sorted(Path(machine.corpus).glob(f"{stem_of(subject.name)}-*.scenario.json")):
+        saved = load(path)
+        scenario = msgspec.structs.replace(saved, topology=subject.scenario.topology, inputs=subject.scenario.inputs)
+        try:
+            outcome = run(subject.system, subject.booted, scenario, look=subject.look(machine.__new__(machine)))
+        except InvalidScenario as error:
+            hint = "delete the file if the application has no such thing any more"
+            raise InvalidScenario(error.message, location=Location(str(path)), hint=hint) from error
+        found = _worst(subject, outcome)
+        if found is not None:
+            text = [f"{subject.name} is still broken: {_title(*found)}", *_told(outcome, found[1])]
+            raise Failed("\n".join([*text, "", f"found before and saved: {path}", _command(subject, found[0], path)])) from None
+
+
+def _worst(subject: Subject, outcome: Outcome) -> tuple[Property, Violation] | None:
+    bad = [found for found in outcome.violations if subject.counts(*found)]
+    return min(bad, key=lambda one: (one[1].severity.rank, one[1].t), default=None)
+
+
+def _failure(machine: type[ClusterMachine], subject: Subject, search: _Search, best: Broken) -> str:
+    """Confirm a failure, make it smaller, save it; return what to tell."""
+    head = f"{subject.name} found after {search.examples} example{'s' if search.examples > 1 else ''}: "
+    wanted = Wanted.of(best.property, best.violation)
+    own = any(claim.property.id == best.property.id for claim in subject.claims)
+    scenario = msgspec.structs.replace(best.scenario, name=f"{subject.name}: {_title(best.property, best.violation)}"[:200])
+    look = subject.look(machine.__new__(machine))
+    confirm = partial(run, subject.system, subject.booted, look=look)
+    try:
+        shown = wanted.best(confirm(scenario).violations) is not None
+    except Exception as error:
+        if not own:
+            raise
+        return _unsaid(head, best, f"it needs what the rules keep ({type(error).__name__}: {error})")
+    if not shown and own:
+        return _unsaid(head, best, "the same steps alone do not break it: it needs what the rules keep")
+    if not shown:
+        raise HarnessError(f"{_title(best.property, best.violation)}, but the scenario of that run does not show it: please report this")
+    systems = Systems()
+    systems.add(scenario, subject.system, subject.booted)
+    smallest = shrink_scenario(scenario, wanted, systems, tries=machine.shrinks, whole=False, look=look).scenario
+    outcome = confirm(smallest)
+    prop, violation = next((p, v) for p, v in outcome.violations if wanted.best([(p, v)]) is not None)
+    case = Saved(subject, machine, smallest, prop, violation, own)
+    places, problems = write(case, Path(machine.corpus))
+    lines = [head + _title(prop, violation), *_steps(smallest, search.steps), *_told(outcome, violation), ""]
+    lines += [f"warning: {problem}" for problem in problems]
+    lines += [f"saved: {place}" for place in places]
+    return "\n".join([*lines, _command(subject, prop, *places)])
+
+
+def _unsaid(head: str, best: Broken, why: str) -> str:
+    """Return what to tell of a failure that no scenario can show."""
+    title = head + _title(best.property, best.violation)
+    note = f"not saved: {why}. A claim that looks only at self.cluster can be saved and replayed."
+    return "\n".join([title, *_steps(best.scenario, len(best.scenario.steps)), "", note])
+
+
+def _title(prop: Property, violation: Violation) -> str:
+    name = f"{prop.id} {prop.name}" if prop.id.startswith("KC") else prop.id
+    about = f"{violation.object}: " if violation.object != prop.id else ""
+    return f"{name}: {about}{violation.summary}"
+
+
+def _steps(scenario: Scenario, before: int) -> list[str]:
+    count = len(scenario.steps)
+    smaller = f" (of {before})" if before > count else ""
+    return ["", f"after {count} step{'s' if count != 1 else ''}{smaller}:", *(f"  {call_of(step)}" for step in scenario.steps)]
+
+
+def _told(outcome: Outcome, violation: Violation) -> list[str]:
+    return ["", "how it came to that:", *(f"  {sentence}" for sentence in story(outcome.run, violation.object))]
+
+
+def _command(subject: Subject, prop: Property, *places: Path) -> str:
+    """Return the command that shows a failure again: a claim of one's own is known to pytest only."""
+    own = any(claim.property.id == prop.id for claim in subject.claims)
+    tests = [place for place in places if place.suffix == ".py"] or [p for one in places if (p := _test_of(one)).exists()]
+    scenarios = [place for place in places if place.suffix == ".json"]
+    if own and tests:
+        return f"python -m pytest {tests[0]}"
+    return f"kchaos replay {scenarios[0]}" if scenarios else ""
+
+
+def _test_of(scenario: Path) -> Path:
+    return scenario.with_name(f"test_{scenario.name.removesuffix('.scenario.json').replace('-', '_')}.py")
