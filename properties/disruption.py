@@ -18,7 +18,7 @@ TOO_EARLY = "ready too early"
 """Root of what follows from the assumed time to start up where no readinessProbe watches it."""
 
 SORTS = {
-    "node-power-loss": "node lost", "node-pause": "node lost", "network-partition": "node lost", "out-of-service": "node lost",
+    "node-power-loss": "node lost", "node-pause": "node lost", "network-partition": "node lost", "out-of-service": "node lost", "disk-full": "node lost",
     "rollout": "rollout", "rollback": "rollout", "slow-start": "rollout", "image-pull-failure": "rollout",
     "pod-kill": "crash", "container-kill": "crash", "oom-kill": "crash", "probe-flap": "crash", "scale-up": "scaling", "scale-down": "scaling",
     "overlay-loss": "network", "stale-fdb": "network", "proxy-stopped": "network", "dns-replica-dead": "network", "lease-lost": "network", "zone-partition": "network",

@@ -208,6 +208,14 @@ class _Teller:
         if old is not None and new is not None and old["status"] != new["status"]:
             words = {"True": "is Ready again", "Unknown": "has been silent too long: its Ready condition turns Unknown"}
             yield Sentence(t, f"{name} {words.get(new['status'], 'is not Ready')}")
+        full, was = (condition(one, "DiskPressure") if one is not None else None for one in (entry.obj, entry.prev))
+        if full is not None and was is not None and full["status"] != was["status"] and full["status"] != "Unknown":
+            pressed = (
+                "is under DiskPressure: its kubelet evicts pods and takes no others"
+                if full["status"] == "True"
+                else "has room on its disk again"
+            )
+            yield Sentence(t, f"{name} {pressed}")
         before = get(entry.prev, "spec", "unschedulable", default=False) if entry.prev else False
         if bool(before) != bool(entry.obj["spec"].get("unschedulable")):
             yield Sentence(t, f"{name} is {'cordoned' if not before else 'uncordoned'}")
@@ -229,6 +237,9 @@ class _Teller:
                 yield Sentence(t, f"{who} deletes with a grace of {grace} s:|{name}", f"delete {who}")
             if pod["spec"].get("nodeName") and not old["spec"].get("nodeName"):
                 yield Sentence(t, f"{who} places|{name} on {pod['spec']['nodeName']}", f"place {who}")
+            if get(pod, "status", "reason") == "Evicted" and get(old, "status", "reason") != "Evicted":
+                refused = str(get(pod, "status", "message", default="")).startswith("Pod was rejected")
+                yield Sentence(t, f"the kubelet {'refuses' if refused else 'evicts'}:|{name}", f"evict {refused}")
             was, now = ready(old), ready(pod)
             if was != now:
                 yield Sentence(t, f"{'ready' if now else 'no longer ready'}:|{name}", f"ready {now}")
