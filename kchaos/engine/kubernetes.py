@@ -27,6 +27,7 @@ from kchaos.models.members import workload_of
 from kchaos.models.topology import Topology
 from kchaos.nemesis.schedule import Nemesis
 from kchaos.properties.catalog import CATALOG
+from kchaos.properties.corruption import attributed
 from kchaos.scenario import Budget, Scenario
 from kchaos.sim.noise import Noise
 from kchaos.sim.world import EPOCH_S
@@ -236,7 +237,7 @@ def _run(cluster: Cluster, system: System, booted: Boot, scenario: Scenario, pro
     violations = monitors.finish(loop.time())
     finished = cluster.recorder.finish()
     virtual = loop.time() - start
-    return Outcome(scenario, finished, violations, steps, virtual)
+    return Outcome(scenario, finished, attributed(violations, finished), steps, virtual)
 
 
 def _recovered(cluster: Cluster, booted: Boot) -> bool:

@@ -160,6 +160,8 @@ class _Teller:
                 if length > 0:
                     self._lost[why] = self._lost.get(why, 0.0) + share * length
 
+        elif mark.what == "corruption":
+            yield Sentence(t, _corruption(data))
         elif mark.what == "paths" and t >= 0:
             yield from (Sentence(t, text) for text in _paths(data["lost"]))
 
@@ -267,6 +269,16 @@ _GENERATED = re.compile(r"-[bcdfghjklmnpqrstvwxz2456789]{5}\b")
 def _words(workload: str) -> str:
     kind, _, rest = workload.partition("/")
     return f"{kind} {rest}"
+
+
+def _corruption(data: dict[str, Any]) -> str:
+    """Say which stored field changed, or who made it right again."""
+    field, state = data["field"], data["state"]
+    if state == "begun":
+        return f"in the store, {field} is {data['after']} instead of {data['before']}"
+    if state == "repaired":
+        return f"{data['by']} writes {field} anew"
+    return f"{field} is put back to what it was" if state == "restored" else f"gone with its object: {field}"
 
 
 def _target(data: dict[str, Any]) -> str:

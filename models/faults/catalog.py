@@ -3,7 +3,20 @@
 from __future__ import annotations
 
 from kchaos.models.cluster import Cluster
-from kchaos.models.faults import containers, controlplane, disks, links, network, nodes, operations, partitions, requests, watches, webhooks
+from kchaos.models.faults import (
+    containers,
+    controlplane,
+    corruption,
+    disks,
+    links,
+    network,
+    nodes,
+    operations,
+    partitions,
+    requests,
+    watches,
+    webhooks,
+)
 from kchaos.models.faults.symbols import resolve
 from kchaos.nemesis.fault import Catalog
 
@@ -11,7 +24,7 @@ from kchaos.nemesis.fault import Catalog
 def catalog() -> Catalog[Cluster]:
     """Return the catalog."""
     out: Catalog[Cluster] = Catalog(resolve)
-    for module in (nodes, disks, containers, operations, controlplane, requests, webhooks, watches, links, partitions, network):
+    for module in (nodes, disks, containers, operations, controlplane, requests, webhooks, watches, links, partitions, network, corruption):
         for kind in module.KINDS:
             out.add(kind)
     return out

@@ -435,3 +435,8 @@ class Kubelet:
         """Tell whether the pod would answer a request now."""
         machine = self.machine_of(key)
         return machine is not None and machine.serving(self.rt.now())
+
+    def has(self, key: str, address: str) -> bool:
+        """Tell whether the pod has that address."""
+        machine = self.machine_of(key)
+        return machine is not None and machine.ip == address
