@@ -29,7 +29,7 @@ from kchaos.nemesis.schedule import Nemesis
 from kchaos.properties.catalog import CATALOG
 from kchaos.properties.corruption import attributed
 from kchaos.scenario import Budget, Scenario
-from kchaos.sim.noise import Noise
+from kchaos.sim.noise import Deviations, Noise
 from kchaos.sim.world import EPOCH_S
 
 QUIET_S = 30.0
@@ -67,6 +67,8 @@ class System(NamedTuple):
     context: Sequence[Obj] = ()
     digest: str = ""
     """Of everything above: stands for the inputs in the header of a run."""
+    inputs: Mapping[str, Any] = {}
+    """What all of it was built from, as a scenario holds it."""
 
 
 class Workload(NamedTuple):
@@ -101,6 +103,8 @@ class Outcome(NamedTuple):
     violations: list[tuple[Property, Violation]]
     steps: list[dict[str, Any]]
     virtual_s: float
+    deviations: Deviations = Deviations()
+    """What schedule noise did: the same run under these is the same run."""
 
 
 def install_order(objects: Sequence[Obj]) -> list[Obj]:
@@ -227,6 +231,7 @@ def _run(cluster: Cluster, system: System, booted: Boot, scenario: Scenario, pro
     cluster.recorder.mark("phase", name="settle")
     cluster.run_until_quiet(scenario.budget.settle_s, QUIET_S)
     if not _recovered(cluster, booted):  # a back-off may still run out: containers and images are tried again within five minutes
+        cluster.last_change_s = loop.time()  # of healing, which a kubelet that waits does not notice
         cluster.run_until_quiet(scenario.budget.settle_s, BACKOFF_S)
     cluster.traffic.finish()
     cluster.audit_network()
@@ -237,7 +242,8 @@ def _run(cluster: Cluster, system: System, booted: Boot, scenario: Scenario, pro
     violations = monitors.finish(loop.time())
     finished = cluster.recorder.finish()
     virtual = loop.time() - start
-    return Outcome(scenario, finished, attributed(violations, finished), steps, virtual)
+    made = cluster.world.picker.made() if cluster.world.picker is not None else Deviations()
+    return Outcome(scenario, finished, attributed(violations, finished), steps, virtual, made)
 
 
 def _recovered(cluster: Cluster, booted: Boot) -> bool:
@@ -277,5 +283,5 @@ def _chaos(cluster: Cluster, nemesis: Nemesis[Cluster], budget: Budget) -> None:
     step = 5.0
     while cluster.world.loop.time() < end:
         cluster.world.run(min(end, cluster.world.loop.time() + step))
-        if (nemesis.pending == 0 or nemesis.listens) and cluster.quiet(QUIET_S):
+        if (nemesis.pending == 0 or nemesis.listens) and cluster.at_rest(QUIET_S):
             return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,10 +46,15 @@ def checked(scenario: Scenario) -> System:
         _objects(f"inputs.{name}", scenario.inputs.get(name))
     _nodes(scenario.topology)
     system = of_scenario(scenario)
-    scope = scope_of(system)
-    for index, step in enumerate(scenario.steps):
-        _step(f"steps[{index}]", step, scope)
+    check_steps(scenario.steps, system)
     return system
+
+
+def check_steps(steps: Sequence[Step], system: System) -> None:
+    """Raise InvalidScenario if a step makes no sense in a system: an unknown fault, argument or target."""
+    scope = scope_of(system)
+    for index, step in enumerate(steps):
+        _step(f"steps[{index}]", step, scope)
 
 
 def _objects(where: str, found: Any) -> None:

@@ -6,11 +6,15 @@ import random
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
+import msgspec
+
+from kchaos.engine.drawn import Space, Variant
 from kchaos.engine.kubernetes import Boot, System
 from kchaos.errors import InvalidScenario
 from kchaos.models.api.tree import Obj
 from kchaos.models.apiserver.store import Store
 from kchaos.models.cluster import Cluster
+from kchaos.models.controlplane import MANAGER, SCHEDULER
 from kchaos.models.faults.catalog import catalog
 from kchaos.models.faults.controlplane import COMPONENTS
 from kchaos.models.faults.corruption import applies
@@ -90,6 +94,27 @@ def sweep(system: System, booted: Boot, faults: Sequence[str] | None = None, see
     drains = [pair for pair in pairs if all(level1[i][0].do == "drain" for i in pair)][:DRAINS_FIRST]
     pairs = [*drains, *(pair for pair in pairs if pair not in drains)]
     return Sweep(tuple(level1), tuple(pairs))
+
+
+MASTERS = (f"leader({MANAGER})", f"leader({SCHEDULER})", "server-of(user)", "minority()")
+"""Masters as drawn scenarios name them: they hold on one master and on three."""
+
+
+def space(system: System, booted: Boot, faults: Sequence[str], seed: int, more_seeds: int = 1) -> Space:
+    """Return what scenarios may be drawn from: these faults on all their targets, the boot's seed and another, one and three masters."""
+    kinds = catalog()
+    masters = system.topology.masters
+    several = system._replace(topology=msgspec.structs.replace(system.topology, masters=max(3, masters)))
+    targets: dict[str, tuple[str, ...]] = {}
+    for kind in (kinds.get(name) for name in faults):
+        if found := tuple(_targets(kind.name, several, booted, kinds)):
+            targets[kind.name] = MASTERS if kind.target == "master" else found
+        if kind.target == "node" and found:
+            targets[kind.name] += tuple(f"node-of({workload})" for workload in booted.workloads)
+    variants = [Variant(seed, masters), Variant(seed, 3 if masters == 1 else 1)]
+    variants += [Variant(seed + 1 + i, masters) for i in range(more_seeds)]
+    operations = [kind.name for kind in kinds if kind.operation]
+    return Space(targets, {}, variants, operations, {name: kinds.get(name).arguments for name in targets})
 
 
 def _targets(name: str, system: System, booted: Boot, kinds: Catalog[Cluster]) -> Iterator[str]:
