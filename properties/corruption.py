@@ -44,12 +44,14 @@ class _Repaired(BaseMonitor):
 
 def attributed(found: Sequence[tuple[Property, Violation]], run: Run) -> list[tuple[Property, Violation]]:
     """Return violations; those that came after a corruption are its consequences (see the module), but for one that is not repaired."""
-    begun = next((mark for mark in run.marks("corruption") if mark.data["state"] == "begun"), None)
-    if begun is None:
+    all_begun = [mark for mark in run.marks("corruption") if mark.data["state"] == "begun"]
+    if not all_begun:
         return list(found)
     out = []
     for prop, one in found:
-        if prop.id != REPAIRED and one.t >= begun.t:
+        before = [mark for mark in all_begun if mark.t <= one.t]
+        if prop.id != REPAIRED and before:
+            begun = next((mark for mark in before if mark.data["target"] == one.object), before[0])
             severity = Severity.WARNING if prop.liveness and one.severity is Severity.ERROR else Severity.INFO
             text = f"{one.summary} (after {begun.data['field']} was corrupted)"
             one = msgspec.structs.replace(one, severity=severity, summary=text, root=f"corruption {begun.data['fault']}", advice=ADVICE)
