@@ -226,7 +226,9 @@ class Cluster:
         if source != backend.node and self.network.path(source, backend.node):
             return "overlay"
         kubelet = self.kubelets.get(backend.node)
-        return "" if kubelet is not None and kubelet.serving(backend.pod) else "refused"
+        if kubelet is None or not kubelet.serving(backend.pod):
+            return "refused"
+        return "" if not backend.address or kubelet.has(backend.pod, backend.address) else "timeout"  # nobody has that address
 
     def audit_network(self) -> None:
         """Send one packet along each path and ask for each name, if a fault has changed the network's tables: what properties judge."""

@@ -32,6 +32,7 @@ from kchaos.models.members import workload_of
 from kchaos.models.topology import Topology
 from kchaos.nemesis.schedule import Nemesis
 from kchaos.properties.catalog import CATALOG
+from kchaos.properties.corruption import attributed
 from kchaos.scenario import At, Nth, Scenario, Step
 from kchaos.sim.noise import Deviations, Noise
 from kchaos.sim.world import EPOCH_S
@@ -356,7 +357,8 @@ class Session:
         violations = self._monitors.finish(self._loop.time())
         cluster.recorder.describe({**msgspec.to_builtins(scenario), "topology": {}, "inputs": {"digest": self._system.digest}})
         made = cluster.world.picker.made() if cluster.world.picker is not None else Deviations()
-        return Outcome(scenario, cluster.recorder.finish(), violations, steps, self._loop.time() - self._began_s, made)
+        finished = cluster.recorder.finish()
+        return Outcome(scenario, finished, attributed(violations, finished), steps, self._loop.time() - self._began_s, made)
 
     def _recovered(self) -> bool:
         """Tell whether every workload that nobody has resized has as many ready pods as before."""
