@@ -162,9 +162,10 @@ def _story(result: Result, console: Console) -> None:
 
 
 def _rest(result: Result, console: Console) -> None:
-    inert = [f"{fault.name} ({fault.inert})" for fault in result.faults if fault.inert]
+    inert = [f"{fault.name} ({fault.inert} of {fault.exercised})" for fault in result.faults if fault.inert]
     if inert:
-        console.print(f"\nWithout effect, so nothing is claimed of them: {', '.join(inert)}", style="dim", highlight=False, soft_wrap=True)
+        says = f"\nInjected without effect, so nothing is claimed of these times: {', '.join(inert)}"
+        console.print(says, style="dim", highlight=False, soft_wrap=True)
     if result.not_modelled:
         console.print("\nNot modelled, and so without influence here:", style="dim")
         for one in result.not_modelled[:8]:
