@@ -37,6 +37,7 @@ def checks(loaded: Loaded, booted: Boot, context: Iterable[Obj] = ()) -> list[No
     )
     out += _classes(loaded.manifests, context)
     out += _gates(loaded.manifests)
+    out += _nowhere(loaded.manifests, booted)
     out += references(loaded, context, [_ident(one.obj) for one in booted.refused])
     for one in unknown:
         name = get(one.obj, "metadata", "name", default="")
@@ -166,6 +167,24 @@ def _gates(manifests: Iterable[Manifest]) -> Iterator[Note]:
             yield Note("KC316", "unknown", one.file, one.at(path), text, "leave the gates out of what you give to kchaos", one.id)
 
 
+def _nowhere(manifests: Iterable[Manifest], booted: Boot) -> Iterator[Note]:
+    """Say which DaemonSets run on no node: without a word of anybody, nothing comes of them."""
+    stored = booted.image.store.tables.get("daemonsets", {})
+    for one in manifests:
+        daemon = stored.get(f"{get(one.obj, 'metadata', 'namespace', default='')}/{one.obj['metadata'].get('name')}")
+        if one.obj["kind"] != "DaemonSet" or daemon is None or get(daemon, "status", "desiredNumberScheduled", default=0):
+            continue
+        spec = get(one.obj, "spec", "template", "spec", default={})
+        labels = ", ".join(f"{key}: {value or chr(34) * 2}" for key, value in (spec.get("nodeSelector") or {}).items())
+        path = "nodeSelector" if labels else "affinity" if spec.get("affinity") else "tolerations"
+        asks = f" (nodeSelector {labels})" if labels else ""
+        text = f"DaemonSet {one.obj['metadata'].get('name', '')} runs on no node: none has what it selects{asks} and only taints that it tolerates"
+        hint = "give your nodes: --topology with the output of `kubectl get nodes -o yaml`"
+        if "node-role.kubernetes.io/master" in labels:
+            hint = "since Kubernetes 1.24 the label and the taint are node-role.kubernetes.io/control-plane: select and tolerate that"
+        yield Note("KC322", "warning", one.file, one.at(f"spec.template.spec.{path}"), text, hint, one.id)
+
+
 def unknown_workloads(named: Iterable[str], file: str, booted: Boot) -> Iterator[Note]:
     """Say which workloads of kchaos.yaml are not in the input: a typing error there would be silent."""
     known = {tuple(key.split("/")[-2:]) for key in booted.workloads}
@@ -239,10 +258,10 @@ def _selectors(
             hint = f"{elsewhere} has such labels: put both in one namespace"
         else:
             hint = near or "check the labels of the pod template"
-        if kind == "PodDisruptionBudget":
-            yield Note("KC310", "warning", one.file, line, f"{what}: it protects nothing", hint, one.id)
-        elif unknown and not near and not elsewhere:
+        if unknown and not near and not elsewhere:
             yield Note("KC311", "info", one.file, line, f"{what}: an operator may make them", "", one.id)
+        elif kind == "PodDisruptionBudget":
+            yield Note("KC310", "warning", one.file, line, f"{what}: it protects nothing", hint, one.id)
         elif near or elsewhere:
             yield Note("KC310", "error", one.file, line, f"{what}: it never has an endpoint", hint, one.id)
         else:
