@@ -9,7 +9,7 @@ from kchaos.history.record import Mark
 from kchaos.models.api.pods import condition, ended, is_true, ready, terminating
 from kchaos.models.api.times import parse
 from kchaos.models.api.tree import get
-from kchaos.properties.advice import of_drain, of_placement, of_rollout
+from kchaos.properties.advice import of_drain, of_placement, of_rollout, placement
 from kchaos.properties.common import Obj, declare, folded, workload_of
 from kchaos.properties.disruption import BEYOND, Handlers, UnderFaults, fault_words
 from kchaos.properties.waits import Room, of_pod, of_start_up, together
@@ -49,7 +49,7 @@ class _Drains(UnderFaults):
             severity = Severity.WARNING if self.drains else Severity.INFO if self.beyond else Severity.ERROR
             yield Violation(
                 t=blocked.t, object=owner, summary=text, severity=severity, root=BEYOND if severity is Severity.INFO else f"drain {owner}",
-                advice=of_drain(self.context, self._evicted(blocked.data["pod"], owner), self.ready_before(owner)),
+                advice=of_drain(self.context, self._evicted(blocked.data["pod"], owner)),
             )  # fmt: skip
 
     def _evicted(self, key: str, owner: str) -> Obj | None:
@@ -119,7 +119,7 @@ class _Rollouts(UnderFaults):
             why = _unfinished(found)
             if why is None:
                 continue
-            cause = " ".join(self._told.get(target, {}).values())
+            cause = placement(" ".join(self._told.get(target, {}).values()))
             if self.beyond and not cause and found["kind"] == "Deployment" and self._serves(found):
                 continue  # all serve, and a back-off that two faults at once have lengthened may still run
             if what == "rollback" and kind == "StatefulSet":
@@ -189,7 +189,7 @@ class _Placed(UnderFaults):
     def _text(pod: Obj, room: Room) -> str:
         found = condition(pod, "PodScheduled")
         message = str(found.get("message", "not scheduled")) if found is not None else "not scheduled"
-        return message + room.outranked(pod, message)
+        return placement(message) + room.outranked(pod, message)
 
     def finish(self, t: float) -> Iterable[Violation]:
         if self.faults:
@@ -270,7 +270,7 @@ def _waits(context: Context, workload: str) -> str:
         if terminating(pod):
             why = f"terminating on {pod['spec'].get('nodeName', 'no node')}"
         elif found is not None and found["status"] == "False":
-            why = str(found.get("message", ""))
+            why = placement(str(found.get("message", "")))
         else:
             why = of_pod(context, pod, workload)
         out.append((pod["metadata"]["name"], why))
