@@ -137,6 +137,8 @@ def of_single(context: Context, workload: str, faults: Iterable[dict[str, Any]],
     if obj is not None and names & NODES and (claim := _one_node(context, obj)):
         more = f"two replicas that share the ReadWriteOnce claim {claim} run on one node: give each a claim of its own (StatefulSet), or ReadWriteMany"
         return f"{more}; or accept this in kchaos.yaml", ""
+    if workload.startswith("Pod/"):
+        return "let a Deployment or StatefulSet make it, with two or more replicas", ""
     return "run two or more replicas, spread over nodes, or accept this in kchaos.yaml", ""
 
 
@@ -183,6 +185,24 @@ def of_lost_requests(context: Context, workloads: Iterable[str]) -> str:
     return "keep pods serving for longer than endpoints take to go: a longer preStop sleep within terminationGracePeriodSeconds"
 
 
+REFUSALS = (
+    ("exceeded quota", "raise the ResourceQuota, or ask for less"),
+    ("must specify", "the ResourceQuota wants every container to say that: write it, or give the namespace a LimitRange with defaults"),
+    ("violates PodSecurity", "write into securityContext what it misses, or give the namespace another pod-security.kubernetes.io/enforce"),
+    ("no PriorityClass", "bring the PriorityClass: it is not in these files (--context)"),
+    ("serviceaccount", "bring the ServiceAccount: it is not in these files (--context)"),
+    ("usage per", "keep to the bounds of the namespace's LimitRange"),
+    ("63 characters", "give it a shorter name: what is made of it gets a longer one"),
+    ("253 characters", "give it a shorter name: what is made of it gets a longer one"),
+)
+"""What the API server says of pods that it does not take, and what to do about it; the first that fits."""
+
+
+def of_refusal(cause: str) -> str:
+    """Return what to change for pods that can't be made, from what was told of it."""
+    return next((advice for part, advice in REFUSALS if part in cause), "")
+
+
 def of_rollout(cause: str, obj: Obj) -> str:
     """Return what to change for a rollout that never ends, from what was told of it."""
     if "exceeded quota" in cause:
@@ -211,21 +231,32 @@ def of_drain(context: Context, pod: Obj | None) -> str:
     if pod is None:
         return ""
     space, labels = pod["metadata"].get("namespace", ""), pod["metadata"].get("labels") or {}
-    for budget in context.view.table("poddisruptionbudgets").values():
-        if budget["metadata"].get("namespace", "") != space or not compile_selector(budget["spec"].get("selector") or {})(labels):
-            continue
-        name, spec, status = budget["metadata"]["name"], budget["spec"], budget.get("status") or {}
-        want, expected = int(status.get("desiredHealthy", 0)), int(status.get("expectedPods", 0))
-        ready = _ready_before(context, budget)
-        if expected > ready and want < expected:
-            return (
-                f"budget {name} would allow it if all {expected} pods were ready: mend what keeps {expected - ready} from it; "
-                "unhealthyPodEvictionPolicy: AlwaysAllow lets broken pods go"
-            )
-        if want >= expected:
-            key = "minAvailable" if "minAvailable" in spec else "maxUnavailable"
-            more = "" if expected > 1 else ", with two or more replicas"
-            return f"budget {name} ({key}: {spec.get(key)}) allows no disruption of {expected} pods: write maxUnavailable: 1{more}"
-        lost = math.ceil(expected - want)
-        return f"budget {name} allows {lost} of {expected} pods to be away, and they are: drain one node at a time, or run more replicas"
-    return ""
+    budgets = [
+        one
+        for one in context.view.table("poddisruptionbudgets").values()
+        if one["metadata"].get("namespace", "") == space and compile_selector(one["spec"].get("selector") or {})(labels)
+    ]
+    if len(budgets) > 1:
+        names = " and ".join(one["metadata"]["name"] for one in budgets)
+        return f"budgets {names} select the same pod, and no eviction works then: leave one of them, or let each select its own pods"
+    return _of_budget(context, budgets[0]) if budgets else ""
+
+
+def _of_budget(context: Context, budget: Obj) -> str:
+    name, spec, status = budget["metadata"]["name"], budget["spec"], budget.get("status") or {}
+    want, expected = int(status.get("desiredHealthy", 0)), int(status.get("expectedPods", 0))
+    ready = _ready_before(context, budget)
+    if expected > ready and want < expected:
+        return (
+            f"budget {name} would allow it if all {expected} pods were ready: mend what keeps {expected - ready} from it; "
+            "unhealthyPodEvictionPolicy: AlwaysAllow lets broken pods go"
+        )
+    if want >= expected:
+        key = "minAvailable" if "minAvailable" in spec else "maxUnavailable"
+        value = spec.get(key)
+        more = "" if expected > 1 else ", with two or more replicas"
+        if isinstance(value, int) and value > expected and key == "minAvailable":
+            return f"budget {name} asks for {value} pods and there are {expected}: write maxUnavailable: 1, or a percentage in quotes{more}"
+        return f"budget {name} ({key}: {value}) allows no disruption of {expected} pods: write maxUnavailable: 1{more}"
+    lost = math.ceil(expected - want)
+    return f"budget {name} allows {lost} of {expected} pods to be away, and they are: drain one node at a time, or run more replicas"

@@ -6,13 +6,13 @@ from collections.abc import Iterable
 
 from kchaos.check.property import Context, Guarantee, Severity, Violation
 from kchaos.history.record import Mark
-from kchaos.models.api.pods import condition, ended, is_true, ready, terminating
+from kchaos.models.api.pods import condition, controller_of, ended, is_true, ready, terminating
 from kchaos.models.api.times import parse
 from kchaos.models.api.tree import get
-from kchaos.properties.advice import of_drain, of_placement, of_rollout, placement
-from kchaos.properties.common import Obj, declare, folded, workload_of
+from kchaos.properties.advice import of_drain, of_placement, of_refusal, of_rollout, placement
+from kchaos.properties.common import Obj, declare, folded, ident, workload_of
 from kchaos.properties.disruption import BEYOND, Handlers, UnderFaults, fault_words
-from kchaos.properties.waits import Room, of_pod, of_start_up, together
+from kchaos.properties.waits import Refused, Room, of_pod, of_start_up, together
 
 STALLS = ("FailedCreate", "FailedScheduling", "FailedAttachVolume")
 STALLED = {"Pod": "pods", "ReplicaSet": "replicasets", "StatefulSet": "statefulsets", "DaemonSet": "daemonsets"}
@@ -204,20 +204,35 @@ class _Placed(UnderFaults):
 
 
 class _ComesUp(UnderFaults):
-    """Without any fault, every pod is ready in the end."""
+    """Without any fault, every pod is made, and ready in the end."""
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self._told = Refused(context)
+
+    def marks(self) -> Handlers:
+        return {**super().marks(), "event": self._told.event}
 
     def finish(self, t: float) -> Iterable[Violation]:
         if self.faults:
             return
         counts: dict[str, list[int]] = {}
         for pod in self.context.view.table("pods").values():
-            if terminating(pod) or ended(pod) or pod["spec"].get("schedulingGates"):  # gated: meant to wait (KC316)
+            if terminating(pod) or ended(pod):
                 continue
-            owner = workload_of(self.context, pod)
-            row = counts.setdefault(owner, [0, 0])
-            row[0] += ready(pod)
+            row = counts.setdefault(workload_of(self.context, pod), [0, 0])
+            row[0] += ready(pod) or bool(pod["spec"].get("schedulingGates"))  # gated: meant to wait (KC316)
             row[1] += 1
         placed = {workload_of(self.context, pod) for pod in _unplaced(self.context)}
+        for owner in self._asked():
+            made, want = counts.get(owner, [0, 0])[1], self.replicas(owner)
+            if made < want:
+                counts.pop(owner, None)
+                cause = self._told.why(owner)
+                text = f"{made} of {want} pods are made, without any fault" + (f": {cause}" if cause else "")
+                yield Violation(
+                    t=t, object=owner, summary=text, severity=Severity.ERROR, root=f"comes up {owner}", advice=of_refusal(cause)
+                )
         for owner, (up, all_) in counts.items():
             if up < all_ and owner not in placed:
                 waits = _waits(self.context, owner)
@@ -225,6 +240,13 @@ class _ComesUp(UnderFaults):
                 yield Violation(
                     t=t, object=owner, summary=text, severity=Severity.ERROR, root=f"comes up {owner}", advice=of_start_up(waits)
                 )
+
+    def _asked(self) -> Iterable[str]:
+        """Yield what asks for a number of pods; of DaemonSets another property speaks, and what owns a set speaks for it."""
+        for plural in ("deployments", "statefulsets", "replicasets", "replicationcontrollers"):
+            for obj in self.context.view.table(plural).values():
+                if controller_of(obj) is None and not terminating(obj) and not obj["spec"].get("paused"):
+                    yield ident(obj)
 
 
 def _unplaced(context: Context) -> list[Obj]:
@@ -248,6 +270,8 @@ def _recovered(context: Context, t: float) -> Iterable[Violation]:
     for workload, want in before.items():
         if workload.startswith("Job/") and _complete(context, workload):
             continue
+        if workload.startswith("Pod/") and context.view.get("pods", workload.partition("/")[2]) is None:
+            continue  # nothing makes a bare Pod again: no-outage says that
         if now.get(workload, 0) < want and workload not in stuck and size.whole(workload):
             waits = _waits(context, workload)
             text = f"{now.get(workload, 0)} of {want} pods are ready after healing" + (f"; still waiting: {waits}" if waits else "")

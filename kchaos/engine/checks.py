@@ -32,9 +32,8 @@ def checks(loaded: Loaded, booted: Boot, context: Iterable[Obj] = ()) -> list[No
     out = list(_refused(booted, by_id))
     templates = [*_templates(one.obj for one in loaded.manifests), *_templates(context)]
     unknown = [one for one in loaded.custom if not harmless(one.obj["apiVersion"], one.obj["kind"])]
-    out += _selectors(
-        loaded.manifests, templates, bool(unknown), {f"{r.obj['kind']}/{r.obj['metadata'].get('name')}" for r in booted.refused}
-    )
+    unseen = "an operator may make them" if unknown else "what could not be read may have them" if _unread(loaded) else ""
+    out += _selectors(loaded.manifests, templates, unseen, {f"{r.obj['kind']}/{r.obj['metadata'].get('name')}" for r in booted.refused})
     out += _classes(loaded.manifests, context)
     out += _gates(loaded.manifests)
     out += _nowhere(loaded.manifests, booted)
@@ -225,8 +224,9 @@ _MADE = ("Node", "Pod", "PersistentVolume", "PersistentVolumeClaim", "Cluster", 
 
 
 def _selectors(
-    manifests: Iterable[Manifest], templates: list[tuple[str, dict[str, str], str]], unknown: bool, refused: set[str]
+    manifests: Iterable[Manifest], templates: list[tuple[str, dict[str, str], str]], unseen: str, refused: set[str]
 ) -> Iterator[Note]:
+    """Say which selectors match nothing. ``unseen``: who may have the pods; then nothing is held against the selector."""
     manifests = list(manifests)
     endpoints = {
         (get(m.obj, "metadata", "namespace", default=""), m.obj["metadata"].get("name")) for m in manifests if m.obj["kind"] == "Endpoints"
@@ -258,8 +258,8 @@ def _selectors(
             hint = f"{elsewhere} has such labels: put both in one namespace"
         else:
             hint = near or "check the labels of the pod template"
-        if unknown and not near and not elsewhere:
-            yield Note("KC311", "info", one.file, line, f"{what}: an operator may make them", "", one.id)
+        if unseen and not near and not elsewhere:
+            yield Note("KC311", "info", one.file, line, f"{what}: {unseen}", "", one.id)
         elif kind == "PodDisruptionBudget":
             yield Note("KC310", "warning", one.file, line, f"{what}: it protects nothing", hint, one.id)
         elif near or elsewhere:
@@ -268,6 +268,11 @@ def _selectors(
             yield Note(
                 "KC310", "warning", one.file, line, f"{what}: unless they come from elsewhere, it never has an endpoint", hint, one.id
             )
+
+
+def _unread(loaded: Loaded) -> bool:
+    """Tell whether something with pods may be among what could not be read."""
+    return any(note.level == "error" and note.rule in ("KC301", "KC302", "KC303", "KC305", "KC308") for note in loaded.notes)
 
 
 def _near(selector: dict[str, str], space: str, templates: list[tuple[str, dict[str, str], str]]) -> str:
@@ -283,9 +288,8 @@ def _near(selector: dict[str, str], space: str, templates: list[tuple[str, dict[
 
 
 def _alike(one: str, other: str) -> bool:
-    import difflib
-
-    return bool(one and other) and difflib.SequenceMatcher(None, one, other).ratio() >= 0.75
+    swapped = sorted(one) == sorted(other)  # two letters changed places
+    return bool(one and other) and (swapped or difflib.SequenceMatcher(None, one, other).ratio() >= 0.75)
 
 
 def _webhooks(manifests: Iterable[Manifest]) -> Iterator[Note]:

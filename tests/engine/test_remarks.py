@@ -69,6 +69,14 @@ def result_of(
             "check the labels",
         ),
         (SERVICE.replace("{name: web}", "{name: web, namespace: shop}") % "web", "KC310", "error", 15, "selects no pod", "one namespace"),
+        (
+            SERVICE.replace("app: %s, tier: front", "app: wbe"),
+            "KC310",
+            "error",
+            15,
+            "it never has an endpoint",
+            "has app: web, the selector asks for app: wbe",
+        ),
         (BUDGET % "wbe", "KC310", "warning", 15, "PodDisruptionBudget b selects no pod of these files: it protects nothing", "labels"),
         (CLAIM, "KC314", "error", 15, "asks for StorageClass nvme, which does not exist here", "--context"),
     ],
@@ -86,6 +94,13 @@ def test_a_budget_of_pods_that_an_operator_makes() -> None:
     found = result_of(APP + BUDGET % "broker" + custom)
     assert [f.id for f in found.findings if f.severity.value != "info"] == []
     assert any("an operator may make them" in note.message for note in found.notes)
+
+
+def test_what_could_not_be_read_may_have_the_labels() -> None:
+    """One mistake is one finding: a Service is not blamed for the Deployment's."""
+    found = result_of(APP.replace("spec:\n", "spec:\n  replicas: two\n", 1) + SERVICE % "web")
+    assert [f.id for f in found.findings] == ["KC305"]
+    assert [n.rule for n in found.notes if "could not be read" in n.message] == ["KC311"]
 
 
 @pytest.mark.parametrize(

@@ -103,6 +103,7 @@ def test_placement(message: str, words: str) -> None:
         ({"maxUnavailable": 1}, {"desiredHealthy": 2, "expectedPods": 3}, {"web": 3}, "drain one node at a time"),
         ({"maxUnavailable": 1}, {"desiredHealthy": 5, "expectedPods": 6}, {"web": 2, "api": 3, "db": 9}, "mend what keeps 1"),
         ({"minAvailable": 1}, {"desiredHealthy": 1, "expectedPods": 1}, {"web": 1}, "two or more replicas"),
+        ({"minAvailable": 50}, {"desiredHealthy": 50, "expectedPods": 2}, {"web": 2}, "asks for 50 pods and there are 2"),
     ],
 )
 def test_a_budget_that_blocks(spec: dict[str, Any], status: dict[str, Any], ready: dict[str, int], words: str) -> None:
@@ -202,3 +203,15 @@ def test_two_faults_at_once() -> None:
 )  # fmt: skip
 def test_only_why_no_node_fits_is_told(message: str, left: str) -> None:
     assert placement(message) == left
+
+
+def test_two_budgets_for_one_pod() -> None:
+    """The API server evicts nothing then, however much each allows."""
+    spec = {"selector": {"matchLabels": {"app": "web"}}, "maxUnavailable": 1}
+    budgets = {f"shop/{name}": {"metadata": {"name": name, "namespace": "shop"}, "spec": spec, "status": {}} for name in ("a", "b")}
+    pod = {"kind": "Pod", "metadata": {"name": "web-1", "namespace": "shop", "labels": {"app": "web"}}}
+    assert "budgets a and b select the same pod" in of_drain(Context(View({"poddisruptionbudgets": budgets}), {}, {}), pod)
+
+
+def test_a_bare_pod_is_let_be_made() -> None:
+    assert "let a Deployment or StatefulSet make it" in of_single(Context(View(), {}, {}), "Pod/shop/x", NODE, True)[0]
