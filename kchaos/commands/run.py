@@ -19,7 +19,7 @@ from kchaos.engine.campaign import BudgetOption, Example
 from kchaos.engine.execute import Answer, Listener, Question, execute
 from kchaos.engine.inputs import HelmOptions, only_files, read_paths
 from kchaos.engine.machines import Machines, of_file, of_numbers
-from kchaos.engine.output import FOLDER, Files, harmless, name_of, write_all
+from kchaos.engine.output import FOLDER, Files, harmless, mute, name_of, write_all
 from kchaos.engine.result import Result, with_replays
 from kchaos.engine.settings import FILE, Settings, load_settings
 from kchaos.errors import InvalidScenario
@@ -92,20 +92,33 @@ def run(paths: tuple[str, ...], options: dict[str, Any]) -> int:
             bar.stop()
     result = msgspec.structs.replace(answer.result, duration_s=round(time.monotonic() - began, 3))
     result, folder, problems = _write(answer, result, formats, options["out"], paths, question.fail_on)
-    if options["as_json"]:
-        sys.stdout.buffer.write(result.to_json())
-        sys.stdout.buffer.flush()
-    else:
-        from kchaos.reports.terminal import show
-
-        where = str(folder / "report.html") if folder is not None and "html" in formats else str(folder or "")
-        show(result, Console(), where, options["quiet"])
+    where = str(folder / "report.html") if folder is not None and "html" in formats else str(folder or "")
+    _tell(result, where, options["as_json"], options["quiet"])
     for problem in problems:
         errors.print(f"warning: {harmless(problem)}", style="yellow", markup=False, highlight=False)
     if result.examples.interrupted:
         errors.print(f"{'terminated' if answer.terminated else 'interrupted'}: this is what is known so far", style="magenta")
         return 143 if answer.terminated else 130
     return result.exit_code
+
+
+def _tell(result: Result, where: str, as_json: bool, quiet: bool) -> None:
+    """Print the result. Who stops reading has seen enough; if it can't be written, the verdict goes to standard error before the error does."""
+    from kchaos.reports.columns import headline
+    from kchaos.reports.terminal import show
+
+    try:
+        if as_json:
+            sys.stdout.buffer.write(result.to_json())
+            sys.stdout.buffer.flush()
+        else:
+            show(result, Console(), where, quiet)
+            sys.stdout.flush()
+    except (BrokenPipeError, SystemExit):  # rich makes the second of the first
+        mute()
+    except OSError:
+        Console(stderr=True).print(harmless(headline(result)), markup=False, highlight=False, soft_wrap=True)
+        raise
 
 
 def _namespace(name: str) -> None:
