@@ -12,6 +12,7 @@ from kchaos.models.api.intstr import scaled
 from kchaos.models.api.selectors import compile_selector
 from kchaos.models.api.tree import Obj, get
 from kchaos.properties.common import workload_of
+from kchaos.properties.disruption import TOO_EARLY
 
 _PLURAL = {
     "Deployment": "deployments", "StatefulSet": "statefulsets", "DaemonSet": "daemonsets", "ReplicaSet": "replicasets",
@@ -134,6 +135,9 @@ def of_single(context: Context, workload: str, faults: Iterable[dict[str, Any]],
         and any("livenessProbe" in one and "startupProbe" not in one for one in _containers(obj))
     ):
         return "a livenessProbe kills what starts slowly, again and again: add a startupProbe that waits for it", "killed while it starts"
+    probed = all("readinessProbe" in one for one in _containers(obj))
+    if obj is not None and obj["kind"] == "Deployment" and names & ROLLS and not probed and not _one_node(context, obj):
+        return READY_TOO_EARLY, TOO_EARLY  # with one, a rollout would keep the old pod
     if obj is not None and names & NODES and (claim := _one_node(context, obj)):
         more = f"two replicas that share the ReadWriteOnce claim {claim} run on one node: give each a claim of its own (StatefulSet), or ReadWriteMany"
         return f"{more}; or accept this in kchaos.yaml", ""

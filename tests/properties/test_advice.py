@@ -157,7 +157,9 @@ def test_a_bare_pod_is_not_made_again() -> None:
         ({"type": "Recreate"}, PROBE, "data", ROLLOUT, False, "two or more replicas", ""),
         ({"type": "Recreate"}, PROBE, "", NODE, True, "two or more replicas", ""),
         ({}, {"livenessProbe": {}}, "", SLOW, True, "add a startupProbe", "killed while it starts"),
-        ({}, {"livenessProbe": {}}, "", SLOW, False, "two or more replicas", ""),
+        ({}, {"livenessProbe": {}}, "", SLOW, False, "add a readinessProbe", "ready too early"),
+        ({}, PROBE, "", SLOW, False, "two or more replicas", ""),
+        ({}, {}, "data", SLOW, False, "two or more replicas", ""),
         ({}, PROBE, "data", NODE, True, "share the ReadWriteOnce claim data run on one node", ""),
     ],
 )
