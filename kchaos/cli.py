@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import click
 
 from kchaos import __version__
+from kchaos.engine.output import mute
 from kchaos.engine.signals import Terminated, deaf, listening
 from kchaos.errors import ExitCode, InvalidScenario, KchaosError
 
@@ -217,11 +217,11 @@ def _run_cli(arguments: list[str] | None) -> int:
         click.echo("terminated" if terminated else "interrupted", err=True)
         return TERMINATED if terminated else INTERRUPTED
     except BrokenPipeError:
-        _mute()
+        mute()
         return int(ExitCode.HARNESS)
     except Exception as error:  # our own fault: say so, with all that helps to mend it
         if isinstance(error, OSError) and error.filename is None and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EBADF):
-            _mute()
+            mute()
             click.echo(f"error: can't write to standard output: {error.strerror}", err=True)
             return int(ExitCode.HARNESS)
         import traceback
@@ -232,11 +232,6 @@ def _run_cli(arguments: list[str] | None) -> int:
             err=True,
         )
         return int(ExitCode.HARNESS)
-
-
-def _mute() -> None:
-    """Let what is still to be written to standard output go nowhere."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _say(error: KchaosError) -> None:

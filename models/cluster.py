@@ -270,6 +270,10 @@ class Cluster:
             return False
         return not self.world.loop.foreground_after(now + SOON_S)
 
+    def still(self, for_s: float) -> bool:
+        """Tell whether nothing but upkeep has happened for ``for_s`` seconds, whatever may be due."""
+        return self.world.loop.time() - self.last_change_s >= for_s
+
     def run_until_quiet(self, at_most_s: float, for_s: float = 15.0, step_s: float = 5.0) -> bool:
         """Advance until the cluster is at rest, at most ``at_most_s``; tell whether it is."""
         end = self.world.loop.time() + at_most_s
