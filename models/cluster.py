@@ -16,6 +16,7 @@ from kchaos.history.record import Header
 from kchaos.history.recorder import Recorder
 from kchaos.models.api.pods import controller_of, labels
 from kchaos.models.api.request import USER, Request
+from kchaos.models.api.resources import BY_PLURAL
 from kchaos.models.api.times import stamp
 from kchaos.models.api.tree import Obj
 from kchaos.models.api.versions import Constants
@@ -28,7 +29,9 @@ from kchaos.models.network.overlay import leased, new_lease, subnet_of
 from kchaos.models.network.proxy import Backend, Proxy
 from kchaos.models.network.state import NodeNetwork
 from kchaos.models.network.traffic import Interval, Rules, Traffic
+from kchaos.models.node.apicall import ApiCall
 from kchaos.models.node.assumptions import DEFAULTS, Assumptions
+from kchaos.models.node.callers import PodCalls, token_of
 from kchaos.models.node.kubelet import Kubelet
 from kchaos.models.node.machine import PodMachine
 from kchaos.models.security.attributes import attributes_of
@@ -39,7 +42,7 @@ from kchaos.sim.noise import Noise
 from kchaos.sim.world import EPOCH_S, World
 
 SYSTEM_NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
-KUBELET, PROXY = "kubelet", "kube-proxy"
+KUBELET, PROXY, CALLS = "kubelet", "kube-proxy", "pods"
 
 
 class Image(NamedTuple):
@@ -64,6 +67,11 @@ class AssumptionTable:
     def __init__(self, table: Mapping[str, Assumptions] | None = None, default: Assumptions = DEFAULTS) -> None:
         self._table = dict(table or {})
         self.default = default
+
+    @property
+    def calls(self) -> list[ApiCall]:
+        """Return all API calls that any pod makes."""
+        return [call for one in (self.default, *self._table.values()) for call in one.calls]
 
     def of(self, pod: Obj) -> Assumptions:
         """Return what is assumed of a pod, by the app label conventions of its owner's name."""
@@ -116,6 +124,10 @@ class Cluster:
         self._traffic_due = False
         self.members = Members(store, self._answers)
         self.network = NodeNetwork(store, self._agent_works, self._later, self._due, self.recorder.mark)
+        self._calling = bool(self.assumptions.calls)
+        for call in self.assumptions.calls:
+            if call.resource not in BY_PLURAL:
+                self.control.security.custom.setdefault(call.resource, call.group)
         self.control.start()
         for index, spec in enumerate(topology.nodes):
             self.world.add_host(spec.name)
@@ -134,7 +146,7 @@ class Cluster:
             self.control.create(body)  # NodeRestriction keeps a kubelet from giving itself roles: an administrator labels the node
         kubelet = Kubelet(
             rt, self.control.servers, server, body, self.constants, self.assumptions.of, self.recorder.mark, self._truth_changed,
-            subnet_of(index),
+            subnet_of(index), self._pod_calls(spec.name, server) if self._calling else None,
         )  # fmt: skip
         self.kubelets[spec.name] = kubelet
         self.world.loop.soon(kubelet.start, (adopted,), self.world.processes[rt.address].owner)
@@ -143,6 +155,12 @@ class Cluster:
             proxy = Proxy(proxy_rt, self.control.servers, server, self.constants, self._due, spec.name, spec.zone)
             self.proxies[spec.name] = proxy
             self.world.loop.soon(proxy.start, (), self.world.processes[proxy_rt.address].owner)
+
+    def _pod_calls(self, node: str, server: int) -> PodCalls:
+        store, rt = self.control.store, self.world.start(node, CALLS)
+        return PodCalls(
+            rt, self.control.servers, server, lambda pod: token_of(pod, store.table("serviceaccounts")), store.get, self.recorder.mark
+        )
 
     def node_names(self) -> list[str]:
         """Return the workers' names, in the order of the topology."""

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 
 from kchaos.engine.kubernetes import Boot
 from kchaos.engine.references import references
+from kchaos.engine.roles import roles
 from kchaos.engine.settings import Settings
 from kchaos.models.api.selectors import compile_selector, from_map
 from kchaos.models.api.tree import Obj, get
@@ -19,8 +20,8 @@ NOT_MODELLED = {
     "ValidatingWebhookConfiguration": "its webhook is not called", "MutatingWebhookConfiguration": "its webhook is not called",
     "NetworkPolicy": "all connections are allowed", "Ingress": "requests go to the Services directly",
     "ValidatingAdmissionPolicy": "it is not evaluated", "APIService": "its API is not served",
-    "Role": "the application's own requests to the API are not simulated",
-    "ClusterRole": "the application's own requests to the API are not simulated", "RuntimeClass": "its overhead is not added",
+    "Role": "of the requests of pods to the API, only those in kchaos.yaml (calls) are sent",
+    "ClusterRole": "of the requests of pods to the API, only those in kchaos.yaml (calls) are sent", "RuntimeClass": "its overhead is not added",
 }  # fmt: skip
 """Kinds that are stored and do nothing here, and what that means."""
 
@@ -37,7 +38,9 @@ def checks(loaded: Loaded, booted: Boot, context: Iterable[Obj] = ()) -> list[No
     )
     out += _classes(loaded.manifests, context)
     out += _gates(loaded.manifests)
-    out += references(loaded, context, [_ident(one.obj) for one in booted.refused])
+    refused = [_ident(one.obj) for one in booted.refused]
+    out += references(loaded, context, refused)
+    out += roles([one for one in loaded.manifests if one.id not in refused], context)
     for one in unknown:
         name = get(one.obj, "metadata", "name", default="")
         text = f"{one.obj['kind']} {name}: an operator would turn it into pods that are not in these files, so what becomes of them is not known"

@@ -8,6 +8,7 @@
     workloads:
       shop/web: {start_s: 3, outage_s: 30, requests_per_s: 50}
       shop/db:  {quorum: 2}
+      shop/operator: {calls: [{verb: list, resource: pods}, {verb: update, resource: leases, name: leader, needed: true}]}
     accept:
       - {id: KC202, object: Deployment/shop/web, reason: batch only, date: 2026-11-01}
 """
@@ -22,12 +23,14 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from kchaos.engine.settings_calls import call_schema, wrong_call
 from kchaos.errors import InvalidScenario, Location
 from kchaos.models.api.versions import SUPPORTED
 from kchaos.models.cluster import AssumptionTable
 from kchaos.models.manifests.notes import BY_ID
 from kchaos.models.manifests.yamltree import Document, Problem, line_of, parse
-from kchaos.models.node.assumptions import DEFAULTS, Assumptions
+from kchaos.models.node.apicall import VERBS, ApiCall
+from kchaos.models.node.assumptions import DEFAULTS, Assumptions, assume
 from kchaos.properties.catalog import CATALOG
 
 FILE = "kchaos.yaml"
@@ -61,12 +64,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     def default(self) -> Assumptions:
         """Return the assumptions of a workload that is not named."""
-        return msgspec.structs.replace(DEFAULTS, **self.defaults)
+        return assume(DEFAULTS, self.defaults)
 
     def table(self) -> AssumptionTable:
         """Return the assumptions of all workloads."""
         base = self.default()
-        return AssumptionTable({key: msgspec.structs.replace(base, **own) for key, own in self.workloads.items()}, base)
+        return AssumptionTable({key: assume(base, own) for key, own in self.workloads.items()}, base)
 
     def expectations(self) -> dict[str, Any]:
         """Return what properties look at: per workload quorum and outage_s."""
@@ -156,6 +159,10 @@ def _assumptions(own: dict[str, Any], where: str, node: Any, prefix: str) -> Non
     if found.memory is not None and re.fullmatch(QUANTITY, found.memory) is None:
         at = _at(where, node, f"{prefix}.memory")
         raise InvalidScenario(f"memory {found.memory!r} is no quantity", location=at, hint='write for example "512Mi"')
+    for index, call in enumerate(found.calls):
+        if (wrong := wrong_call(call, own["calls"][index])) is not None:
+            field, says, hint = wrong
+            raise InvalidScenario(says, location=_at(where, node, f"{prefix}.calls[{index}].{field}"), hint=hint)
 
 
 def _convert(value: Any, type_: type[T], where: str, node: Any, prefix: str) -> T:
@@ -172,9 +179,8 @@ def _convert(value: Any, type_: type[T], where: str, node: Any, prefix: str) -> 
             key = next((k for k, v in value.get(group, {}).items() if not isinstance(v, dict)), "")
             path = f"{group}.{key}"
             at = _at(where, node, path)
-        raise InvalidScenario(
-            f"{path.removeprefix('.')}: {_words(said)}" if path else _words(said), location=at, hint=_hint(said)
-        ) from error
+        hint = _choices(said, path) or _hint(said)
+        raise InvalidScenario(f"{path.removeprefix('.')}: {_words(said)}" if path else _words(said), location=at, hint=hint) from error
 
 
 _KINDS = {
@@ -186,9 +192,29 @@ _KINDS = {
 def _words(said: str) -> str:
     """Return what msgspec says in words for people."""
     found = re.fullmatch(r"Expected `(\w+)(?: \| null)?`, got `(\w+)`", said)
+    least = re.fullmatch(r"Expected `(?:float|int)` >= ([\d.]+)", said)
+    if least is not None:
+        return f"must be {float(least[1]):g} or more"
+    chosen = re.fullmatch(r"Invalid enum value '(.*)'", said)
+    if chosen is not None:
+        return f"{chosen[1]} is none of them"
     if found is None:
         return said[:1].lower() + said[1:].replace("`", "")
     return f"must be {_KINDS.get(found[1], found[1])}, not {_KINDS.get(found[2], found[2])}"
+
+
+_CHOICES = {"verb": VERBS}
+"""What may stand in fields that are one of a few words."""
+
+
+def _choices(said: str, path: str) -> str:
+    """Return what to write where a word is none of those that may stand there; empty for another mistake."""
+    choices = _CHOICES.get(path.rpartition(".")[2], ())
+    found = re.fullmatch(r"Invalid enum value '(.*)'", said)
+    if found is None or not choices:
+        return ""
+    near = difflib.get_close_matches(found[1], choices, n=1)
+    return f"did you mean {near[0]}?" if near else f"write one of {', '.join(choices)}"
 
 
 def _hint(said: str) -> str:
@@ -204,6 +230,10 @@ def _at(where: str, node: Any, path: str) -> Location:
     return Location(where, line_of(node, path) if node is not None else 0)
 
 
+_LISTS: dict[Any, dict[str, Any]] = {Settings: {"accept": Accept}, Assumptions: {"calls": ApiCall}}
+"""Settings that are lists, and of what."""
+
+
 def _check(value: Any, type_: Any, where: str, node: Any, prefix: str) -> None:
     known = [field.name for field in msgspec.structs.fields(type_)]
     for key in value:
@@ -211,10 +241,10 @@ def _check(value: Any, type_: Any, where: str, node: Any, prefix: str) -> None:
             near = difflib.get_close_matches(str(key), known, n=1)
             hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
             raise InvalidScenario(f"unknown setting {key}", location=_at(where, node, f"{prefix}{key}"), hint=hint)
-    if type_ is Settings:
-        for index, one in enumerate(value.get("accept") or () if isinstance(value.get("accept"), list) else ()):
+    for name, below in _LISTS.get(type_, {}).items():
+        for index, one in enumerate(value[name] if isinstance(value.get(name), list) else ()):
             if isinstance(one, dict):
-                _check(one, Accept, where, node, f"accept[{index}].")
+                _check(one, below, where, node, f"{prefix}{name}[{index}].")
 
 
 def schema() -> dict[str, Any]:
@@ -222,6 +252,7 @@ def schema() -> dict[str, Any]:
     found = msgspec.json.schema(Settings)
     assumptions = msgspec.json.schema(Assumptions)
     fields = assumptions["$defs"]["Assumptions"]
+    found["$defs"]["ApiCall"] = call_schema(assumptions["$defs"]["ApiCall"])
     fields["additionalProperties"] = False
     for name, one in fields["properties"].items():
         least = {"minimum": 1 if name == "quorum" else 0}

@@ -14,7 +14,7 @@ from kchaos.errors import InvalidScenario
 from kchaos.models.api.tree import Obj, get
 from kchaos.models.api.versions import constants
 from kchaos.models.cluster import AssumptionTable
-from kchaos.models.node.assumptions import Assumptions
+from kchaos.models.node.assumptions import Assumptions, assume
 from kchaos.models.topology import Topology
 from kchaos.scenario import Scenario, wrong
 
@@ -50,9 +50,7 @@ def build(topology: Mapping[str, Any], inputs: Mapping[str, Any]) -> System:
         raw = plain["assumptions"]
         settings = Settings(defaults=raw["defaults"], workloads=raw["workloads"])
         base = settings.default()
-        table = {key: msgspec.structs.replace(base, **own) for key, own in raw["workloads"].items()}
-        for one in [base, *table.values()]:
-            msgspec.convert(msgspec.to_builtins(one), Assumptions)
+        table = {key: assume(base, own) for key, own in raw["workloads"].items()}
         objects, context = plain["objects"], plain["context"]
     except (KeyError, TypeError, AttributeError, msgspec.ValidationError) as error:
         why = (

@@ -48,6 +48,8 @@ RULES: tuple[Rule, ...] = (
     Rule("KC320", "governing-service", "The Service that a StatefulSet names is there.",
          DOCS + "concepts/workloads/controllers/statefulset/#stable-network-id"),
     Rule("KC321", "jobs-complete", "Every Job completes while the cluster comes up.", DOCS + "concepts/workloads/controllers/job/"),
+    Rule("KC322", "roles-grant", "Bindings lead from service accounts to roles that are there, and each rule grants something.",
+         DOCS + "reference/access-authn-authz/rbac/"),
     Rule("KC313", "hooks", "Helm hooks are treated as `helm install` does.", "https://helm.sh/docs/topics/charts_hooks/"),
 )  # fmt: skip
 BY_ID = {rule.id: rule for rule in RULES}
