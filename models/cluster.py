@@ -37,7 +37,9 @@ from kchaos.models.node.machine import PodMachine
 from kchaos.models.security.attributes import attributes_of
 from kchaos.models.security.bootstrap import is_bootstrap
 from kchaos.models.security.rbac import KINDS
+from kchaos.models.security.webhooks import WebhookTable
 from kchaos.models.topology import NodeSpec, Topology, capacity
+from kchaos.models.webhookbackends import PodBackends
 from kchaos.sim.noise import Noise
 from kchaos.sim.world import EPOCH_S, World
 
@@ -101,6 +103,7 @@ class Cluster:
         image: Image | None = None,
         scenario: Obj | None = None,
         elect: bool = True,
+        webhooks: Mapping[str, WebhookTable] | None = None,
     ) -> None:
         self.topology = topology
         self.constants = constants or Constants()
@@ -124,6 +127,8 @@ class Cluster:
         self._traffic_due = False
         self.members = Members(store, self._answers)
         self.network = NodeNetwork(store, self._agent_works, self._later, self._due, self.recorder.mark)
+        self.control.security.webhooks.said = webhooks or {}
+        self.control.security.webhooks.backends = PodBackends(store, self._from_masters)
         self._calling = bool(self.assumptions.calls)
         for call in self.assumptions.calls:
             if call.resource not in BY_PLURAL:
@@ -241,6 +246,13 @@ class Cluster:
             return "overlay"
         kubelet = self.kubelets.get(backend.node)
         return "" if kubelet is not None and kubelet.serving(backend.pod) else "refused"
+
+    def _from_masters(self, pod: str, node: str) -> str:
+        """Return how a connection from an API server to a pod fares."""
+        host = self.world.hosts.get(node)
+        if host is None or not host.up or host.paused or all(self.world.network.is_cut(one, node) for one in self.control.hosts):
+            return "timeout"
+        return "" if self.kubelets[node].serving(pod) else "refused"
 
     def audit_network(self) -> None:
         """Send one packet along each path and ask for each name, if a fault has changed the network's tables: what properties judge."""

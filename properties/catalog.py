@@ -3,10 +3,22 @@
 from __future__ import annotations
 
 from kchaos.check.property import Property
-from kchaos.properties import api_machinery, availability, calls, cluster, network, pods, progress, security, statefulsets, workloads
+from kchaos.properties import (
+    api_machinery,
+    availability,
+    calls,
+    cluster,
+    network,
+    pods,
+    progress,
+    security,
+    statefulsets,
+    webhooks,
+    workloads,
+)
 
 CATALOG: dict[str, Property] = {
     one.id: one
-    for module in (api_machinery, pods, workloads, statefulsets, cluster, network, progress, availability, calls, security)
+    for module in (api_machinery, pods, workloads, statefulsets, cluster, network, progress, availability, calls, webhooks, security)
     for one in module.PROPERTIES
 }

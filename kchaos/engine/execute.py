@@ -14,6 +14,7 @@ from kchaos.check.verdict import Finding, Verdict
 from kchaos.engine.campaign import BudgetOption, Done, Example, campaign, example
 from kchaos.engine.checks import checks, not_modelled, unfit_settings, unknown_workloads
 from kchaos.engine.findings import Shown, of_examples, of_notes, order, verdict_of
+from kchaos.engine.hooks import unfit_answers
 from kchaos.engine.jobs import ended, why_nothing_runs
 from kchaos.engine.kubernetes import Boot, System, boot
 from kchaos.engine.machines import Machines
@@ -127,8 +128,9 @@ def execute(question: Question, listener: Listener | None = None) -> Answer:
     budget = question.budget
     listener.planned(len(plan.level1), budget.examples or len(plan.level1))
     done = campaign(system, booted, plan, seed=question.seed, budget=budget, jobs=question.jobs, progress=listener.ran)
-    notes = [*loaded.notes, *context.notes, *checks(loaded, booted, [one.obj for one in context.manifests])]
+    notes = [*loaded.notes, *context.notes, *checks(loaded, booted, [one.obj for one in context.manifests], question.settings.webhooks)]
     notes += ended(loaded, booted)
+    notes += unfit_answers(question.settings.webhooks, SETTINGS_FILE, [*loaded.manifests, *context.manifests])
     notes += unknown_workloads(question.settings.workloads, SETTINGS_FILE, booted)
     seen = dict.fromkeys(name for one in done.examples for _, v in one.violations for name in (v.object, v.root))
     notes += unfit_settings(question.settings, SETTINGS_FILE, loaded, seen)
@@ -181,7 +183,7 @@ def _conclude(
         ),
         objects=len(loaded.manifests) + len(loaded.custom), workloads=_workloads(booted, done, manifests), findings=tuple(told),
         faults=_faults(done), notes=tuple(NoteResult(rule=n.rule, level=n.level, file=n.file, line=n.line, message=n.message, hint=n.hint) for n in notes),
-        not_modelled=tuple(not_modelled(loaded)), assumptions=_assumptions(system, booted, question.settings), command=question.command,
+        not_modelled=tuple(not_modelled(loaded, question.settings.webhooks)), assumptions=_assumptions(system, booted, question.settings), command=question.command,
         inputs={text.name: hashlib.sha256(text.data).hexdigest() for text in question.texts},
     )  # fmt: skip
     return Answer(result, replays, done.terminated)

@@ -24,7 +24,9 @@ from kchaos.models.apiserver.store import Event
 from kchaos.models.cluster import AssumptionTable, Cluster, Image
 from kchaos.models.faults.catalog import catalog
 from kchaos.models.members import workload_of
+from kchaos.models.security.webhooks import WebhookTable, place_of
 from kchaos.models.topology import Topology
+from kchaos.models.webhookbackends import backed
 from kchaos.nemesis.schedule import Nemesis
 from kchaos.properties.catalog import CATALOG
 from kchaos.scenario import Budget, Scenario
@@ -38,6 +40,11 @@ BACKOFF_S = 330.0
 BOOT_S = 900.0
 BEFORE_CHAOS_S = 8.0
 """Components start and elect their leaders before chaos begins."""
+BACKENDS_S = 300.0
+"""Workloads that answer webhooks have this long to come up before the webhooks are configured."""
+CONFIGURATIONS = ("ValidatingWebhookConfiguration", "MutatingWebhookConfiguration")
+ANSWERING = ("Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "ReplicationController", "Pod")
+PODS_OF = (*ANSWERING, "Job", "CronJob")
 INSTALL_ORDER = (
     "Namespace", "NetworkPolicy", "ResourceQuota", "LimitRange", "PodDisruptionBudget", "ServiceAccount", "Secret", "ConfigMap",
     "StorageClass", "PersistentVolume", "PersistentVolumeClaim", "CustomResourceDefinition", "ClusterRole", "ClusterRoleBinding",
@@ -66,6 +73,7 @@ class System(NamedTuple):
     context: Sequence[Obj] = ()
     digest: str = ""
     """Of everything above: stands for the inputs in the header of a run."""
+    webhooks: Mapping[str, WebhookTable] = {}
 
 
 class Workload(NamedTuple):
@@ -108,9 +116,32 @@ def install_order(objects: Sequence[Obj]) -> list[Obj]:
     return sorted(objects, key=lambda obj: rank.get(obj["kind"], len(rank)))
 
 
+def staged(objects: Sequence[Obj]) -> tuple[list[Obj], list[Obj], list[Obj]]:
+    """Return (what to apply first, webhook configurations, workloads that they may refuse).
+
+    Whoever installs webhooks that fail closed first waits for their pods, or these would be refused too. Without webhooks that workloads
+    among the objects answer, everything is first.
+    """
+    configurations = [obj for obj in objects if obj["kind"] in CONFIGURATIONS]
+    behind = backing_of(configurations, objects)
+    if not behind:
+        return list(objects), [], []
+    kept = {id(obj) for obj in behind}
+    waits = [obj for obj in objects if id(obj) not in kept and (obj["kind"] in PODS_OF)]
+    apart = {id(obj) for obj in [*configurations, *waits]}
+    return [obj for obj in objects if id(obj) not in apart], configurations, waits
+
+
+def backing_of(configurations: Sequence[Obj], objects: Sequence[Obj]) -> list[Obj]:
+    """Return the workloads among ``objects`` that stand behind the Services of webhooks."""
+    places = {place_of(hook) for one in configurations for hook in one.get("webhooks") or ()}
+    services = [obj for obj in objects if obj["kind"] == "Service" and f"{namespace(obj)}/{obj['metadata'].get('name')}" in places]
+    return [obj for obj in objects if obj["kind"] in ANSWERING and any(backed(service, [obj]) for service in services)]
+
+
 def boot(system: System, seed: int = 0) -> Boot:
     """Apply the objects to a fresh cluster and let it come to rest."""
-    cluster = Cluster(system.topology, seed=seed, constants=system.constants, assumptions=system.assumptions)
+    cluster = Cluster(system.topology, seed=seed, constants=system.constants, assumptions=system.assumptions, webhooks=system.webhooks)
     try:
         return _boot(cluster, system)
     finally:
@@ -124,7 +155,10 @@ def _boot(cluster: Cluster, system: System) -> Boot:
     for space in dict.fromkeys(needed):
         if cluster.control.store.get("namespaces", space) is None:
             cluster.control.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": space}})
-    for obj in [*system.context, *install_order(system.objects)]:
+    first, configurations, later = staged(install_order(system.objects))
+    for obj in [*system.context, *first, *configurations, *later]:
+        if obj is next(iter(configurations), None):
+            cluster.run_until_quiet(BACKENDS_S)
         resource = by_kind(obj["apiVersion"], obj["kind"])
         if resource is None:
             continue
@@ -188,7 +222,7 @@ def run(system: System, booted: Boot, scenario: Scenario, properties: Sequence[P
     noise: Noise = msgspec.convert(scenario.noise, Noise)
     cluster = Cluster(
         system.topology, seed=scenario.seed, noise=noise, constants=system.constants, assumptions=system.assumptions,
-        image=booted.image, scenario={**msgspec.to_builtins(scenario), "topology": {}, "inputs": {"digest": system.digest}},
+        webhooks=system.webhooks, image=booted.image, scenario={**msgspec.to_builtins(scenario), "topology": {}, "inputs": {"digest": system.digest}},
     )  # fmt: skip
     try:
         return _run(cluster, system, booted, scenario, properties)

@@ -9,6 +9,8 @@
       shop/web: {start_s: 3, outage_s: 30, requests_per_s: 50}
       shop/db:  {quorum: 2}
       shop/operator: {calls: [{verb: list, resource: pods}, {verb: update, resource: leases, name: leader, needed: true}]}
+    webhooks:
+      validate.shop.example: {answers: timeout}
     accept:
       - {id: KC202, object: Deployment/shop/web, reason: batch only, date: 2026-11-01}
 """
@@ -23,7 +25,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from kchaos.engine.settings_calls import call_schema, wrong_call
+from kchaos.engine.settings_calls import call_schema, operation_schema, wrong_call, wrong_operation
 from kchaos.errors import InvalidScenario, Location
 from kchaos.models.api.versions import SUPPORTED
 from kchaos.models.cluster import AssumptionTable
@@ -31,11 +33,14 @@ from kchaos.models.manifests.notes import BY_ID
 from kchaos.models.manifests.yamltree import Document, Problem, line_of, parse
 from kchaos.models.node.apicall import VERBS, ApiCall
 from kchaos.models.node.assumptions import DEFAULTS, Assumptions, assume
+from kchaos.models.security.webhooks import ANSWERS, WebhookTable
 from kchaos.properties.catalog import CATALOG
 
 FILE = "kchaos.yaml"
 WORKLOAD = r"[^/]+/[^/]+"
 """A key of ``workloads``: namespace/name."""
+OBJECT = r"(Deployment|StatefulSet|DaemonSet|ReplicaSet|ReplicationController|Pod)/[^/]+/[^/]+"
+"""A workload that answers webhooks."""
 QUANTITY = r"[+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+|[numkMGTPE]|[KMGTPE]i)?"
 DATE = r"[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])"
 IDS = tuple(sorted((*CATALOG, *BY_ID)))
@@ -54,12 +59,16 @@ class Accept(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The whole file. ``workloads``: namespace/name -> assumptions that differ from ``defaults``."""
+    """The whole file. ``workloads``: namespace/name -> assumptions that differ from ``defaults``.
+
+    ``webhooks``: the name of a webhook or of its configuration -> what it answers.
+    """
 
     version: int = 1
     kubernetes: str = ""
     defaults: dict[str, Any] = {}
     workloads: dict[str, dict[str, Any]] = {}
+    webhooks: dict[str, dict[str, Any]] = {}
     accept: tuple[Accept, ...] = ()
 
     def default(self) -> Assumptions:
@@ -70,6 +79,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         """Return the assumptions of all workloads."""
         base = self.default()
         return AssumptionTable({key: assume(base, own) for key, own in self.workloads.items()}, base)
+
+    def answers(self) -> dict[str, WebhookTable]:
+        """Return what webhooks answer."""
+        return {name: msgspec.convert(own, WebhookTable) for name, own in self.webhooks.items()}
 
     def expectations(self) -> dict[str, Any]:
         """Return what properties look at: per workload quorum and outage_s."""
@@ -117,6 +130,16 @@ def _settings(value: Any, where: str, node: Any) -> Settings:
             hint = f"write namespace/name, such as {key.partition('/')[2] if key.count('/') == 2 else 'default/web'}"
             raise InvalidScenario(f"not a workload: {key}", location=_at(where, node, f"workloads.{key}"), hint=hint)
         _assumptions(own, where, node, f"workloads.{key}")
+    for key, own in settings.webhooks.items():
+        prefix = f'webhooks["{key}"]'
+        table = _convert(own, WebhookTable, where, node, prefix)
+        if table.down_with and re.fullmatch(OBJECT, table.down_with) is None:
+            at, hint = _at(where, node, f"{prefix}.down_with"), "write Kind/namespace/name, such as Deployment/default/web"
+            raise InvalidScenario(f"not a workload: {table.down_with}", location=at, hint=hint)
+        for index, change in enumerate(table.patch):
+            if (says := wrong_operation(change)) is not None:
+                at = _at(where, node, f"{prefix}.patch[{index}]")
+                raise InvalidScenario(says, location=at, hint='write for example {op: add, path: /metadata/labels, value: {a: "1"}}')
     for index, one in enumerate(settings.accept):
         if not one.id and not one.fingerprint:
             at = _at(where, node, f"accept[{index}]")
@@ -178,7 +201,7 @@ def _convert(value: Any, type_: type[T], where: str, node: Any, prefix: str) -> 
             group = path.partition("[...]")[0].removeprefix(".")
             key = next((k for k, v in value.get(group, {}).items() if not isinstance(v, dict)), "")
             path = f"{group}.{key}"
-            at = _at(where, node, path)
+            at = _at(where, node, f'{group}["{key}"]')
         hint = _choices(said, path) or _hint(said)
         raise InvalidScenario(f"{path.removeprefix('.')}: {_words(said)}" if path else _words(said), location=at, hint=hint) from error
 
@@ -203,7 +226,7 @@ def _words(said: str) -> str:
     return f"must be {_KINDS.get(found[1], found[1])}, not {_KINDS.get(found[2], found[2])}"
 
 
-_CHOICES = {"verb": VERBS}
+_CHOICES = {"verb": VERBS, "answers": ANSWERS}
 """What may stand in fields that are one of a few words."""
 
 
@@ -252,6 +275,9 @@ def schema() -> dict[str, Any]:
     found = msgspec.json.schema(Settings)
     assumptions = msgspec.json.schema(Assumptions)
     fields = assumptions["$defs"]["Assumptions"]
+    webhook = found["$defs"]["WebhookTable"] = msgspec.json.schema(WebhookTable)["$defs"]["WebhookTable"]
+    webhook["properties"]["down_with"]["pattern"] = f"^({OBJECT})?$"
+    webhook["properties"]["patch"]["items"] = operation_schema()
     found["$defs"]["ApiCall"] = call_schema(assumptions["$defs"]["ApiCall"])
     fields["additionalProperties"] = False
     for name, one in fields["properties"].items():
@@ -271,6 +297,7 @@ def schema() -> dict[str, Any]:
     found["$defs"]["Accept"]["properties"]["id"] = {"enum": ["", *IDS], "default": ""}
     found["$defs"]["Accept"]["properties"]["date"] = {"type": "string", "format": "date", "pattern": f"^{DATE}$"}
     properties["version"] = {"const": 1, "default": 1}
+    properties["webhooks"] = {"type": "object", "additionalProperties": {"$ref": "#/$defs/WebhookTable"}}
     properties["workloads"] = {
         "type": "object", "additionalProperties": {"$ref": "#/$defs/Assumptions"}, "propertyNames": {"pattern": f"^{WORKLOAD}$"}
     }  # fmt: skip

@@ -1,4 +1,4 @@
-"""``calls:`` of kchaos.yaml: which calls can't be sent, and why; and the same as JSON Schema."""
+"""``calls:`` and ``webhooks:`` of kchaos.yaml: what of it can't be used, and why; and the same as JSON Schema."""
 
 from __future__ import annotations
 
@@ -57,3 +57,32 @@ def call_schema(found: dict[str, Any]) -> dict[str, Any]:
         rule({"verb": {"not": {"enum": ["list", "watch"]}}}, one_space),
         rule({"verb": {"const": "watch"}}, {"not": {"required": ["every_s"]}}),
     ]}  # fmt: skip
+
+
+_OPERATIONS = {"add": "value", "replace": "value", "test": "value", "remove": "", "move": "from", "copy": "from"}
+"""Operations of a JSON patch, and what each needs beside its path (RFC 6902)."""
+
+
+def wrong_operation(change: dict[str, Any]) -> str | None:
+    """Return what is wrong with one operation of a JSON patch, None if it is one."""
+    does, path = change.get("op"), change.get("path")
+    if does not in _OPERATIONS:
+        return f"op must be one of {', '.join(_OPERATIONS)}"
+    if not isinstance(path, str) or not (path == "" or path.startswith("/")):
+        return "path must be text that begins with /"
+    needed = _OPERATIONS[does]
+    if needed and needed not in change:
+        return f"{does} needs {needed}"
+    more = [key for key in change if key not in ("op", "path", needed)]
+    return f"{does} does not take {more[0]}" if more else None
+
+
+def operation_schema() -> dict[str, Any]:
+    """Return the schema of one operation of a JSON patch."""
+    path = {"type": "string", "pattern": "^(/|$)"}
+
+    def one(does: str, needed: str) -> dict[str, Any]:
+        fields = {"op": {"const": does}, "path": path, **({needed: {}} if needed else {})}
+        return {"type": "object", "required": list(fields), "properties": fields, "additionalProperties": False}
+
+    return {"anyOf": [one(does, needed) for does, needed in _OPERATIONS.items()]}

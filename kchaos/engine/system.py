@@ -39,6 +39,7 @@ def inputs_of(objects: Sequence[Obj], context: Sequence[Obj], settings: Settings
         "objects": list(objects),
         "context": [*context, *([] if marked else [DEFAULT_CLASS])],
         "assumptions": {"defaults": settings.defaults, "workloads": settings.workloads},
+        **({"webhooks": settings.webhooks} if settings.webhooks else {}),
     }
 
 
@@ -48,7 +49,8 @@ def build(topology: Mapping[str, Any], inputs: Mapping[str, Any]) -> System:
     try:
         machines = msgspec.convert(msgspec.json.decode(encode(dict(topology))), Topology)
         raw = plain["assumptions"]
-        settings = Settings(defaults=raw["defaults"], workloads=raw["workloads"])
+        settings = Settings(defaults=raw["defaults"], workloads=raw["workloads"], webhooks=plain.get("webhooks", {}))
+        answers = settings.answers()
         base = settings.default()
         table = {key: assume(base, own) for key, own in raw["workloads"].items()}
         objects, context = plain["objects"], plain["context"]
@@ -64,7 +66,7 @@ def build(topology: Mapping[str, Any], inputs: Mapping[str, Any]) -> System:
     starts = {"*": base.start_s, **{key: own.start_s for key, own in table.items()}}
     expected = {**settings.expectations(), "rates": _rates(objects, table, base), "start_s": starts}
     stamp = digest([plain, msgspec.to_builtins(machines)])
-    return System(objects, machines, constants(plain["kubernetes"]), AssumptionTable(table, base), expected, context, stamp)
+    return System(objects, machines, constants(plain["kubernetes"]), AssumptionTable(table, base), expected, context, stamp, answers)
 
 
 def _rates(objects: Sequence[Obj], table: Mapping[str, Assumptions], base: Assumptions) -> dict[str, float]:

@@ -28,6 +28,8 @@ WRITE_S = 0.0023
 the next; with these two, rollouts take the course that was recorded from real servers."""
 CACHE_LAG_S = 0.003
 """How far a healthy watch cache trails the store."""
+WEBHOOKS_S = 9.0
+"""An answer waits for webhooks at most this long: clients here give up after 10 s, real ones later, and hear which webhook failed."""
 BOOKMARK_S = 60.0
 """Interval of bookmarks (cacher.go: bookmarkFrequency is one minute)."""
 
@@ -125,6 +127,8 @@ class ApiServer:
             return
         kind = payload[0]
         if kind == "req":
+            webhooks = self._security.webhooks
+            webhooks.spent_s = 0.0
             try:
                 answer: tuple[Any, ...] = ("resp", payload[1], self.execute(payload[2]), None)
                 code = 200
@@ -138,7 +142,7 @@ class ApiServer:
             if payload[2].verb in ("get", "list"):
                 self._rt.send(sender, answer)
             else:
-                self._rt.call_later(WRITE_S, self._rt.send, sender, answer)
+                self._rt.call_later(WRITE_S + min(webhooks.spent_s, WEBHOOKS_S), self._rt.send, sender, answer)
         elif kind == "watch":
             self._open(sender, payload)
         elif kind == "unwatch":

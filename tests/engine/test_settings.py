@@ -30,6 +30,9 @@ GOOD = [
     "workloads: {a/b: {calls: [{verb: get, resource: pods, subresource: log, name: x, namespace: kube-system, every_s: 1}]}}\n",
     "workloads: {a/b: {calls: [{verb: list, resource: certificates, apiGroup: cert-manager.io, namespace: '*'}]}}\n",
     "workloads: {a/b: {calls: [{verb: create, resource: leases, apiGroup: coordination.k8s.io}, {verb: deletecollection, resource: pods}]}}\n",
+    "webhooks: {}\n",
+    "webhooks: {a.example.com: {}, b: {answers: timeout, latency_s: 1, down_with: Deployment/a/b}}\n",
+    "webhooks: {a: {patch: [{op: add, path: /a, value: null}, {op: remove, path: ''}, {op: move, path: /a, from: /b}]}}\n",
     "accept: []\n",
     "accept:\n- {id: KC202, object: Deployment/shop/batch, reason: at night, date: 2026-11-01}\n- {fingerprint: 0a1b2c3d, reason: x, date: 2026-02-28}\n",
 ]
@@ -76,6 +79,16 @@ BAD: list[tuple[str, int, str, str]] = [
     ("defaults:\n  calls:\n  - verb: list\n    resource: nodes\n    namespace: a\n", 5, "nodes are in no namespace", "leave it out"),
     ("defaults:\n  calls:\n  - {verb: create, resource: pods, namespace: '*'}\n", 3, "create asks in one namespace", "pod's own"),
     ("workloads:\n  a/b:\n    calls:\n    - {verb: watch, resource: pods, every_s: 5}\n", 4, "a watch stays open", "leave it out"),
+    ("webhooks: []\n", 1, "webhooks: must be a mapping, not a list", ""),
+    ("webhooks:\n  a.b.c:\n", 2, "webhooks.a.b.c: must be a mapping, not null", ""),
+    ("webhooks:\n  a.b.c:\n    answer: deny\n", 3, "unknown setting answer", "did you mean answers?"),
+    ("webhooks:\n  a.b.c:\n    answers: refuse\n", 3, "answers: refuse is none of them", "write one of allow, deny, timeout"),
+    ("webhooks:\n  a.b.c:\n    latency_s: -1\n", 3, "latency_s: must be 0 or more", ""),
+    ("webhooks:\n  a.b.c:\n    down_with: shop/web\n", 3, "not a workload: shop/web", "Deployment/default/web"),
+    ("webhooks:\n  a.b.c:\n    patch: [{op: put, path: /a}]\n", 3, "op must be one of add", "op: add"),
+    ("webhooks:\n  a.b.c:\n    patch:\n    - {op: add, path: /a}\n", 4, "add needs value", "op: add"),
+    ("webhooks:\n  a.b.c:\n    patch:\n    - {op: remove, path: a}\n", 4, "path must be text that begins with /", "op: add"),
+    ("webhooks:\n  a.b.c:\n    patch:\n    - {op: remove, path: /a, value: 1}\n", 4, "remove does not take value", "op: add"),
     ("accept:\n  id: KC202\n", 1, "accept: must be a list, not a mapping", ""),
     ("accept:\n- 5\n", 2, "accept[0]: must be a mapping", ""),
     ("accept:\n- id: KC202\n  reason: x\n", 2, "missing required field date", "write date:"),
@@ -136,7 +149,9 @@ def test_the_schema_is_one() -> None:
     jsonschema.Draft202012Validator.check_schema(found)
     page = (ROOT / "docs" / "kchaos-yaml.md").read_text(encoding="utf-8")
     listed = [name for row in page.splitlines() if row.startswith("| `") for name in row.split("|")[1].split("`")[1::2]]
-    assert sorted(listed) == sorted(name for one in ("Assumptions", "ApiCall") for name in found["$defs"][one]["properties"])
+    assert sorted(listed) == sorted(
+        name for one in ("Assumptions", "ApiCall", "WebhookTable") for name in found["$defs"][one]["properties"]
+    )
 
 
 def test_what_it_means(file: Path) -> None:
