@@ -90,7 +90,7 @@ class ControlPlane:
         rt = self.world.start(host, MANAGER)
         index = self.hosts.index(host)
         manager = ControllerManager(
-            rt, self.servers, index, self.constants, self._controllers, self._events, self._elect, lambda: self.exited(host, MANAGER)
+            rt, self.servers, index, self.constants, self._controllers, self._events, self._elect, partial(self._gone, host, MANAGER)
         )
         self.managers[host] = manager
         self.world.loop.soon(manager.start, (), self.world.processes[rt.address].owner)
@@ -98,18 +98,25 @@ class ControlPlane:
     def _start_scheduler(self, host: str) -> None:
         rt = self.world.start(host, SCHEDULER)
         index = self.hosts.index(host)
-        scheduler = Scheduler(rt, self.servers, index, self.constants, self._events, self._elect, lambda: self.exited(host, SCHEDULER))
+        scheduler = Scheduler(rt, self.servers, index, self.constants, self._events, self._elect, partial(self._gone, host, SCHEDULER))
         self.schedulers[host] = scheduler
         self.world.loop.soon(scheduler.start, (), self.world.processes[rt.address].owner)
 
-    def exited(self, host: str, process: str) -> None:
-        """Let a control-plane process die now and its kubelet start it again."""
+    def exited(self, host: str, process: str) -> bool:
+        """Let a control-plane process die now and its kubelet start it again; tell whether it ran."""
+        if self.world.processes[f"{host}/{process}"].owner.crashed:
+            return False
         self.world.crash(f"{host}/{process}")
         if process == APISERVER:  # the kernel closes its connections: clients know at once
             for address in self.world.processes:
                 if not address.endswith(f"/{APISERVER}"):
                     self.world.network.closed(host, address)
         self.world.loop.schedule(self.world.loop.time() + RESTART_S, self._restart, (host, process), None)
+        return True
+
+    def _gone(self, host: str, process: str) -> None:
+        """A process says that it exits."""
+        self.exited(host, process)
 
     def _restart(self, host: str, process: str) -> None:
         if not self.world.hosts[host].up:

@@ -8,7 +8,7 @@ One of which nothing is known answers "allowed" and changes nothing. (A Validati
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, Literal, NamedTuple, get_args
 
 import msgspec
@@ -16,7 +16,7 @@ import msgspec
 from kchaos.models.api.errors import ApiError
 from kchaos.models.api.patch import json_patch
 from kchaos.models.api.request import Request
-from kchaos.models.api.resources import Resource
+from kchaos.models.api.resources import BY_PLURAL, Resource
 from kchaos.models.api.selectors import compile_selector
 from kchaos.models.api.tree import Obj, get
 from kchaos.models.security.rbac import Tables
@@ -44,6 +44,31 @@ class Service:
     up: bool = True
     delay_s: float = 0.0
     asked: int = field(default=0)
+    hung: int = 0
+    """Faults under which it does not answer in time."""
+    refusing: int = 0
+    """Faults under which nothing listens there."""
+
+    @property
+    def listens(self) -> bool:
+        """Tell whether a connection is taken."""
+        return self.up and not self.refusing
+
+    def waits_s(self, timeout_s: float) -> float:
+        """Return how long its caller waits for an answer, or in vain."""
+        return 0.0 if not self.listens else timeout_s if self.hung else min(self.delay_s, timeout_s)
+
+
+def place_of(hook: Obj) -> str:
+    """Return the service behind a webhook as ``namespace/name``, or its URL."""
+    config = hook.get("clientConfig") or {}
+    service = config.get("service")
+    return f"{service.get('namespace')}/{service.get('name')}" if service else str(config.get("url", ""))
+
+
+def timeout_s(hook: Obj) -> float:
+    """Return how long a webhook's answer is waited for."""
+    return float(hook.get("timeoutSeconds", 10))
 
 
 Answering = Literal["allow", "deny", "timeout"]
@@ -82,13 +107,6 @@ class Hook(NamedTuple):
     table: WebhookTable | None
 
 
-def place_of(hook: Obj) -> str:
-    """Return where a webhook is: ``namespace/name`` of its Service, or its URL."""
-    config = hook.get("clientConfig") or {}
-    service = config.get("service")
-    return f"{service.get('namespace')}/{service.get('name')}" if service else str(config.get("url", ""))
-
-
 def matches_rules(hook: Obj, resource: Resource, request: Request, operation: str) -> bool:
     """Tell whether a webhook's rules select a request."""
     wanted = f"{resource.plural}/{request.subresource}" if request.subresource else resource.plural
@@ -110,10 +128,13 @@ def matches_rules(hook: Obj, resource: Resource, request: Request, operation: st
     return False
 
 
+_OPERATIONS = {"create": "CREATE", "update": "UPDATE", "patch": "UPDATE", "delete": "DELETE"}
+
+
 class Webhooks:
     """All configurations of the store, and the services behind them by ``namespace/name`` or URL.
 
-    ``said``: what the user says, by the name of a webhook or of its configuration. ``spent_s`` adds up how long callers waited.
+    ``said``: what the user says, by the name of a webhook or of its configuration.
     """
 
     def __init__(self, tables: Tables) -> None:
@@ -121,8 +142,12 @@ class Webhooks:
         self.services: dict[str, Service] = {}
         self.said: Mapping[str, WebhookTable] = {}
         self.backends = Backends()
-        self.spent_s = 0.0
         self._asked: dict[str, int] = {}
+
+    @property
+    def configured(self) -> bool:
+        """Tell whether there is any webhook."""
+        return bool(self._tables("mutatingwebhookconfigurations") or self._tables("validatingwebhookconfigurations"))
 
     def _hooks(self, kind: str, resource: Resource, request: Request, obj: Obj, operation: str) -> Iterator[Hook]:
         if resource.group == "admissionregistration.k8s.io" and "webhookconfigurations" in resource.plural:
@@ -141,16 +166,22 @@ class Webhooks:
                         continue
                 yield Hook(hook, self.said.get(hook["name"]) or self.said.get(key))
 
-    def _service(self, place: str, table: WebhookTable | None) -> Service | None:
-        """Return who answers at a place now, None if nothing is known of it."""
-        known = self.services.get(place)
-        if known is not None:
-            return known
-        turn = self._asked[place] = self._asked.get(place, -1) + 1
+    def _service(self, hook: Hook) -> Service | None:
+        """Return who answers a webhook now, under the faults that there are; None if nothing is known of it."""
+        place = place_of(hook.spec)
+        known, found = self.services.get(place), self._backing(place, hook.table)
+        if known is None or found is None:
+            return found if known is None else known
+        return replace(
+            known, answers=known.answers or found.answers, up=known.up and found.up, delay_s=max(known.delay_s, found.delay_s)
+        )  # fmt: skip
+
+    def _backing(self, place: str, table: WebhookTable | None) -> Service | None:
+        """Return what the pods behind a place and the user's table make of it, None if neither is there."""
         if table is not None and table.down_with:
             how: str | None = "" if self.backends.serves(table.down_with) else "refused"
         else:
-            how = self.backends.reach(place, turn)
+            how = self.backends.reach(place, self._asked.get(place, 0))
         if table is None and how is None:
             return None
         table = table or WebhookTable()
@@ -161,14 +192,14 @@ class Webhooks:
     def _ask(self, hook: Hook, obj: Obj) -> Answer | None:
         """Return the answer, None for none. Raises 500 if the call fails and the webhook's failurePolicy is Fail."""
         spec, place = hook.spec, place_of(hook.spec)
-        known = self._service(place, hook.table)
+        known = self._service(hook)
         if known is None:
             return None
-        known.asked += 1
+        self._asked[place] = self._asked.get(place, 0) + 1
+        if place in self.services:
+            self.services[place].asked += 1
         seconds = spec.get("timeoutSeconds", 10)
-        if known.up:
-            self.spent_s += min(known.delay_s, seconds)
-        if known.up and known.delay_s < seconds:
+        if known.listens and known.waits_s(seconds) < seconds:
             return next((one for one in known.answers if one.meant(obj)), None)
         if spec.get("failurePolicy", "Fail") == "Ignore":
             return None
@@ -177,9 +208,32 @@ class Webhooks:
             url = f"https://{service['name']}.{service['namespace']}.svc:{service.get('port', 443)}{service.get('path', '')}"
         else:
             url = place
-        why = "context deadline exceeded" if known.up else "dial tcp: connect: connection refused"
+        why = "context deadline exceeded" if known.listens else "dial tcp: connect: connection refused"
         text = f'failed calling webhook "{spec["name"]}": failed to call webhook: Post "{url}?timeout={seconds}s": {why}'
         raise ApiError("InternalError", f"Internal error occurred: {text}")
+
+    def places(self) -> list[str]:
+        """Return the services behind all webhooks of the store."""
+        tables = (self._tables("mutatingwebhookconfigurations"), self._tables("validatingwebhookconfigurations"))
+        hooks = (hook for table in tables for _, one in sorted(table.items()) for hook in one.get("webhooks") or ())
+        return list(dict.fromkeys(place_of(hook) for hook in hooks))
+
+    def wait_s(self, request: Request) -> float:
+        """Return how long a request waits for webhooks: for mutating ones one after another, for validating ones at once.
+
+        Selectors are asked of what the request carries: of a patch or a deletion that is nothing.
+        """
+        operation = _OPERATIONS.get(request.verb, "")
+        resource = BY_PLURAL.get(request.resource)
+        if not operation or resource is None:
+            return 0.0
+        body = request.body if isinstance(request.body, dict) and isinstance(request.body.get("metadata"), dict) else {"metadata": {}}
+
+        def waits(kind: str) -> list[float]:
+            hooks = self._hooks(kind, resource, request, body, operation)
+            return [found.waits_s(timeout_s(hook.spec)) for hook in hooks if (found := self._service(hook)) is not None]
+
+        return sum(waits("mutatingwebhookconfigurations")) + max(waits("validatingwebhookconfigurations"), default=0.0)
 
     @staticmethod
     def _denied(hook: Hook, answer: Answer) -> ApiError:
