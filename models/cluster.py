@@ -104,8 +104,11 @@ class Cluster:
         scenario: Obj | None = None,
         elect: bool = True,
         webhooks: Mapping[str, WebhookTable] | None = None,
+        jobs: Mapping[str, Obj] | None = None,
     ) -> None:
         self.topology = topology
+        self.jobs: Mapping[str, Obj] = jobs or {}
+        """Jobs and CronJobs as they were given, by target: what a run of them is made from."""
         self.constants = constants or Constants()
         self.assumptions = assumptions or AssumptionTable()
         self.world = World(seed, noise, image.at_s if image is not None else 0.0)

@@ -8,6 +8,7 @@ from kchaos.properties import (
     availability,
     calls,
     cluster,
+    jobs,
     network,
     pods,
     progress,
@@ -19,6 +20,6 @@ from kchaos.properties import (
 
 CATALOG: dict[str, Property] = {
     one.id: one
-    for module in (api_machinery, pods, workloads, statefulsets, cluster, network, progress, availability, calls, webhooks, security)
+    for module in (api_machinery, pods, workloads, statefulsets, jobs, cluster, network, progress, availability, calls, webhooks, security)
     for one in module.PROPERTIES
 }

@@ -17,7 +17,7 @@ from kchaos.engine.checks import checks, not_modelled, unfit_settings, unknown_w
 from kchaos.engine.corpus import Kept, cases
 from kchaos.engine.findings import Shown, of_examples, of_notes, order, verdict_of
 from kchaos.engine.hooks import unfit_answers
-from kchaos.engine.jobs import ended, why_nothing_runs
+from kchaos.engine.jobs import ended, met, why_nothing_runs
 from kchaos.engine.kubernetes import Boot, System, boot
 from kchaos.engine.machines import Machines
 from kchaos.engine.replays import Replay, Told, tell
@@ -136,7 +136,7 @@ def execute(question: Question, listener: Listener | None = None) -> Answer:
         system, booted, plan, seed=question.seed, budget=budget, jobs=question.jobs, progress=listener.ran, corpus=corpus, space=drawn,
     )  # fmt: skip
     notes = [*loaded.notes, *context.notes, *checks(loaded, booted, [one.obj for one in context.manifests], question.settings.webhooks)]
-    notes += ended(loaded, booted)
+    notes += ended(loaded, booted, met(done.examples))
     notes += unfit_answers(question.settings.webhooks, SETTINGS_FILE, [*loaded.manifests, *context.manifests])
     notes += unknown_workloads(question.settings.workloads, SETTINGS_FILE, booted)
     seen = dict.fromkeys(name for one in done.examples for _, v in one.violations for name in (v.object, v.root))
@@ -187,7 +187,7 @@ def _doubts(loaded: Loaded, booted: Boot, done: Done, notes: Sequence[Note]) -> 
         reasons.append("the cluster did not come to rest within 15 minutes after the objects were applied")
     if not done.complete:
         reasons.append(f"level 1 of the sweep is unfinished: {done.level1[0]} of {done.level1[1]} examples ran")
-    if not booted.workloads and not unknown and (why := why_nothing_runs(loaded, notes)):
+    if not booted.workloads and not unknown and (why := why_nothing_runs(loaded, notes, met(done.examples))):
         reasons.append(why)
         unknown = True
     return unknown, reasons

@@ -14,7 +14,7 @@ from kchaos.check.property import Context, Monitors, Property, Violation
 from kchaos.history.record import Run
 from kchaos.history.view import View
 from kchaos.models.api.errors import ApiError
-from kchaos.models.api.pods import ended, labels, namespace, ready, terminating
+from kchaos.models.api.pods import ended, is_true, labels, namespace, phase, ready, terminating
 from kchaos.models.api.request import USER, Request
 from kchaos.models.api.resources import by_kind
 from kchaos.models.api.selectors import from_map
@@ -23,6 +23,7 @@ from kchaos.models.api.versions import Constants
 from kchaos.models.apiserver.store import Event
 from kchaos.models.cluster import AssumptionTable, Cluster, Image
 from kchaos.models.faults.catalog import catalog
+from kchaos.models.faults.jobs import job_of, runs
 from kchaos.models.members import workload_of
 from kchaos.models.security.webhooks import WebhookTable, place_of
 from kchaos.models.topology import Topology
@@ -226,7 +227,8 @@ def run(system: System, booted: Boot, scenario: Scenario, properties: Sequence[P
     noise: Noise = msgspec.convert(scenario.noise, Noise)
     cluster = Cluster(
         system.topology, seed=scenario.seed, noise=noise, constants=system.constants, assumptions=system.assumptions,
-        webhooks=system.webhooks, image=booted.image, scenario={**msgspec.to_builtins(scenario), "topology": {}, "inputs": {"digest": system.digest}},
+        webhooks=system.webhooks, jobs=runs(list(system.objects)),
+        image=booted.image, scenario={**msgspec.to_builtins(scenario), "topology": {}, "inputs": {"digest": system.digest}},
     )  # fmt: skip
     try:
         return _run(cluster, system, booted, scenario, properties)
@@ -280,8 +282,11 @@ def _run(cluster: Cluster, system: System, booted: Boot, scenario: Scenario, pro
 
 
 def _recovered(cluster: Cluster, booted: Boot) -> bool:
-    """Tell whether every workload has as many ready pods as before."""
+    """Tell whether every workload has as many ready pods as before, and every Job that was made has ended."""
     store = cluster.control.store
+    made = [store.get("jobs", job_of(target).partition("/")[2]) for target in cluster.jobs if target not in booted.workloads]
+    if any(job is not None and not (is_true(job, "Complete") or is_true(job, "Failed")) for job in made):
+        return False
     counts: dict[str, int] = {}
     for pod in store.table("pods").values():
         if ready(pod) and not terminating(pod):
@@ -304,7 +309,10 @@ def _listen(cluster: Cluster, nemesis: Nemesis[Cluster], scenario: Scenario) -> 
 
     def on_commit(event: Event) -> None:
         if nemesis.listens:
-            nemesis.observe({"on": "commit", "type": event.type, "resource": event.resource, "key": event.key, "actor": event.actor})
+            told = {"phase": phase(event.obj)} if event.resource == "pods" else {}
+            nemesis.observe(
+                {"on": "commit", "type": event.type, "resource": event.resource, "key": event.key, "actor": event.actor, **told}
+            )
 
     cluster.control.hooks.on_request.append(on_request)
     cluster.control.store.subscribe(on_commit)

@@ -149,13 +149,14 @@ def test_without_an_answer_it_does_not_serve(call: Obj) -> None:
     node = Node(call, rules=[rule("list", "watch")], probe={"httpGet": {"port": 80}, "periodSeconds": 2})
     node.run(10.0)
     assert node.serves and node.ready
-    node.cluster.world.crash("master-0/kube-apiserver")
-    node.cluster.world.network.closed("master-0", "node-1/pods")
-    assert "unanswered" in node.run(4.0)
-    assert not node.serves
-    assert node.ready, "the kubelet has not given up yet, and nobody could be told"
-    node.cluster.run_for(8.0)
+    machine = node.cluster.kubelets["node-1"].machine_of("default/p")
+    assert machine is not None
     node.cluster.control.exited("master-0", "kube-apiserver")
+    assert "unanswered" in node.run(3.0)
+    assert not node.serves
+    assert machine.app[0].ready, "the kubelet has not given up yet"
+    node.cluster.run_for(5.0)
+    assert not machine.app[0].ready and node.ready, "nobody could be told"
     assert node.run(60.0)[-1] == "answered"
     assert node.serves and node.ready
 
