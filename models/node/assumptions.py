@@ -13,7 +13,7 @@ from kchaos.models.api.tree import Obj
 from kchaos.models.node.apicall import ApiCall
 
 
-class Assumptions(msgspec.Struct, frozen=True, kw_only=True):
+class Assumptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How the containers of one workload behave. Seconds throughout."""
 
     start_s: float = 5.0
