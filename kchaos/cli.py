@@ -43,10 +43,11 @@ def cli() -> None:
 @click.option("--faults", metavar="LIST", help="Only these faults, separated by commas (`kchaos faults` lists them; `none` for none).")
 @click.option(
     "--sweep",
-    type=click.Choice(["faults", "writes"]),
+    type=click.Choice(["faults", "writes", "stale"]),
     default="faults",
     show_default=True,
-    help="writes: instead, crash the control plane after each single write of each operation, and compare the end states.",
+    help="writes, stale: instead, at each single write of each operation, the control plane crashes or sees what was before; "
+    "the end states must be equal.",
 )
 @click.option(
     "--budget", metavar="200|10s", help="Number of examples, or a time. Default: all single faults, 40 pairs, 20 drawn scenarios."
@@ -181,6 +182,9 @@ def completion(shell: str) -> int:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit."""
+    from kchaos.engine.workers import seldom_collect
+
+    seldom_collect()
     code = run_cli(arguments)
     deaf()
     sys.exit(code)

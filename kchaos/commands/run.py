@@ -86,10 +86,10 @@ def run(paths: tuple[str, ...], options: dict[str, Any]) -> int:
         jobs=options["jobs"], kubernetes=version, namespace=options["namespace"], command=_command(),
         corpus=kept,
     )  # fmt: skip
-    if options["sweep"] == "writes":
+    if options["sweep"] != "faults":
         from kchaos.commands.writes import writes
 
-        return writes(question, options["as_json"], options["quiet"])
+        return writes(options["sweep"], question, options["as_json"], options["quiet"])
     bar = _Bar(errors) if not options["quiet"] else None
     began = time.monotonic()
     try:

@@ -324,5 +324,5 @@ def _chaos(cluster: Cluster, nemesis: Nemesis[Cluster], budget: Budget) -> None:
     step = 5.0
     while cluster.world.loop.time() < end:
         cluster.world.run(min(end, cluster.world.loop.time() + step))
-        if (nemesis.pending == 0 or nemesis.listens) and cluster.quiet(QUIET_S):
+        if (nemesis.pending == 0 or nemesis.listens) and cluster.at_rest(QUIET_S):
             return
