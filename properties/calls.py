@@ -51,6 +51,8 @@ class _Answered(UnderFaults):
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
+        self._any = bool(context.settings.get("calls", True))
+        """Whether any pod calls at all, if the engine says so."""
         self._refused: dict[str, dict[tuple[str, Asked], tuple[float, str, str]]] = {}
         """Account -> (workload, call) -> (when first, how, the server's words)."""
         self._silent: dict[tuple[str, int], tuple[str, Asked, float]] = {}
@@ -58,10 +60,12 @@ class _Answered(UnderFaults):
         """Workload -> (seconds, call, since when)."""
 
     def marks(self) -> Handlers:
+        if not self._any:
+            return {}
         return {**super().marks(), "call": self._call, "pod": self._ended, "container": self._ended}
 
     def writes(self) -> Mapping[str, Callable[[Write], Iterable[Violation]]]:
-        return {"pods": self._written}
+        return {"pods": self._written} if self._any else {}
 
     def _written(self, entry: Write) -> Iterable[Violation]:
         if entry.type == "DELETED" and self._silent:

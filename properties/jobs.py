@@ -37,6 +37,11 @@ def _active(context: Context, job: Obj) -> list[Obj]:
     return found
 
 
+def _is_made(entry: Write) -> bool:
+    """Tell whether a Job's controller makes a pod."""
+    return entry.type == "ADDED" and entry.actor == "job-controller"
+
+
 class _Counts(BaseMonitor):
     """Judges each pod that is made for a Job, and each count that is written of it."""
 
@@ -55,13 +60,16 @@ class _Counts(BaseMonitor):
         return {"pods": self._pod, "jobs": self._job}
 
     def _note(self, pod: Obj) -> None:
-        ref = controller_of(pod)
-        if ref is not None and ref["kind"] == "Job" and phase(pod) == "Succeeded":
+        ref = controller_of(pod) if phase(pod) == "Succeeded" else None
+        if ref is not None and ref["kind"] == "Job":
             self._good.setdefault(ref["uid"], {})[uid(pod)] = None
 
     def _pod(self, entry: Write) -> Iterable[Violation]:
         self._note(entry.obj)
-        job = _job_of(self.context, entry.obj) if entry.type == "ADDED" and entry.actor == "job-controller" else None
+        return self._made(entry) if _is_made(entry) else ()
+
+    def _made(self, entry: Write) -> Iterable[Violation]:
+        job = _job_of(self.context, entry.obj)
         if job is None:
             return
         active, most = _active(self.context, job), int(job["spec"].get("parallelism", 1))
@@ -90,8 +98,12 @@ class _Counts(BaseMonitor):
 
 
 def _retries(context: Context, entry: Write) -> Iterable[Violation]:
+    return _tried_again(context, entry) if _is_made(entry) else ()
+
+
+def _tried_again(context: Context, entry: Write) -> Iterable[Violation]:
     """Look at Jobs whose failed pods are counted as a whole, and where no policy tells some of them apart."""
-    job = _job_of(context, entry.obj) if entry.type == "ADDED" and entry.actor == "job-controller" else None
+    job = _job_of(context, entry.obj)
     if job is None or job["spec"].get("backoffLimitPerIndex") is not None or job["spec"].get("podFailurePolicy"):
         return
     failed, limit = int(get(job, "status", "failed", default=0)), int(job["spec"].get("backoffLimit", 6))

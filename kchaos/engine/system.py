@@ -65,8 +65,10 @@ def build(topology: Mapping[str, Any], inputs: Mapping[str, Any]) -> System:
         raise InvalidScenario(f"the scenario's inputs can't be used: {why}", hint="run `kchaos run` again to write it anew") from error
     starts = {"*": base.start_s, **{key: own.start_s for key, own in table.items()}}
     expected = {**settings.expectations(), "rates": _rates(objects, table, base), "start_s": starts}
+    assumed = AssumptionTable(table, base)
+    expected["calls"] = bool(assumed.calls)
     stamp = digest([plain, msgspec.to_builtins(machines)])
-    return System(objects, machines, constants(plain["kubernetes"]), AssumptionTable(table, base), expected, context, stamp, plain, answers)
+    return System(objects, machines, constants(plain["kubernetes"]), assumed, expected, context, stamp, plain, answers)
 
 
 def _rates(objects: Sequence[Obj], table: Mapping[str, Assumptions], base: Assumptions) -> dict[str, float]:

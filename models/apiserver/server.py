@@ -33,6 +33,9 @@ LONGEST_WAIT_S = 9.0
 BOOKMARK_S = 60.0
 """Interval of bookmarks (cacher.go: bookmarkFrequency is one minute)."""
 
+CHANGING = ("create", "update", "patch", "delete")
+"""Verbs that webhooks may be asked about."""
+
 WatchFilter = Callable[[Watcher, list[Change]], list[Change]]
 """A fault in the watch path: called with a batch that is due; what it returns is sent."""
 
@@ -136,7 +139,7 @@ class ApiServer:
                 self._rt.send(sender, ("end", payload[1], None), payload[1])
         elif kind == "req":
             webhooks = self._security.webhooks
-            if webhooks.configured and (wait := webhooks.wait_s(payload[2])):
+            if payload[2].verb in CHANGING and webhooks.configured and (wait := webhooks.wait_s(payload[2])):
                 self._rt.call_later(min(wait, LONGEST_WAIT_S), self._answer, sender, payload)
             else:
                 self._answer(sender, payload)
