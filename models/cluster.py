@@ -16,6 +16,7 @@ from kchaos.history.record import Header
 from kchaos.history.recorder import Recorder
 from kchaos.models.api.pods import controller_of, labels
 from kchaos.models.api.request import USER, Request
+from kchaos.models.api.resources import BY_PLURAL
 from kchaos.models.api.times import stamp
 from kchaos.models.api.tree import Obj
 from kchaos.models.api.versions import Constants
@@ -28,20 +29,24 @@ from kchaos.models.network.overlay import leased, new_lease, subnet_of
 from kchaos.models.network.proxy import Backend, Proxy
 from kchaos.models.network.state import NodeNetwork
 from kchaos.models.network.traffic import Interval, Rules, Traffic
+from kchaos.models.node.apicall import ApiCall
 from kchaos.models.node.assumptions import DEFAULTS, Assumptions
+from kchaos.models.node.callers import PodCalls, token_of
 from kchaos.models.node.kubelet import Kubelet
 from kchaos.models.node.machine import PodMachine
 from kchaos.models.security.attributes import attributes_of
 from kchaos.models.security.bootstrap import is_bootstrap
 from kchaos.models.security.rbac import KINDS
+from kchaos.models.security.webhooks import WebhookTable
 from kchaos.models.topology import NodeSpec, Topology, capacity
+from kchaos.models.webhookbackends import PodBackends
 from kchaos.sim.noise import Noise
 from kchaos.sim.world import EPOCH_S, World
 
 SYSTEM_NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
 SOON_S = 1.0
 """Timers due within it are not looked at: some of upkeep's own are always due."""
-KUBELET, PROXY = "kubelet", "kube-proxy"
+KUBELET, PROXY, CALLS = "kubelet", "kube-proxy", "pods"
 
 
 class Image(NamedTuple):
@@ -66,6 +71,11 @@ class AssumptionTable:
     def __init__(self, table: Mapping[str, Assumptions] | None = None, default: Assumptions = DEFAULTS) -> None:
         self._table = dict(table or {})
         self.default = default
+
+    @property
+    def calls(self) -> list[ApiCall]:
+        """Return all API calls that any pod makes."""
+        return [call for one in (self.default, *self._table.values()) for call in one.calls]
 
     def of(self, pod: Obj) -> Assumptions:
         """Return what is assumed of a pod, by the app label conventions of its owner's name."""
@@ -95,8 +105,12 @@ class Cluster:
         image: Image | None = None,
         scenario: Obj | None = None,
         elect: bool = True,
+        webhooks: Mapping[str, WebhookTable] | None = None,
+        jobs: Mapping[str, Obj] | None = None,
     ) -> None:
         self.topology = topology
+        self.jobs: Mapping[str, Obj] = jobs or {}
+        """Jobs and CronJobs as they were given, by target: what a run of them is made from."""
         self.constants = constants or Constants()
         self.assumptions = assumptions or AssumptionTable()
         self.world = World(seed, noise, image.at_s if image is not None else 0.0)
@@ -118,6 +132,12 @@ class Cluster:
         self._traffic_due = False
         self.members = Members(store, self._answers)
         self.network = NodeNetwork(store, self._agent_works, self._later, self._due, self.recorder.mark)
+        self.control.security.webhooks.said = webhooks or {}
+        self.control.security.webhooks.backends = PodBackends(store, self._from_masters)
+        self._calling = bool(self.assumptions.calls)
+        for call in self.assumptions.calls:
+            if call.resource not in BY_PLURAL:
+                self.control.security.custom.setdefault(call.resource, call.group)
         self.control.start()
         for index, spec in enumerate(topology.nodes):
             self.world.add_host(spec.name)
@@ -136,7 +156,7 @@ class Cluster:
             self.control.create(body)  # NodeRestriction keeps a kubelet from giving itself roles: an administrator labels the node
         kubelet = Kubelet(
             rt, self.control.servers, server, body, self.constants, self.assumptions.of, self.recorder.mark, self._truth_changed,
-            subnet_of(index),
+            subnet_of(index), self._pod_calls(spec.name, server) if self._calling else None,
         )  # fmt: skip
         if spec.name in self.kubelets:
             kubelet.runtime.inherit(self.kubelets[spec.name].runtime)
@@ -147,6 +167,12 @@ class Cluster:
             proxy = Proxy(proxy_rt, self.control.servers, server, self.constants, self._due, spec.name, spec.zone)
             self.proxies[spec.name] = proxy
             self.world.loop.soon(proxy.start, (), self.world.processes[proxy_rt.address].owner)
+
+    def _pod_calls(self, node: str, server: int) -> PodCalls:
+        store, rt = self.control.store, self.world.start(node, CALLS)
+        return PodCalls(
+            rt, self.control.servers, server, lambda pod: token_of(pod, store.table("serviceaccounts")), store.get, self.recorder.mark
+        )
 
     def node_names(self) -> list[str]:
         """Return the workers' names, in the order of the topology."""
@@ -229,6 +255,13 @@ class Cluster:
         if kubelet is None or not kubelet.serving(backend.pod):
             return "refused"
         return "" if not backend.address or kubelet.has(backend.pod, backend.address) else "timeout"  # nobody has that address
+
+    def _from_masters(self, pod: str, node: str) -> str:
+        """Return how a connection from an API server to a pod fares."""
+        host = self.world.hosts.get(node)
+        if host is None or not host.up or host.paused or all(self.world.network.is_cut(one, node) for one in self.control.hosts):
+            return "timeout"
+        return "" if self.kubelets[node].serving(pod) else "refused"
 
     def audit_network(self) -> None:
         """Send one packet along each path and ask for each name, if a fault has changed the network's tables: what properties judge."""

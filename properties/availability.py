@@ -21,7 +21,7 @@ from kchaos.properties.advice import (
     of_single,
     of_two,
 )
-from kchaos.properties.common import declare
+from kchaos.properties.common import declare, workload_of
 from kchaos.properties.disruption import BEYOND, SORTS, TOO_EARLY, Handlers, UnderFaults, fault_words
 
 
@@ -40,9 +40,19 @@ class _Outage(UnderFaults):
         """Workloads that had a time without any pod that even counted as ready."""
         self._short: dict[str, None] = {}
         """Workloads of which, for a time, fewer than a quorum even counted as ready."""
+        self._waits: dict[str, str] = {}
+        """Workloads that waited for an answer of the API server, and for which."""
 
     def marks(self) -> Handlers:
-        return {**super().marks(), "members": self._members}
+        return {**super().marks(), "members": self._members, "call": self._call}
+
+    def _call(self, mark: Mark) -> Iterable[Violation]:
+        """Remember who waits for the API server: Kubernetes is not to blame for taking its pods for ready."""
+        data = mark.data
+        pod = self.context.view.get("pods", data["pod"]) if data["needed"] and data["state"] != "answered" else None
+        if pod is not None:
+            self._waits[workload_of(self.context, pod)] = f"{data['verb']} {data['resource']}"
+        return ()
 
     def _phase(self, mark: Mark) -> Iterable[Violation]:
         super()._phase(mark)
@@ -152,7 +162,9 @@ class _Outage(UnderFaults):
                 advice=of_two(self.faults, want),
             )  # fmt: skip
             return
-        if want >= 2 and workload not in self._empty:
+        if workload in self._waits:
+            words += f", while its pods waited for the API server ({self._waits[workload]})"
+        if want >= 2 and workload not in self._empty and workload not in self._waits:
             text = (
                 f"no pod of {want} answered {ends} during {words}, though Kubernetes took them for ready: nothing tells it"
                 " when a container has started up"

@@ -3,10 +3,41 @@
 from __future__ import annotations
 
 from kchaos.check.property import Property
-from kchaos.properties import api_machinery, availability, cluster, corruption, network, pods, progress, security, statefulsets, workloads
+from kchaos.properties import (
+    api_machinery,
+    availability,
+    calls,
+    cluster,
+    corruption,
+    jobs,
+    network,
+    pods,
+    progress,
+    security,
+    statefulsets,
+    webhooks,
+    workloads,
+)
 
+MODULES = (
+    api_machinery, pods, workloads, statefulsets, jobs, cluster, network, progress, availability, calls, webhooks, security, corruption,
+)  # fmt: skip
 CATALOG: dict[str, Property] = {
     one.id: one
-    for module in (api_machinery, pods, workloads, statefulsets, cluster, network, progress, availability, security, corruption)
+    for module in (
+        api_machinery,
+        pods,
+        workloads,
+        statefulsets,
+        jobs,
+        cluster,
+        network,
+        progress,
+        availability,
+        calls,
+        webhooks,
+        security,
+        corruption,
+    )
     for one in module.PROPERTIES
 }

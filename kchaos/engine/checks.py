@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Iterator
+from types import MappingProxyType
 
+from kchaos.engine.hooks import Said, not_asked, unknown_answers
 from kchaos.engine.kubernetes import Boot
 from kchaos.engine.references import references
+from kchaos.engine.roles import roles
 from kchaos.engine.settings import Settings
 from kchaos.models.api.selectors import compile_selector, from_map
 from kchaos.models.api.tree import Obj, get
@@ -16,17 +19,16 @@ from kchaos.models.manifests.notes import Note
 
 NOT_MODELLED = {
     "HorizontalPodAutoscaler": "nothing scales by itself: spec.replicas counts",
-    "ValidatingWebhookConfiguration": "its webhook is not called", "MutatingWebhookConfiguration": "its webhook is not called",
     "NetworkPolicy": "all connections are allowed", "Ingress": "requests go to the Services directly",
     "ValidatingAdmissionPolicy": "it is not evaluated", "APIService": "its API is not served",
-    "Role": "the application's own requests to the API are not simulated",
-    "ClusterRole": "the application's own requests to the API are not simulated", "RuntimeClass": "its overhead is not added",
+    "Role": "of the requests of pods to the API, only those in kchaos.yaml (calls) are sent",
+    "ClusterRole": "of the requests of pods to the API, only those in kchaos.yaml (calls) are sent", "RuntimeClass": "its overhead is not added",
 }  # fmt: skip
 """Kinds that are stored and do nothing here, and what that means."""
 
 
-def checks(loaded: Loaded, booted: Boot, context: Iterable[Obj] = ()) -> list[Note]:
-    """Return remarks on the objects."""
+def checks(loaded: Loaded, booted: Boot, context: Iterable[Obj] = (), webhooks: Said = MappingProxyType({})) -> list[Note]:
+    """Return remarks on the objects. ``webhooks``: what kchaos.yaml says of them."""
     context = list(context)
     by_id = {one.id: one for one in loaded.manifests}
     out = list(_refused(booted, by_id))
@@ -37,7 +39,9 @@ def checks(loaded: Loaded, booted: Boot, context: Iterable[Obj] = ()) -> list[No
     out += _classes(loaded.manifests, context)
     out += _gates(loaded.manifests)
     out += _nowhere(loaded.manifests, booted)
-    out += references(loaded, context, [_ident(one.obj) for one in booted.refused])
+    refused = [_ident(one.obj) for one in booted.refused]
+    out += references(loaded, context, refused)
+    out += roles([one for one in loaded.manifests if one.id not in refused], context)
     for one in unknown:
         name = get(one.obj, "metadata", "name", default="")
         text = f"{one.obj['kind']} {name}: an operator would turn it into pods that are not in these files, so what becomes of them is not known"
@@ -52,7 +56,7 @@ def checks(loaded: Loaded, booted: Boot, context: Iterable[Obj] = ()) -> list[No
                 f"{one.obj['kind']}//{name}",
             )
         )
-    out += _webhooks(loaded.manifests)
+    out += unknown_answers(loaded.manifests, context, webhooks)
     return out
 
 
@@ -292,32 +296,13 @@ def _alike(one: str, other: str) -> bool:
     return bool(one and other) and (swapped or difflib.SequenceMatcher(None, one, other).ratio() >= 0.75)
 
 
-def _webhooks(manifests: Iterable[Manifest]) -> Iterator[Note]:
-    for one in manifests:
-        if one.obj["kind"] not in ("ValidatingWebhookConfiguration", "MutatingWebhookConfiguration"):
-            continue
-        for hook in one.obj.get("webhooks") or ():
-            rules = [r for r in hook.get("rules") or () if _matters(r)]
-            if hook.get("failurePolicy", "Fail") == "Fail" and rules:
-                text = f"{one.obj['kind']} {one.obj['metadata'].get('name', '')}: webhook {hook.get('name', '')} may refuse or change workloads, and fails closed"
-                yield Note("KC311", "unknown", one.file, one.line, text, "kchaos runs as if it allowed everything", one.id)
-                break
-
-
-def _matters(rule: Obj) -> bool:
-    groups, resources = rule.get("apiGroups") or (), rule.get("resources") or ()
-    core = any(g in ("", "*", "apps", "batch") for g in groups)
-    return core and any(
-        r.partition("/")[0] in ("*", "pods", "deployments", "statefulsets", "replicasets", "daemonsets", "jobs") for r in resources
-    )
-
-
-def not_modelled(loaded: Loaded) -> list[str]:
-    """Return in words which kinds of the input do nothing here."""
+def not_modelled(loaded: Loaded, webhooks: Said = MappingProxyType({})) -> list[str]:
+    """Return in words which kinds of the input do nothing here, and which webhooks are not asked."""
     counts: dict[str, int] = {}
     for one in loaded.manifests:
         counts[one.obj["kind"]] = counts.get(one.obj["kind"], 0) + 1
     out = [f"{kind} ({count}): {NOT_MODELLED[kind]}" for kind, count in sorted(counts.items()) if kind in NOT_MODELLED]
+    out += not_asked(loaded, webhooks)
     for one in loaded.custom:
         if harmless(one.obj["apiVersion"], one.obj["kind"]):
             counts[f"*{one.obj['kind']}"] = counts.get(f"*{one.obj['kind']}", 0) + 1

@@ -16,8 +16,9 @@ from kchaos.engine.cases import Example, Sort, Variants
 from kchaos.engine.checks import checks, not_modelled, unfit_settings, unknown_workloads
 from kchaos.engine.corpus import Kept, cases
 from kchaos.engine.findings import Shown, of_examples, of_notes, order, verdict_of
+from kchaos.engine.hooks import unfit_answers
 from kchaos.engine.idle import idle
-from kchaos.engine.jobs import ended, why_nothing_runs
+from kchaos.engine.jobs import ended, met, why_nothing_runs
 from kchaos.engine.kubernetes import Boot, System, boot
 from kchaos.engine.machines import Machines
 from kchaos.engine.replays import Replay, Told, tell
@@ -135,9 +136,10 @@ def execute(question: Question, listener: Listener | None = None) -> Answer:
     done = campaign(
         system, booted, plan, seed=question.seed, budget=budget, jobs=question.jobs, progress=listener.ran, corpus=corpus, space=drawn,
     )  # fmt: skip
-    notes = [*loaded.notes, *context.notes, *checks(loaded, booted, [one.obj for one in context.manifests])]
-    notes += ended(loaded, booted)
+    notes = [*loaded.notes, *context.notes, *checks(loaded, booted, [one.obj for one in context.manifests], question.settings.webhooks)]
+    notes += ended(loaded, booted, met(done.examples))
     notes += idle(loaded, booted)
+    notes += unfit_answers(question.settings.webhooks, SETTINGS_FILE, [*loaded.manifests, *context.manifests])
     notes += unknown_workloads(question.settings.workloads, SETTINGS_FILE, booted)
     seen = dict.fromkeys(name for one in done.examples for _, v in one.violations for name in (v.object, v.root))
     notes += unfit_settings(question.settings, SETTINGS_FILE, loaded, seen)
@@ -172,7 +174,7 @@ def _conclude(question: Question, loaded: Loaded, machines: Machines, system: Sy
         kubernetes=question.kubernetes, topology=machines.words, examples=_counts(done),
         objects=len(loaded.manifests) + len(loaded.custom), workloads=_workloads(booted, done, manifests), findings=tuple(told.findings),
         faults=_faults(done), notes=tuple(NoteResult(rule=n.rule, level=n.level, file=n.file, line=n.line, message=n.message, hint=n.hint) for n in notes),
-        not_modelled=tuple(not_modelled(loaded)), assumptions=_assumptions(system, booted, question.settings), command=question.command,
+        not_modelled=tuple(not_modelled(loaded, question.settings.webhooks)), assumptions=_assumptions(system, booted, question.settings), command=question.command,
         inputs={text.name: hashlib.sha256(text.data).hexdigest() for text in question.texts}, coverage=_coverage(done), corpus=found.corpus,
     )  # fmt: skip
     return Answer(result, told.replays, told.corpus, done.terminated)
@@ -187,7 +189,7 @@ def _doubts(loaded: Loaded, booted: Boot, done: Done, notes: Sequence[Note]) -> 
         reasons.append("the cluster did not come to rest within 15 minutes after the objects were applied")
     if not done.complete:
         reasons.append(f"level 1 of the sweep is unfinished: {done.level1[0]} of {done.level1[1]} examples ran")
-    if not booted.workloads and not unknown and (why := why_nothing_runs(loaded, notes)):
+    if not booted.workloads and not unknown and (why := why_nothing_runs(loaded, notes, met(done.examples))):
         reasons.append(why)
         unknown = True
     return unknown, reasons

@@ -18,7 +18,7 @@ from kchaos.errors import HarnessError
 from kchaos.history.record import Run
 from kchaos.history.view import View
 from kchaos.models.api.errors import ApiError
-from kchaos.models.api.pods import ended, labels, namespace, ready, terminating
+from kchaos.models.api.pods import ended, is_true, labels, namespace, phase, ready, terminating
 from kchaos.models.api.request import USER, Request
 from kchaos.models.api.resources import by_kind
 from kchaos.models.api.selectors import from_map
@@ -27,9 +27,12 @@ from kchaos.models.api.versions import Constants
 from kchaos.models.apiserver.store import Event, Store
 from kchaos.models.cluster import SOON_S, AssumptionTable, Cluster, Image
 from kchaos.models.faults.catalog import catalog
+from kchaos.models.faults.jobs import job_of, runs
 from kchaos.models.faults.objects import RESIZE
 from kchaos.models.members import workload_of
+from kchaos.models.security.webhooks import WebhookTable, place_of
 from kchaos.models.topology import Topology
+from kchaos.models.webhookbackends import backed
 from kchaos.nemesis.schedule import Nemesis
 from kchaos.properties.catalog import CATALOG
 from kchaos.properties.corruption import attributed
@@ -50,6 +53,11 @@ LOOK_S = 1.0
 """How often somebody looks at the cluster itself, while anything changes."""
 STEP_S = 5.0
 """How often it is asked whether chaos is over."""
+BACKENDS_S = 300.0
+"""Workloads that answer webhooks have this long to come up before the webhooks are configured."""
+CONFIGURATIONS = ("ValidatingWebhookConfiguration", "MutatingWebhookConfiguration")
+ANSWERING = ("Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "ReplicationController", "Pod")
+PODS_OF = (*ANSWERING, "Job", "CronJob")
 INSTALL_ORDER = (
     "Namespace", "NetworkPolicy", "ResourceQuota", "LimitRange", "PodDisruptionBudget", "ServiceAccount", "Secret", "ConfigMap",
     "StorageClass", "PersistentVolume", "PersistentVolumeClaim", "CustomResourceDefinition", "ClusterRole", "ClusterRoleBinding",
@@ -80,6 +88,7 @@ class System(NamedTuple):
     """Of everything above: stands for the inputs in the header of a run."""
     inputs: Mapping[str, Any] = {}
     """What all of it was built from, as a scenario holds it."""
+    webhooks: Mapping[str, WebhookTable] = {}
 
 
 class Workload(NamedTuple):
@@ -124,9 +133,32 @@ def install_order(objects: Sequence[Obj]) -> list[Obj]:
     return sorted(objects, key=lambda obj: rank.get(obj["kind"], len(rank)))
 
 
+def staged(objects: Sequence[Obj]) -> tuple[list[Obj], list[Obj], list[Obj]]:
+    """Return (what to apply first, webhook configurations, workloads that they may refuse).
+
+    Whoever installs webhooks that fail closed first waits for their pods, or these would be refused too. Without webhooks that workloads
+    among the objects answer, everything is first.
+    """
+    configurations = [obj for obj in objects if obj["kind"] in CONFIGURATIONS]
+    behind = backing_of(configurations, objects)
+    if not behind:
+        return list(objects), [], []
+    kept = {id(obj) for obj in behind}
+    waits = [obj for obj in objects if id(obj) not in kept and (obj["kind"] in PODS_OF)]
+    apart = {id(obj) for obj in [*configurations, *waits]}
+    return [obj for obj in objects if id(obj) not in apart], configurations, waits
+
+
+def backing_of(configurations: Sequence[Obj], objects: Sequence[Obj]) -> list[Obj]:
+    """Return the workloads among ``objects`` that stand behind the Services of webhooks."""
+    places = {place_of(hook) for one in configurations for hook in one.get("webhooks") or ()}
+    services = [obj for obj in objects if obj["kind"] == "Service" and f"{namespace(obj)}/{obj['metadata'].get('name')}" in places]
+    return [obj for obj in objects if obj["kind"] in ANSWERING and any(backed(service, [obj]) for service in services)]
+
+
 def boot(system: System, seed: int = 0) -> Boot:
     """Apply the objects to a fresh cluster and let it come to rest."""
-    cluster = Cluster(system.topology, seed=seed, constants=system.constants, assumptions=system.assumptions)
+    cluster = Cluster(system.topology, seed=seed, constants=system.constants, assumptions=system.assumptions, webhooks=system.webhooks)
     try:
         return _boot(cluster, system)
     finally:
@@ -135,7 +167,11 @@ def boot(system: System, seed: int = 0) -> Boot:
 
 def _boot(cluster: Cluster, system: System) -> Boot:
     cluster.run_for(5.0)
-    refused = _apply(cluster, [*system.context, *install_order(system.objects)])
+    first, configurations, later = staged(install_order(system.objects))
+    refused = _apply(cluster, [*system.context, *first])
+    if configurations:
+        cluster.run_until_quiet(BACKENDS_S)
+        refused += _apply(cluster, [*configurations, *later])
     at_rest = cluster.run_until_quiet(BOOT_S, QUIET_S) or cluster.still(STILL_S)
     store = cluster.control.store
     counts = _ready_counts(store)
@@ -250,8 +286,9 @@ class Session:
         self._look = look
         self._looked = -1
         self.cluster = Cluster(
-            system.topology, seed=scenario.seed, noise=noise, constants=system.constants, assumptions=system.assumptions, image=booted.image
-        )
+            system.topology, seed=scenario.seed, noise=noise, constants=system.constants, assumptions=system.assumptions, image=booted.image,
+            webhooks=system.webhooks, jobs=runs(list(system.objects)),
+        )  # fmt: skip
         self._loop = self.cluster.world.loop
         self._began_s = self._loop.time()
         self._facts: dict[str, Any] = {"epoch_s": EPOCH_S, "ready_before": booted.ready_before}
@@ -387,8 +424,12 @@ class Session:
         return Outcome(scenario, finished, attributed(violations, finished), steps, self._loop.time() - self._began_s, made)
 
     def _recovered(self) -> bool:
-        """Tell whether every workload that nobody has resized has as many ready pods as before."""
-        counts = _ready_counts(self.cluster.control.store)
+        """Tell whether every workload that nobody has resized has as many ready pods as before, and every Job that was made has ended."""
+        store = self.cluster.control.store
+        made = [store.get("jobs", job_of(target).partition("/")[2]) for target in self.cluster.jobs if target not in self._booted.workloads]
+        if any(job is not None and not (is_true(job, "Complete") or is_true(job, "Failed")) for job in made):
+            return False
+        counts = _ready_counts(store)
         resized = self._targets(*RESIZE)
         return all(counts.get(owner, 0) >= count for owner, count in self._booted.ready_before.items() if owner not in resized)
 
@@ -436,7 +477,10 @@ class Session:
 
         def on_commit(event: Event) -> None:
             if nemesis.listens:
-                nemesis.observe({"on": "commit", "type": event.type, "resource": event.resource, "key": event.key, "actor": event.actor})
+                told = {"phase": phase(event.obj)} if event.resource == "pods" else {}
+                nemesis.observe(
+                    {"on": "commit", "type": event.type, "resource": event.resource, "key": event.key, "actor": event.actor, **told}
+                )
 
         self.cluster.control.hooks.on_request.append(on_request)
         self.cluster.control.store.subscribe(on_commit)

@@ -16,6 +16,7 @@ from kchaos.models.api.resources import RESOURCES
 from kchaos.models.api.schema import misfits
 from kchaos.models.api.tree import Obj, get
 from kchaos.models.faults.catalog import catalog
+from kchaos.models.faults.jobs import job_of
 from kchaos.models.faults.objects import ident, place
 from kchaos.models.faults.symbols import Scope, check
 from kchaos.models.manifests.quantities import unreadable
@@ -24,7 +25,7 @@ from kchaos.nemesis.arguments import near
 from kchaos.scenario import Nth, Scenario, Step, load, wrong
 from kchaos.sim.noise import Noise
 
-EVENT = ("on", "verb", "resource", "subresource", "name", "namespace", "actor", "type", "key")
+EVENT = ("on", "verb", "resource", "subresource", "name", "namespace", "actor", "type", "key", "phase")
 
 
 def load_system(path: Path) -> tuple[Scenario, System]:
@@ -134,7 +135,11 @@ def scope_of(system: System) -> Scope:
         ],
         "resource": [one.plural for one in RESOURCES],
         "webhook": ["*", *webhook_places([*system.objects, *system.context])],
-        "workload": [_id(obj) for obj in [*system.objects, *system.context]],
+        "workload": [
+            name
+            for obj in [*system.objects, *system.context]
+            for name in ([_id(obj), job_of(_id(obj))] if obj["kind"] == "CronJob" else [_id(obj)])
+        ],
         "generated": [_id(obj) for obj in [*system.objects, *system.context] if obj["metadata"].get("generateName")],
     }
 

@@ -8,6 +8,9 @@
     workloads:
       shop/web: {start_s: 3, outage_s: 30, requests_per_s: 50}
       shop/db:  {quorum: 2}
+      shop/operator: {calls: [{verb: list, resource: pods}, {verb: update, resource: leases, name: leader, needed: true}]}
+    webhooks:
+      validate.shop.example: {answers: timeout}
     accept:
       - {id: KC202, object: Deployment/shop/web, reason: batch only, date: 2026-11-01}
 """
@@ -22,17 +25,22 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from kchaos.engine.settings_calls import call_schema, operation_schema, wrong_call, wrong_operation
 from kchaos.errors import InvalidScenario, Location
 from kchaos.models.api.versions import SUPPORTED
 from kchaos.models.cluster import AssumptionTable
 from kchaos.models.manifests.notes import BY_ID
 from kchaos.models.manifests.yamltree import Document, Problem, line_of, parse
-from kchaos.models.node.assumptions import DEFAULTS, Assumptions
+from kchaos.models.node.apicall import VERBS, ApiCall
+from kchaos.models.node.assumptions import DEFAULTS, Assumptions, assume
+from kchaos.models.security.webhooks import ANSWERS, WebhookTable
 from kchaos.properties.catalog import CATALOG
 
 FILE = "kchaos.yaml"
 WORKLOAD = r"[^/]+/[^/]+"
 """A key of ``workloads``: namespace/name."""
+OBJECT = r"(Deployment|StatefulSet|DaemonSet|ReplicaSet|ReplicationController|Pod)/[^/]+/[^/]+"
+"""A workload that answers webhooks."""
 QUANTITY = r"[+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+|[numkMGTPE]|[KMGTPE]i)?"
 DATE = r"[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])"
 IDS = tuple(sorted((*CATALOG, *BY_ID)))
@@ -51,22 +59,30 @@ class Accept(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The whole file. ``workloads``: namespace/name -> assumptions that differ from ``defaults``."""
+    """The whole file. ``workloads``: namespace/name -> assumptions that differ from ``defaults``.
+
+    ``webhooks``: the name of a webhook or of its configuration -> what it answers.
+    """
 
     version: int = 1
     kubernetes: str = ""
     defaults: dict[str, Any] = {}
     workloads: dict[str, dict[str, Any]] = {}
+    webhooks: dict[str, dict[str, Any]] = {}
     accept: tuple[Accept, ...] = ()
 
     def default(self) -> Assumptions:
         """Return the assumptions of a workload that is not named."""
-        return msgspec.structs.replace(DEFAULTS, **self.defaults)
+        return assume(DEFAULTS, self.defaults)
 
     def table(self) -> AssumptionTable:
         """Return the assumptions of all workloads."""
         base = self.default()
-        return AssumptionTable({key: msgspec.structs.replace(base, **own) for key, own in self.workloads.items()}, base)
+        return AssumptionTable({key: assume(base, own) for key, own in self.workloads.items()}, base)
+
+    def answers(self) -> dict[str, WebhookTable]:
+        """Return what webhooks answer."""
+        return {name: msgspec.convert(own, WebhookTable) for name, own in self.webhooks.items()}
 
     def expectations(self) -> dict[str, Any]:
         """Return what properties look at: per workload quorum and outage_s."""
@@ -114,6 +130,16 @@ def _settings(value: Any, where: str, node: Any) -> Settings:
             hint = f"write namespace/name, such as {key.partition('/')[2] if key.count('/') == 2 else 'default/web'}"
             raise InvalidScenario(f"not a workload: {key}", location=_at(where, node, f"workloads.{key}"), hint=hint)
         _assumptions(own, where, node, f"workloads.{key}")
+    for key, own in settings.webhooks.items():
+        prefix = f'webhooks["{key}"]'
+        table = _convert(own, WebhookTable, where, node, prefix)
+        if table.down_with and re.fullmatch(OBJECT, table.down_with) is None:
+            at, hint = _at(where, node, f"{prefix}.down_with"), "write Kind/namespace/name, such as Deployment/default/web"
+            raise InvalidScenario(f"not a workload: {table.down_with}", location=at, hint=hint)
+        for index, change in enumerate(table.patch):
+            if (says := wrong_operation(change)) is not None:
+                at = _at(where, node, f"{prefix}.patch[{index}]")
+                raise InvalidScenario(says, location=at, hint='write for example {op: add, path: /metadata/labels, value: {a: "1"}}')
     for index, one in enumerate(settings.accept):
         if not one.id and not one.fingerprint:
             at = _at(where, node, f"accept[{index}]")
@@ -156,6 +182,10 @@ def _assumptions(own: dict[str, Any], where: str, node: Any, prefix: str) -> Non
     if found.memory is not None and re.fullmatch(QUANTITY, found.memory) is None:
         at = _at(where, node, f"{prefix}.memory")
         raise InvalidScenario(f"memory {found.memory!r} is no quantity", location=at, hint='write for example "512Mi"')
+    for index, call in enumerate(found.calls):
+        if (wrong := wrong_call(call, own["calls"][index])) is not None:
+            field, says, hint = wrong
+            raise InvalidScenario(says, location=_at(where, node, f"{prefix}.calls[{index}].{field}"), hint=hint)
 
 
 def _convert(value: Any, type_: type[T], where: str, node: Any, prefix: str) -> T:
@@ -171,10 +201,9 @@ def _convert(value: Any, type_: type[T], where: str, node: Any, prefix: str) -> 
             group = path.partition("[...]")[0].removeprefix(".")
             key = next((k for k, v in value.get(group, {}).items() if not isinstance(v, dict)), "")
             path = f"{group}.{key}"
-            at = _at(where, node, path)
-        raise InvalidScenario(
-            f"{path.removeprefix('.')}: {_words(said)}" if path else _words(said), location=at, hint=_hint(said)
-        ) from error
+            at = _at(where, node, f'{group}["{key}"]')
+        hint = _choices(said, path) or _hint(said)
+        raise InvalidScenario(f"{path.removeprefix('.')}: {_words(said)}" if path else _words(said), location=at, hint=hint) from error
 
 
 _KINDS = {
@@ -186,9 +215,29 @@ _KINDS = {
 def _words(said: str) -> str:
     """Return what msgspec says in words for people."""
     found = re.fullmatch(r"Expected `(\w+)(?: \| null)?`, got `(\w+)`", said)
+    least = re.fullmatch(r"Expected `(?:float|int)` >= ([\d.]+)", said)
+    if least is not None:
+        return f"must be {float(least[1]):g} or more"
+    chosen = re.fullmatch(r"Invalid enum value '(.*)'", said)
+    if chosen is not None:
+        return f"{chosen[1]} is none of them"
     if found is None:
         return said[:1].lower() + said[1:].replace("`", "")
     return f"must be {_KINDS.get(found[1], found[1])}, not {_KINDS.get(found[2], found[2])}"
+
+
+_CHOICES = {"verb": VERBS, "answers": ANSWERS}
+"""What may stand in fields that are one of a few words."""
+
+
+def _choices(said: str, path: str) -> str:
+    """Return what to write where a word is none of those that may stand there; empty for another mistake."""
+    choices = _CHOICES.get(path.rpartition(".")[2], ())
+    found = re.fullmatch(r"Invalid enum value '(.*)'", said)
+    if found is None or not choices:
+        return ""
+    near = difflib.get_close_matches(found[1], choices, n=1)
+    return f"did you mean {near[0]}?" if near else f"write one of {', '.join(choices)}"
 
 
 def _hint(said: str) -> str:
@@ -204,6 +253,10 @@ def _at(where: str, node: Any, path: str) -> Location:
     return Location(where, line_of(node, path) if node is not None else 0)
 
 
+_LISTS: dict[Any, dict[str, Any]] = {Settings: {"accept": Accept}, Assumptions: {"calls": ApiCall}}
+"""Settings that are lists, and of what."""
+
+
 def _check(value: Any, type_: Any, where: str, node: Any, prefix: str) -> None:
     known = [field.name for field in msgspec.structs.fields(type_)]
     for key in value:
@@ -211,10 +264,10 @@ def _check(value: Any, type_: Any, where: str, node: Any, prefix: str) -> None:
             near = difflib.get_close_matches(str(key), known, n=1)
             hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
             raise InvalidScenario(f"unknown setting {key}", location=_at(where, node, f"{prefix}{key}"), hint=hint)
-    if type_ is Settings:
-        for index, one in enumerate(value.get("accept") or () if isinstance(value.get("accept"), list) else ()):
+    for name, below in _LISTS.get(type_, {}).items():
+        for index, one in enumerate(value[name] if isinstance(value.get(name), list) else ()):
             if isinstance(one, dict):
-                _check(one, Accept, where, node, f"accept[{index}].")
+                _check(one, below, where, node, f"{prefix}{name}[{index}].")
 
 
 def schema() -> dict[str, Any]:
@@ -222,6 +275,10 @@ def schema() -> dict[str, Any]:
     found = msgspec.json.schema(Settings)
     assumptions = msgspec.json.schema(Assumptions)
     fields = assumptions["$defs"]["Assumptions"]
+    webhook = found["$defs"]["WebhookTable"] = msgspec.json.schema(WebhookTable)["$defs"]["WebhookTable"]
+    webhook["properties"]["down_with"]["pattern"] = f"^({OBJECT})?$"
+    webhook["properties"]["patch"]["items"] = operation_schema()
+    found["$defs"]["ApiCall"] = call_schema(assumptions["$defs"]["ApiCall"])
     fields["additionalProperties"] = False
     for name, one in fields["properties"].items():
         least = {"minimum": 1 if name == "quorum" else 0}
@@ -240,6 +297,7 @@ def schema() -> dict[str, Any]:
     found["$defs"]["Accept"]["properties"]["id"] = {"enum": ["", *IDS], "default": ""}
     found["$defs"]["Accept"]["properties"]["date"] = {"type": "string", "format": "date", "pattern": f"^{DATE}$"}
     properties["version"] = {"const": 1, "default": 1}
+    properties["webhooks"] = {"type": "object", "additionalProperties": {"$ref": "#/$defs/WebhookTable"}}
     properties["workloads"] = {
         "type": "object", "additionalProperties": {"$ref": "#/$defs/Assumptions"}, "propertyNames": {"pattern": f"^{WORKLOAD}$"}
     }  # fmt: skip

@@ -162,8 +162,21 @@ class _Teller:
 
         elif mark.what == "corruption":
             yield Sentence(t, _corruption(data))
+        elif mark.what == "call":
+            yield from self._call(data, t)
         elif mark.what == "paths" and t >= 0:
             yield from (Sentence(t, text) for text in _paths(data["lost"]))
+
+    def _call(self, data: dict[str, Any], t: float) -> Iterator[Sentence]:
+        """Tell how the API server answers a pod, once for each sort of answer."""
+        asked = f"{data['verb']} {data['resource']}{' ' * bool(data['name'])}{data['name']}"
+        pod = self._view.get("pods", data["pod"])
+        if self._all or (pod is not None and self._mine(pod)):
+            how = {
+                "answered": "is answered again", "unanswered": "gets no answer", "forbidden": "is forbidden", "unauthorized": "is not known",
+                "refused": "is refused at admission", "missing": "finds nothing",
+            }[data["state"]]  # fmt: skip
+            yield Sentence(t, f"{asked} {how}:|{data['pod'].partition('/')[2]}", f"call {asked} {how}")
 
     def _traffic(self, service: str) -> bool:
         return self._about == f"Service/{service}"

@@ -1,4 +1,7 @@
-"""The sweep: which scenarios a campaign runs. Level 1 is no fault and every single fault on every relevant target; level 2 is pairs."""
+"""The sweep: which scenarios a campaign runs. Level 1 is no fault and every single fault on every relevant target; level 2 is pairs.
+
+Jobs have run before chaos begins: for each of them level 1 ends with scenarios in which it is made anew and a fault meets its pods.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from typing import NamedTuple
 import msgspec
 
 from kchaos.engine.drawn import Space, Variant
+from kchaos.engine.jobs import job_scenarios
 from kchaos.engine.kubernetes import Boot, System
 from kchaos.errors import InvalidScenario
 from kchaos.models.api.tree import Obj
@@ -18,6 +22,7 @@ from kchaos.models.controlplane import MANAGER, SCHEDULER
 from kchaos.models.faults.catalog import catalog
 from kchaos.models.faults.controlplane import COMPONENTS
 from kchaos.models.faults.corruption import applies
+from kchaos.models.faults.jobs import RUN
 from kchaos.models.faults.objects import KLASS
 from kchaos.models.security.webhooks import place_of
 from kchaos.nemesis.fault import Catalog
@@ -46,6 +51,11 @@ class Sweep(NamedTuple):
     level1: tuple[tuple[Step, ...], ...]
     pairs: tuple[tuple[int, int], ...]
     """Indexes into level1, shuffled by the seed."""
+
+    @property
+    def singles(self) -> list[Step]:
+        """Return the steps of those with one."""
+        return [steps[0] for steps in self.level1 if len(steps) == 1]
 
     def pair(self, index: int) -> tuple[Step, ...]:
         """Return the steps of a pair."""
@@ -96,7 +106,7 @@ def sweep(system: System, booted: Boot, faults: Sequence[str] | None = None, see
     # two drains at once are what people really do: some of these come first
     drains = [pair for pair in pairs if all(level1[i][0].do == "drain" for i in pair)][:DRAINS_FIRST]
     pairs = [*drains, *(pair for pair in pairs if pair not in drains)]
-    return Sweep(tuple(level1), tuple(pairs))
+    return Sweep((*level1, *job_scenarios(system, booted, names)), tuple(pairs))
 
 
 MASTERS = (f"leader({MANAGER})", f"leader({SCHEDULER})", "server-of(user)", "minority()")
@@ -161,6 +171,8 @@ def relevant(fault: str, workload: str, booted: Boot) -> bool:
     """Tell whether a fault can mean anything to a workload: what it can't must not count as survived."""
     kind = workload.partition("/")[0]
     facts = booted.workloads[workload]
+    if fault == RUN:
+        return False  # Jobs have scenarios of their own
     if fault in GENTLE:
         return kind in ROLLED
     if fault == "scale-up":

@@ -14,7 +14,7 @@ from kchaos.errors import InvalidScenario
 from kchaos.models.api.tree import Obj, get
 from kchaos.models.api.versions import constants
 from kchaos.models.cluster import AssumptionTable
-from kchaos.models.node.assumptions import Assumptions
+from kchaos.models.node.assumptions import Assumptions, assume
 from kchaos.models.topology import Topology
 from kchaos.scenario import Scenario, wrong
 
@@ -39,6 +39,7 @@ def inputs_of(objects: Sequence[Obj], context: Sequence[Obj], settings: Settings
         "objects": list(objects),
         "context": [*context, *([] if marked else [DEFAULT_CLASS])],
         "assumptions": {"defaults": settings.defaults, "workloads": settings.workloads},
+        **({"webhooks": settings.webhooks} if settings.webhooks else {}),
     }
 
 
@@ -48,11 +49,10 @@ def build(topology: Mapping[str, Any], inputs: Mapping[str, Any]) -> System:
     try:
         machines = msgspec.convert(msgspec.json.decode(encode(dict(topology))), Topology)
         raw = plain["assumptions"]
-        settings = Settings(defaults=raw["defaults"], workloads=raw["workloads"])
+        settings = Settings(defaults=raw["defaults"], workloads=raw["workloads"], webhooks=plain.get("webhooks", {}))
+        answers = settings.answers()
         base = settings.default()
-        table = {key: msgspec.structs.replace(base, **own) for key, own in raw["workloads"].items()}
-        for one in [base, *table.values()]:
-            msgspec.convert(msgspec.to_builtins(one), Assumptions)
+        table = {key: assume(base, own) for key, own in raw["workloads"].items()}
         objects, context = plain["objects"], plain["context"]
     except (KeyError, TypeError, AttributeError, msgspec.ValidationError) as error:
         why = (
@@ -65,8 +65,10 @@ def build(topology: Mapping[str, Any], inputs: Mapping[str, Any]) -> System:
         raise InvalidScenario(f"the scenario's inputs can't be used: {why}", hint="run `kchaos run` again to write it anew") from error
     starts = {"*": base.start_s, **{key: own.start_s for key, own in table.items()}}
     expected = {**settings.expectations(), "rates": _rates(objects, table, base), "start_s": starts}
+    assumed = AssumptionTable(table, base)
+    expected["calls"] = bool(assumed.calls)
     stamp = digest([plain, msgspec.to_builtins(machines)])
-    return System(objects, machines, constants(plain["kubernetes"]), AssumptionTable(table, base), expected, context, stamp, plain)
+    return System(objects, machines, constants(plain["kubernetes"]), assumed, expected, context, stamp, plain, answers)
 
 
 def _rates(objects: Sequence[Obj], table: Mapping[str, Assumptions], base: Assumptions) -> dict[str, float]:

@@ -115,8 +115,8 @@ def operations(system: System, booted: Boot, names: list[str] | None = None) -> 
     ``names``: only these faults and operations, on all their targets.
     """
     if names is not None:
-        return [step for (step,) in sweep(system, booted, names).level1[1:]]
-    steps = [step for (step,) in sweep(system, booted, ["rollout", "scale-down", "drain"]).level1[1:]]
+        return sweep(system, booted, names).singles
+    steps = sweep(system, booted, ["rollout", "scale-down", "drain"]).singles
     drains = [step for step in steps if step.do == "drain"][:1]
     scaled = [step for step in steps if step.do == "scale-down" and step.args["target"].startswith("StatefulSet/")]
     return [*(step for step in steps if step.do == "rollout"), *scaled, *drains]

@@ -27,6 +27,7 @@ from kchaos.runtime import Runtime
 
 UNPATCHED_RETRIES = 5
 RBAC = "rbac.authorization.k8s.io"
+_DONE: Obj = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
 
 
 class Registry:
@@ -253,6 +254,8 @@ class Registry:
     def _evict(self, resource: Resource, request: Request) -> Obj:
         pod = self._read(resource, request, None)
         charged = charge_budget(self._store, pod, self._rt.wall())
+        if request.options.get("dry_run"):
+            return dict(_DONE)
         if charged is not None:
             name = charged["metadata"]["name"]
             self._store.put("poddisruptionbudgets", f"{request.namespace}/{name}", charged, "kube-apiserver")
@@ -266,7 +269,7 @@ class Registry:
                 "pods", self._key(resource, request), put(pod, [*kept, condition], "status", "conditions"), request.identity.actor
             )
         self._delete(resource, request, pod)
-        return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
+        return dict(_DONE)
 
     def _bind(self, resource: Resource, request: Request) -> Obj:
         pod = self._read(resource, request, None)
@@ -279,12 +282,14 @@ class Registry:
         uid = get(request.body, "metadata", "uid")
         if uid and uid != pod["metadata"]["uid"]:
             raise conflict("", "pods/binding", request.name, "Precondition failed: UID in precondition differs")
+        if request.options.get("dry_run"):
+            return dict(_DONE)
         kept = [c for c in get(pod, "status", "conditions", default=()) if c["type"] != "PodScheduled"]
         scheduled = {"type": "PodScheduled", "status": "True", "lastProbeTime": None, "lastTransitionTime": stamp(self._rt.wall())}
         status = {**pod["status"], "conditions": [*kept, scheduled]}
         bound = {**pod, "spec": {**pod["spec"], "nodeName": node}, "status": status}
         self._store.put("pods", self._key(resource, request), bound, request.identity.actor)
-        return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
+        return dict(_DONE)
 
 
 def _scale_of(resource: Resource, obj: Obj) -> Obj:

@@ -3,7 +3,7 @@
 Messages (payloads on the network, tuples):
 
 - ``("req", id, Request)`` is answered by ``("resp", id, object, None)`` or ``("resp", id, None, Status)``;
-- ``("watch", id, resource, namespace, label selector, field selector, since rv, bookmarks, identity)`` by ``("events", id, [(type, object)…])``
+- ``("watch", id, resource, namespace, label selector, field selector, since rv, bookmarks, identity, credential)`` by ``("events", id, [(type, object)…])``
   and at its end by ``("end", id, Status | None)``; ``("unwatch", id)`` closes it.
 """
 
@@ -32,6 +32,9 @@ LONGEST_WAIT_S = 9.0
 """What webhooks hold a request up at most: clients here give up after ten seconds, the real ones after the server's minute."""
 BOOKMARK_S = 60.0
 """Interval of bookmarks (cacher.go: bookmarkFrequency is one minute)."""
+
+CHANGING = ("create", "update", "patch", "delete")
+"""Verbs that webhooks may be asked about."""
 
 WatchFilter = Callable[[Watcher, list[Change]], list[Change]]
 """A fault in the watch path: called with a batch that is due; what it returns is sent."""
@@ -136,7 +139,7 @@ class ApiServer:
                 self._rt.send(sender, ("end", payload[1], None), payload[1])
         elif kind == "req":
             webhooks = self._security.webhooks
-            if webhooks.services and (wait := webhooks.wait_s(payload[2])):
+            if payload[2].verb in CHANGING and webhooks.configured and (wait := webhooks.wait_s(payload[2])):
                 self._rt.call_later(min(wait, LONGEST_WAIT_S), self._answer, sender, payload)
             else:
                 self._answer(sender, payload)
@@ -164,10 +167,10 @@ class ApiServer:
     # -- watches -----------------------------------------------------------------------------------------------------
 
     def _open(self, sender: str, payload: tuple[Any, ...]) -> None:
-        _, key, resource, namespace, labels, fields, since, bookmarks, identity = payload
-        request = Request("watch", resource, namespace, options={"field_selector": fields}, identity=identity)
+        _, key, resource, namespace, labels, fields, since, bookmarks, identity, credential = payload
+        request = Request("watch", resource, namespace, options={"field_selector": fields}, identity=identity, credential=credential)
         try:
-            self._security.authorise(identity, request)
+            self._allowed_watch(request)
         except ApiError as refused:
             self._rt.send(sender, ("end", key, refused.status()), key)
             return
@@ -180,6 +183,25 @@ class ApiServer:
             return
         if first:
             self._rt.send(sender, ("events", key, first), key)
+
+    def _allowed_watch(self, request: Request) -> None:
+        """Authenticate and authorise a watch, and tell the audit log. Raises 401 or 403."""
+        stage, security = "authentication", self._security
+        if request.credential is not AS_CONNECTED:
+            request = with_identity(request, ANONYMOUS)
+        code = 200
+        try:
+            request = with_identity(request, security.authenticate(request, self._rt.wall()))
+            stage = "authorization"
+            security.authorise(request.identity, request)
+            stage = "complete"
+        except ApiError as error:
+            code = error.code
+            raise
+        finally:
+            if self._hooks.on_audit and security.ordinary(request.identity):
+                for hook in self._hooks.on_audit:
+                    hook(request, stage, code)
 
     def close_watches(self, resource: str = "", status: Obj | None = None) -> int:
         """End watches from this side, as a server does at its time-out (or at random after 30 to 60 minutes); return how many."""

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from kchaos.models.api.errors import ApiError
-from kchaos.models.api.request import USER, Identity, Request
+from kchaos.models.api.request import AS_CONNECTED, USER, Identity, Request
 from kchaos.models.api.tree import Obj
 from kchaos.models.apiserver.watchcache import Change
 from kchaos.runtime import Disconnected, Gate, Refused, Runtime
@@ -206,12 +206,13 @@ class Client:
         labels: str = "",
         fields: str = "",
         identity: Identity = USER,
+        credential: Any = AS_CONNECTED,
     ) -> Callable[[], None]:
-        """Open a watch after ``since_rv`` (0: everything, as ADDED, first); return what closes it."""
+        """Open a watch after ``since_rv`` (0: everything, as ADDED, first), as ``identity`` or by ``credential``; return what closes it."""
         key = next(self._ids)
         server = self._servers[self._at]
         self._watches[key] = WatchStream(events, ended, server)
-        self._rt.send(server, ("watch", key, resource, namespace, labels, fields, since_rv, True, identity), key)
+        self._rt.send(server, ("watch", key, resource, namespace, labels, fields, since_rv, True, identity, credential), key)
 
         def close() -> None:
             if self._watches.pop(key, None) is not None:

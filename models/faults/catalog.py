@@ -8,6 +8,7 @@ from kchaos.models.faults import (
     controlplane,
     corruption,
     disks,
+    jobs,
     links,
     network,
     nodes,
@@ -26,7 +27,7 @@ def catalog() -> Catalog[Cluster]:
     """Return the catalog."""
     out: Catalog[Cluster] = Catalog(resolve)
     for module in (
-        nodes, disks, containers, operations, objects, controlplane, requests, webhooks, watches, links, partitions, network, corruption,
+        nodes, disks, containers, operations, objects, jobs, controlplane, requests, webhooks, watches, links, partitions, network, corruption,
     ):  # fmt: skip
         for kind in module.KINDS:
             out.add(kind)

@@ -52,6 +52,8 @@ RULES: tuple[Rule, ...] = (
          DOCS + "concepts/workloads/controllers/daemonset/#running-pods-on-select-nodes"),
     Rule("KC323", "makes-pods", "What is given makes pods: it is not paused, not scaled to zero, and not deleted at once.",
          DOCS + "concepts/architecture/garbage-collection/#owners-dependents"),
+    Rule("KC324", "roles-grant", "Bindings lead from service accounts to roles that are there, and each rule grants something.",
+         DOCS + "reference/access-authn-authz/rbac/"),
     Rule("KC313", "hooks", "Helm hooks are treated as `helm install` does.", "https://helm.sh/docs/topics/charts_hooks/"),
 )  # fmt: skip
 BY_ID = {rule.id: rule for rule in RULES}

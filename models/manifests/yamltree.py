@@ -25,7 +25,7 @@ _FALSE = frozenset(["n", "N", "no", "No", "NO", "false", "False", "FALSE", "off"
 _NULL = frozenset(("", "~", "null", "Null", "NULL"))
 _INT = re.compile(r"[-+]?(0[bB][01_]+|0[xX][0-9a-fA-F_]+|0[oO][0-7_]+|0[0-7_]*|[1-9][0-9_]*)$")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$")
-_PATH = re.compile(r"[^.\[\]]+|\[\d+\]")
+_PATH = re.compile(r'\["[^"]*"\]|\[\d+\]|[^.\[\]]+')
 _LONG_LEAD = re.compile(f"^[-? ]{{{MAX_DEPTH}}}", re.MULTILINE)
 _SURROGATES = re.compile(r"\\u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})|\\u[dD][89a-fA-F][0-9a-fA-F]{2}|\\.")
 _STANDARD = "tag:yaml.org,2002:"
@@ -138,11 +138,14 @@ def _guard(text: str) -> None:
 
 
 def line_of(node: Any, path: str) -> int:
-    """Return the 1-based line of a field such as ``spec.containers[0].image``, or of its nearest parent that exists."""
+    """Return the 1-based line of a field such as ``spec.containers[0].image``, or of its nearest parent that exists.
+
+    A key with dots is written ``data["a.yaml"]``.
+    """
     line = int(node.start_mark.line) + 1
-    for part in _PATH.findall(path):
-        below = None
-        if part[0] == "[" and isinstance(node, yaml.SequenceNode):
+    for found in _PATH.findall(path):
+        below, part = None, found[2:-2] if found.startswith('["') else found
+        if found[0] == "[" and isinstance(node, yaml.SequenceNode):
             index = int(part[1:-1])
             below = node.value[index] if index < len(node.value) else None
             line = below.start_mark.line + 1 if below is not None else line

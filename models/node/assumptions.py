@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 
 from kchaos.models.api.quantity import exact
 from kchaos.models.api.tree import Obj
+from kchaos.models.node.apicall import ApiCall
 
 
-class Assumptions(msgspec.Struct, frozen=True, kw_only=True):
+class Assumptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How the containers of one workload behave. Seconds throughout."""
 
     start_s: float = 5.0
@@ -34,10 +37,17 @@ class Assumptions(msgspec.Struct, frozen=True, kw_only=True):
     """How many members of a StatefulSet must serve; None: more than half of its replicas."""
     outage_s: float = 0.0
     """How long nobody may answer before it is reported, for a planned operation."""
+    calls: tuple[ApiCall, ...] = ()
+    """What its pods ask of the API server while they run."""
 
 
 DEFAULTS = Assumptions()
 _SLEEP = re.compile(r"\bsleep\s+(\d+(?:\.\d+)?)([smh]?)\b")
+
+
+def assume(base: Assumptions, own: Mapping[str, Any]) -> Assumptions:
+    """Return ``base`` with what a user wrote about a workload. Raises msgspec.ValidationError."""
+    return msgspec.convert({**msgspec.to_builtins(base), **own}, Assumptions)
 
 
 def uses_too_much(container: Obj, assumptions: Assumptions) -> bool:

@@ -20,6 +20,7 @@ from kchaos.models.client.client import Client
 from kchaos.models.client.informer import Informer
 from kchaos.models.controllers.volumes import attachment_name, claims_of, needs_attachment
 from kchaos.models.node.assumptions import Assumptions
+from kchaos.models.node.callers import PodCalls
 from kchaos.models.node.eviction import GRACE_S, REJECTED, End, Eviction, critical
 from kchaos.models.node.machine import PodMachine
 from kchaos.models.node.runtime import ContainerRuntime, Mark
@@ -45,6 +46,7 @@ class Kubelet:
         mark: Mark,
         truth_changed: Callable[[str], None],
         pod_subnet: str,
+        calls: PodCalls | None = None,
     ) -> None:
         self.rt = rt
         self.node = node["metadata"]["name"]
@@ -55,7 +57,7 @@ class Kubelet:
         self.identity = Identity(f"system:node:{self.node}", ("system:nodes", "system:authenticated"), "kubelet")
         self.client = Client(rt, servers, first_server)
         self.api = self.client.as_(self.identity)
-        self.runtime = ContainerRuntime(rt, self.node, constants, mark, self._changed, self._gone, truth_changed)
+        self.runtime = ContainerRuntime(rt, self.node, constants, mark, self._changed, self._gone, truth_changed, calls)
         size = int(exact(get(node, "status", "capacity", "ephemeral-storage", default="100Gi")))
         self.eviction = Eviction(rt, size, self._running, self._evict, self._set_pressure, self._reclaim)
         self.machines: dict[str, PodMachine] = {}
@@ -77,8 +79,7 @@ class Kubelet:
             self.machines[key] = machine
             self._by_key[machine.key] = key
             self._addresses = max(self._addresses, int(machine.ip.rpartition(".")[2] or 0) if machine.ip else 0)
-            for c in machine.containers:
-                self.runtime.knows(c.image)
+            self.runtime.adopt(machine)
         self.rt.spawn(self._register(), f"register {self.node}")
         self._renew()
         self.rt.call_later(self._constants.node_status_report_s, self._report, background=True)

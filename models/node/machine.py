@@ -85,6 +85,10 @@ class PodMachine:
     """The kubelet ended or refused it: its phase is Failed as soon as nothing of it runs."""
     waiting: str = ""
     """Why the pod's containers are not begun yet, if something out of the ordinary holds them."""
+    held: bool = False
+    """It waits for an answer of the API server that it can't do without."""
+    held_turn: int = 0
+    """Counts changes of ``held``: timers of an earlier one are stale."""
 
     @classmethod
     def of(cls, pod: Obj, key: str, assumptions: Assumptions) -> PodMachine:
@@ -138,9 +142,10 @@ class PodMachine:
         return any(c.state == "running" for c in self.containers)
 
     def serving(self, now_s: float) -> bool:
-        """Tell whether the pod would answer a request now: all its containers run, have started up and still accept."""
+        """Tell whether the pod would answer a request now: all its containers run, have started up and still accept, and nothing holds it."""
         app = self.app
-        return bool(app) and all(c.state == "running" and c.serves_from_s <= now_s + 1e-9 and c.refuses_from_s > now_s + 1e-9 for c in app)
+        able = bool(app) and not self.held
+        return able and all(c.state == "running" and c.serves_from_s <= now_s + 1e-9 and c.refuses_from_s > now_s + 1e-9 for c in app)
 
     def initialised(self) -> bool:
         """Tell whether all init containers have succeeded (sidecars: have started)."""

@@ -13,6 +13,7 @@ from typing import Any
 from kchaos.models.api.tree import Obj
 from kchaos.models.api.versions import Constants
 from kchaos.models.node.assumptions import prestop_s, probe_times, uses_too_much
+from kchaos.models.node.callers import PodCalls
 from kchaos.models.node.machine import NEVER, Container, PodMachine, ended_state, grace_s, owner_kind
 from kchaos.runtime import Runtime
 
@@ -32,8 +33,10 @@ class ContainerRuntime:
         changed: Callable[[PodMachine], None],
         gone: Callable[[PodMachine], None],
         truth_changed: Callable[[str], None],
+        calls: PodCalls | None = None,
     ) -> None:
         self._rt = rt
+        self._calls = calls
         self._node = node
         self._constants = constants
         self._mark = mark
@@ -60,6 +63,13 @@ class ContainerRuntime:
     def forget_images(self, used: dict[str, None]) -> None:
         """Delete the images that no container uses (DeleteUnusedImages): they are pulled again when they are needed."""
         self._images = {image: None for image in self._images if image in used}
+
+    def adopt(self, machine: PodMachine) -> None:
+        """Take over a pod whose containers run already."""
+        for c in machine.containers:
+            self.knows(c.image)
+        if self._calls is not None and machine.assumptions.calls and any(c.state == "running" for c in machine.app):
+            self._calls.begin(machine, self._held, adopted=True)
 
     # -- starting ------------------------------------------------------------------------------------------------------
 
@@ -129,6 +139,8 @@ class ContainerRuntime:
             if machine.policy != "Always" and not c.init:
                 self._rt.call_later(machine.assumptions.run_s, self._exited, machine, c, c.epoch, 0)
             self._rt.call_later(c.serves_from_s - now, self._serves, machine, c, c.epoch)
+        if not c.init and self._calls is not None and machine.assumptions.calls:
+            self._calls.begin(machine, self._held)
         if not c.init and uses_too_much(machine.spec_of(c), machine.assumptions):
             self._rt.call_later(machine.assumptions.start_s, self._out_of_memory, machine, c, c.epoch)
         self._changed(machine)
@@ -144,6 +156,27 @@ class ContainerRuntime:
     def _serves(self, machine: PodMachine, c: Container, epoch: int) -> None:
         if c.epoch == epoch and c.state == "running":
             self._truth(machine.key)
+
+    def _held(self, machine: PodMachine, held: bool) -> None:
+        """The pod begins or ceases to wait for the API server: its readiness probes follow."""
+        if machine.held == held:
+            return
+        machine.held = held
+        machine.held_turn += 1
+        self._truth(machine.key)
+        now = self._rt.now()
+        for c in machine.app:
+            probe = machine.spec_of(c).get("readinessProbe")
+            if not probe or c.state != "running" or c.serves_from_s > now:
+                continue
+            period, first = float(probe.get("periodSeconds") or 10), c.begun_s + float(probe.get("initialDelaySeconds") or 0)
+            next_s = first + max(0.0, -(-(now - first) // period)) * period
+            times = int(probe.get("failureThreshold") or 3) if held else int(probe.get("successThreshold") or 1)
+            self._at(next_s + (times - 1) * period, self._probed, machine, c, c.epoch, machine.held_turn, not held)
+
+    def _probed(self, machine: PodMachine, c: Container, epoch: int, turn: int, ready: bool) -> None:
+        if machine.held_turn == turn:
+            self._set_ready(machine, c, epoch, ready)
 
     # -- probes --------------------------------------------------------------------------------------------------------
 
@@ -192,7 +225,7 @@ class ContainerRuntime:
             self.go_on(machine)
 
     def _set_ready(self, machine: PodMachine, c: Container, epoch: int, ready: bool) -> None:
-        if c.epoch != epoch or c.state != "running" or c.ready == ready:
+        if c.epoch != epoch or c.state != "running" or c.ready == ready or (ready and machine.held):
             return
         c.ready = ready
         self._changed(machine)
@@ -252,6 +285,8 @@ class ContainerRuntime:
         self._mark("container", pod=machine.key, uid=machine.uid, node=self._node, container=c.name, event="exited", code=code)
         self._changed(machine)
         self._truth(machine.key)
+        if self._calls is not None:
+            self._calls.changed(machine)
         if machine.stopping:
             self._maybe_gone(machine)
             return

@@ -1,14 +1,17 @@
 """Admission webhooks as simulated services: a table says what each answers; configurations say whom they are asked about.
 
-Source: staging/src/k8s.io/apiserver/pkg/admission/plugin/webhook/{generic,mutating,validating,predicates}. A service that no table
-names answers "allowed" and changes nothing: what it would do is not known. (A ValidatingWebhook's conditions in CEL are not read.)
+Source: staging/src/k8s.io/apiserver/pkg/admission/plugin/webhook/{generic,mutating,validating,predicates}. A webhook whose Service is
+backed by pods of the cluster answers "allowed" while they serve, unless a table says otherwise, and fails the call while they do not.
+One of which nothing is known answers "allowed" and changes nothing. (A ValidatingWebhook's conditions in CEL are not read.)
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Annotated, Any, Literal, NamedTuple, get_args
+
+import msgspec
 
 from kchaos.models.api.errors import ApiError
 from kchaos.models.api.patch import json_patch
@@ -68,6 +71,42 @@ def timeout_s(hook: Obj) -> float:
     return float(hook.get("timeoutSeconds", 10))
 
 
+Answering = Literal["allow", "deny", "timeout"]
+ANSWERS: tuple[str, ...] = get_args(Answering)
+DENIAL = "denied, as kchaos.yaml says"
+
+
+class WebhookTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What kchaos.yaml says of a webhook."""
+
+    answers: Answering = "allow"
+    latency_s: Annotated[float, msgspec.Meta(ge=0)] = 0.0
+    """How long it takes to answer; longer than its timeoutSeconds is no answer."""
+    patch: tuple[dict[str, Any], ...] = ()
+    """Operations of a JSON patch (RFC 6902) on each object that it is asked about."""
+    down_with: str = ""
+    """``Kind/namespace/name`` of the workload that answers it, if its Service does not tell."""
+
+
+class Backends:
+    """Who answers webhooks. This one knows nobody."""
+
+    def reach(self, place: str, turn: int) -> str | None:
+        """Return how the ``turn``-th call of a Service (``namespace/name``) fares: "", refused, timeout; None if nothing is known of it."""
+        return None
+
+    def serves(self, workload: str) -> bool:
+        """Tell whether any pod of a workload (``Kind/namespace/name``) answers."""
+        return False
+
+
+class Hook(NamedTuple):
+    """A webhook that is to be asked, and what the user says of it."""
+
+    spec: Obj
+    table: WebhookTable | None
+
+
 def matches_rules(hook: Obj, resource: Resource, request: Request, operation: str) -> bool:
     """Tell whether a webhook's rules select a request."""
     wanted = f"{resource.plural}/{request.subresource}" if request.subresource else resource.plural
@@ -93,16 +132,27 @@ _OPERATIONS = {"create": "CREATE", "update": "UPDATE", "patch": "UPDATE", "delet
 
 
 class Webhooks:
-    """All configurations of the store, and the services behind them by ``namespace/name`` or URL."""
+    """All configurations of the store, and the services behind them by ``namespace/name`` or URL.
+
+    ``said``: what the user says, by the name of a webhook or of its configuration.
+    """
 
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
         self.services: dict[str, Service] = {}
+        self.said: Mapping[str, WebhookTable] = {}
+        self.backends = Backends()
+        self._asked: dict[str, int] = {}
 
-    def _hooks(self, kind: str, resource: Resource, request: Request, obj: Obj, operation: str) -> Iterator[Obj]:
+    @property
+    def configured(self) -> bool:
+        """Tell whether there is any webhook."""
+        return bool(self._tables("mutatingwebhookconfigurations") or self._tables("validatingwebhookconfigurations"))
+
+    def _hooks(self, kind: str, resource: Resource, request: Request, obj: Obj, operation: str) -> Iterator[Hook]:
         if resource.group == "admissionregistration.k8s.io" and "webhookconfigurations" in resource.plural:
             return
-        for _, configuration in sorted(self._tables(kind).items()):
+        for key, configuration in sorted(self._tables(kind).items()):
             for hook in configuration.get("webhooks") or ():
                 if not matches_rules(hook, resource, request, operation):
                     continue
@@ -114,28 +164,52 @@ class Webhooks:
                     names = get(space, "metadata", "labels", default={})
                     if not compile_selector(hook["namespaceSelector"])(names):
                         continue
-                yield hook
+                yield Hook(hook, self.said.get(hook["name"]) or self.said.get(key))
 
-    def _ask(self, hook: Obj, obj: Obj) -> Answer | None:
+    def _service(self, hook: Hook) -> Service | None:
+        """Return who answers a webhook now, under the faults that there are; None if nothing is known of it."""
+        place = place_of(hook.spec)
+        known, found = self.services.get(place), self._backing(place, hook.table)
+        if known is None or found is None:
+            return found if known is None else known
+        return replace(
+            known, answers=known.answers or found.answers, up=known.up and found.up, delay_s=max(known.delay_s, found.delay_s)
+        )  # fmt: skip
+
+    def _backing(self, place: str, table: WebhookTable | None) -> Service | None:
+        """Return what the pods behind a place and the user's table make of it, None if neither is there."""
+        if table is not None and table.down_with:
+            how: str | None = "" if self.backends.serves(table.down_with) else "refused"
+        else:
+            how = self.backends.reach(place, self._asked.get(place, 0))
+        if table is None and how is None:
+            return None
+        table = table or WebhookTable()
+        late = how == "timeout" or table.answers == "timeout"
+        answers = (Answer(deny=DENIAL),) if table.answers == "deny" else (Answer(patch=table.patch),)
+        return Service(answers, how != "refused", float("inf") if late else table.latency_s)
+
+    def _ask(self, hook: Hook, obj: Obj) -> Answer | None:
         """Return the answer, None for none. Raises 500 if the call fails and the webhook's failurePolicy is Fail."""
-        config = hook.get("clientConfig") or {}
-        service = config.get("service")
-        known = self.services.get(place_of(hook))
+        spec, place = hook.spec, place_of(hook.spec)
+        known = self._service(hook)
         if known is None:
             return None
-        known.asked += 1
-        seconds = hook.get("timeoutSeconds", 10)
+        self._asked[place] = self._asked.get(place, 0) + 1
+        if place in self.services:
+            self.services[place].asked += 1
+        seconds = spec.get("timeoutSeconds", 10)
         if known.listens and known.waits_s(seconds) < seconds:
             return next((one for one in known.answers if one.meant(obj)), None)
-        if hook.get("failurePolicy", "Fail") == "Ignore":
+        if spec.get("failurePolicy", "Fail") == "Ignore":
             return None
+        service = (spec.get("clientConfig") or {}).get("service")
         if service:
-            port = service.get("port", 443)
-            url = f"https://{service['name']}.{service['namespace']}.svc:{port}{service.get('path', '')}"
+            url = f"https://{service['name']}.{service['namespace']}.svc:{service.get('port', 443)}{service.get('path', '')}"
         else:
-            url = config.get("url", "")
+            url = place
         why = "context deadline exceeded" if known.listens else "dial tcp: connect: connection refused"
-        text = f'failed calling webhook "{hook["name"]}": failed to call webhook: Post "{url}?timeout={seconds}s": {why}'
+        text = f'failed calling webhook "{spec["name"]}": failed to call webhook: Post "{url}?timeout={seconds}s": {why}'
         raise ApiError("InternalError", f"Internal error occurred: {text}")
 
     def places(self) -> list[str]:
@@ -151,34 +225,34 @@ class Webhooks:
         """
         operation = _OPERATIONS.get(request.verb, "")
         resource = BY_PLURAL.get(request.resource)
-        if not operation or resource is None or not any(one.hung or one.delay_s for one in self.services.values()):
+        if not operation or resource is None:
             return 0.0
         body = request.body if isinstance(request.body, dict) and isinstance(request.body.get("metadata"), dict) else {"metadata": {}}
 
         def waits(kind: str) -> list[float]:
             hooks = self._hooks(kind, resource, request, body, operation)
-            return [self.services[place].waits_s(timeout_s(hook)) for hook in hooks if (place := place_of(hook)) in self.services]
+            return [found.waits_s(timeout_s(hook.spec)) for hook in hooks if (found := self._service(hook)) is not None]
 
         return sum(waits("mutatingwebhookconfigurations")) + max(waits("validatingwebhookconfigurations"), default=0.0)
 
     @staticmethod
-    def _denied(hook: Obj, answer: Answer) -> ApiError:
-        return ApiError("Forbidden", f'admission webhook "{hook["name"]}" denied the request: {answer.deny}')
+    def _denied(hook: Hook, answer: Answer) -> ApiError:
+        return ApiError("Forbidden", f'admission webhook "{hook.spec["name"]}" denied the request: {answer.deny}')
 
     def mutate(self, resource: Resource, request: Request, obj: Obj, operation: str) -> Obj:
         """Return the object after all mutating webhooks, one after another; those with IfNeeded once more if others changed it."""
         if not self._tables("mutatingwebhookconfigurations"):
             return obj
-        again: list[tuple[Obj, Obj]] = []
+        again: list[tuple[Hook, Obj]] = []
         for hook in self._hooks("mutatingwebhookconfigurations", resource, request, obj, operation):
             obj = self._apply(hook, obj)
             again.append((hook, obj))
         for hook, after in again:
-            if hook.get("reinvocationPolicy") == "IfNeeded" and obj != after:
+            if hook.spec.get("reinvocationPolicy") == "IfNeeded" and obj != after:
                 obj = self._apply(hook, obj)
         return obj
 
-    def _apply(self, hook: Obj, obj: Obj) -> Obj:
+    def _apply(self, hook: Hook, obj: Obj) -> Obj:
         answer = self._ask(hook, obj)
         if answer is None:
             return obj

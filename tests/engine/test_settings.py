@@ -25,6 +25,14 @@ GOOD = [
     "workloads: {shop/web: {}}\n",
     "workloads: {shop/web: {start_s: 3, outage_s: 30.5, requests_per_s: 50, quorum: 2, memory: 512Mi, exit_after_s: 0}}\n",
     "workloads: {shop/web: {quorum: null, memory: null}}\n",
+    "defaults: {calls: []}\n",
+    "workloads: {a/b: {calls: [{verb: list, resource: pods}, {verb: watch, resource: nodes, needed: true}]}}\n",
+    "workloads: {a/b: {calls: [{verb: get, resource: pods, subresource: log, name: x, namespace: kube-system, every_s: 1}]}}\n",
+    "workloads: {a/b: {calls: [{verb: list, resource: certificates, apiGroup: cert-manager.io, namespace: '*'}]}}\n",
+    "workloads: {a/b: {calls: [{verb: create, resource: leases, apiGroup: coordination.k8s.io}, {verb: deletecollection, resource: pods}]}}\n",
+    "webhooks: {}\n",
+    "webhooks: {a.example.com: {}, b: {answers: timeout, latency_s: 1, down_with: Deployment/a/b}}\n",
+    "webhooks: {a: {patch: [{op: add, path: /a, value: null}, {op: remove, path: ''}, {op: move, path: /a, from: /b}]}}\n",
     "accept: []\n",
     "accept:\n- {id: KC202, object: Deployment/shop/batch, reason: at night, date: 2026-11-01}\n- {fingerprint: 0a1b2c3d, reason: x, date: 2026-02-28}\n",
 ]
@@ -56,6 +64,31 @@ BAD: list[tuple[str, int, str, str]] = [
     ("workloads:\n  a/b:\n    quorum: 1.5\n", 3, "workloads.a/b.quorum: must be a whole number", ""),
     ("workloads:\n  a/b:\n    memory: 5\n", 3, "workloads.a/b.memory: must be text", "quotes"),
     ("workloads:\n  a/b:\n    memory: 5Gx\n", 3, "memory '5Gx' is no quantity", "512Mi"),
+    ("defaults:\n  calls: {verb: list}\n", 2, "defaults.calls: must be a list, not a mapping", ""),
+    ("defaults:\n  calls:\n  - list pods\n", 3, "defaults.calls[0]: must be a mapping, not text", ""),
+    ("defaults:\n  calls:\n  - verb: list\n", 3, "missing required field resource", "write resource:"),
+    ("defaults:\n  calls:\n  - resource: pods\n    verb: lst\n", 4, "defaults.calls[0].verb: lst is none of them", "did you mean list?"),
+    ("defaults:\n  calls:\n  - verb: list\n    resource: pods\n    evry_s: 3\n", 5, "unknown setting evry_s", "every_s"),
+    ("defaults:\n  calls:\n  - verb: list\n    resource: pods\n    every_s: 0\n", 5, "every_s: must be 1 or more", ""),
+    ("defaults:\n  calls:\n  - verb: list\n    resource: Pod\n", 4, "Pod is a kind, not a resource", "write pods"),
+    ("defaults:\n  calls:\n  - verb: list\n    resource: podz\n", 4, "no resource 'podz'", "did you mean pods?"),
+    ("defaults:\n  calls:\n  - verb: list\n    resource: foos\n", 4, "no resource 'foos'", "apiGroup"),
+    ("defaults:\n  calls:\n  - {verb: get, name: a, resource: pods/log}\n", 3, "names a subresource", "subresource: log"),
+    ("defaults:\n  calls:\n  - verb: list\n    resource: deployments\n    apiGroup: extensions\n", 5, "of group extensions", "apps"),
+    ("defaults:\n  calls:\n  - verb: get\n    resource: pods\n", 3, "get asks for one object", "name"),
+    ("defaults:\n  calls:\n  - verb: list\n    resource: nodes\n    namespace: a\n", 5, "nodes are in no namespace", "leave it out"),
+    ("defaults:\n  calls:\n  - {verb: create, resource: pods, namespace: '*'}\n", 3, "create asks in one namespace", "pod's own"),
+    ("workloads:\n  a/b:\n    calls:\n    - {verb: watch, resource: pods, every_s: 5}\n", 4, "a watch stays open", "leave it out"),
+    ("webhooks: []\n", 1, "webhooks: must be a mapping, not a list", ""),
+    ("webhooks:\n  a.b.c:\n", 2, "webhooks.a.b.c: must be a mapping, not null", ""),
+    ("webhooks:\n  a.b.c:\n    answer: deny\n", 3, "unknown setting answer", "did you mean answers?"),
+    ("webhooks:\n  a.b.c:\n    answers: refuse\n", 3, "answers: refuse is none of them", "write one of allow, deny, timeout"),
+    ("webhooks:\n  a.b.c:\n    latency_s: -1\n", 3, "latency_s: must be 0 or more", ""),
+    ("webhooks:\n  a.b.c:\n    down_with: shop/web\n", 3, "not a workload: shop/web", "Deployment/default/web"),
+    ("webhooks:\n  a.b.c:\n    patch: [{op: put, path: /a}]\n", 3, "op must be one of add", "op: add"),
+    ("webhooks:\n  a.b.c:\n    patch:\n    - {op: add, path: /a}\n", 4, "add needs value", "op: add"),
+    ("webhooks:\n  a.b.c:\n    patch:\n    - {op: remove, path: a}\n", 4, "path must be text that begins with /", "op: add"),
+    ("webhooks:\n  a.b.c:\n    patch:\n    - {op: remove, path: /a, value: 1}\n", 4, "remove does not take value", "op: add"),
     ("accept:\n  id: KC202\n", 1, "accept: must be a list, not a mapping", ""),
     ("accept:\n- 5\n", 2, "accept[0]: must be a mapping", ""),
     ("accept:\n- id: KC202\n  reason: x\n", 2, "missing required field date", "write date:"),
@@ -115,8 +148,10 @@ def test_the_schema_is_one() -> None:
     found = schema()
     jsonschema.Draft202012Validator.check_schema(found)
     page = (ROOT / "docs" / "kchaos-yaml.md").read_text(encoding="utf-8")
-    listed = {row.split("`")[1] for row in page.splitlines() if row.startswith("| `")}
-    assert listed == set(found["$defs"]["Assumptions"]["properties"])
+    listed = [name for row in page.splitlines() if row.startswith("| `") for name in row.split("|")[1].split("`")[1::2]]
+    assert sorted(listed) == sorted(
+        name for one in ("Assumptions", "ApiCall", "WebhookTable") for name in found["$defs"][one]["properties"]
+    )
 
 
 def test_what_it_means(file: Path) -> None:

@@ -1,4 +1,4 @@
-"""Eight situations that no linter sees are found; their healthy twins pass with ``--fail-on warning``."""
+"""Nine situations that no linter sees are found; their healthy twins pass with ``--fail-on warning``."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ EXPECTED = {
     "stuck-after-bad-template": ("KC204", "warning", "stuck"),
     "one-replica": ("KC202", "warning", "its only pod was away"),
     "quota-blocks-surge": ("KC204", "error", "exceeded quota"),
+    "webhook-deadlock": ("KC208", "error", "can be made any more"),
 }
 
 

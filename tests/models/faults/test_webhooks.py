@@ -52,7 +52,8 @@ def test_fail_refuses_until_it_answers_again(do: str, target: str) -> None:
     found = outcome(*booted("Fail"), do, target)
     assert found.steps[0]["evidence"]["calls_failed"] > 0
     assert min(made_s(found)) > 55.0
-    assert [prop.id for prop, _ in found.violations] == ["KC205"] * len(found.violations)
+    told = {(prop.id, violation.severity.value) for prop, violation in found.violations}
+    assert told <= {("KC205", "warning"), ("KC208", "info")}
     why = [m.data["message"] for m in found.run.marks("event") if m.data["reason"] == "FailedCreate"]
     assert why and all('failed calling webhook "guard.example.com"' in text and "?timeout=5s" in text for text in why)
     assert all(("deadline exceeded" in text) == (do == "webhook-timeout") for text in why)
