@@ -193,6 +193,7 @@ class _Placed(UnderFaults):
 
     def finish(self, t: float) -> Iterable[Violation]:
         if self.faults:
+            yield from self._forgotten(t)
             return
         room = Room(self.context)
         for pod in _unplaced(self.context):
@@ -201,6 +202,14 @@ class _Placed(UnderFaults):
             yield Violation(
                 t=t, object=owner, summary=summary, severity=Severity.ERROR, root=f"placement {owner}", advice=of_placement(summary)
             )
+
+    def _forgotten(self, t: float) -> Iterable[Violation]:
+        """Long after healing the scheduler has bound a pod or has said why it can't."""
+        for pod in _unplaced(self.context):
+            if condition(pod, "PodScheduled") is None and pod["spec"].get("schedulerName", "default-scheduler") == "default-scheduler":
+                owner = workload_of(self.context, pod)
+                text = f"{pod['metadata']['name']} waits for a node after healing, and the scheduler has said nothing of it"
+                yield Violation(t=t, object=owner, summary=text, severity=Severity.ERROR, root=f"forgotten {owner}")
 
 
 class _ComesUp(UnderFaults):

@@ -5,7 +5,7 @@ A fault at a drawn time seldom hits the few milliseconds in which a race is open
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from kchaos.history.record import Run, Write
@@ -18,6 +18,10 @@ ONCE = {"every": 1, "n": 1}
 """A fault of requests that hits the next one and no other."""
 SHORT_S = 5.0
 """How long watches or a cache are wrong: longer than what follows from one event, shorter than a node's silence is stood."""
+OLD_VIEWS = ("events-held", "stale-apiserver")
+"""What makes a component's cache old for a while."""
+BLOWS = ("request-failed-after-commit", "answer-lost", "request-conflict", "leader-crash", "watch-expired")
+"""What makes a component look again, or anew, at such a cache."""
 HELD_S = 20.0
 """Longer than it takes to start a component again."""
 
@@ -87,17 +91,37 @@ def faults_at(word: Word) -> list[tuple[str, dict[str, Any], float | None]]:
         return out
     process = SCHEDULER if word.actor == SCHEDULER else MANAGER
     out.append(("leader-crash", {"target": process}, None))
-    out.append(("watch-expired", {"target": "cluster"}, None))
+    out += [(name, {"target": "cluster"}, None) for name in ("watch-closed", "watch-expired")]
     out += [(name, {"target": word.resource}, SHORT_S) for name in ("events-held", "events-missed", "events-reordered")]
     out.append(("stale-apiserver", {"target": "master-0"}, SHORT_S))
     out.append(("two-leaders", {"target": process}, HELD_S))
     return out
 
 
-def triggered(words: Iterable[Word], faults: Sequence[str] | None = None) -> Iterator[Step]:
-    """Yield each fault (``faults``: only of these names) at each event of a vocabulary: the trigger sweep of one operation."""
-    for word in words:
+def triggered(words: Sequence[Word], faults: Sequence[str] | None = None) -> Iterator[Step]:
+    """Yield each fault (``faults``: only of these names) at each event of a vocabulary: the trigger sweep of one operation.
+
+    First every fault at the first event of each sort, then at the second: a race that is open more than once is found early.
+    """
+    for n, word in _events(words):
         for name, args, for_s in faults_at(word):
             if faults is None or name in faults:
-                for n in range(1, word.times + 1):
-                    yield Step(do=name, args=args, when=word.nth(n), for_s=for_s)
+                yield Step(do=name, args=args, when=word.nth(n), for_s=for_s)
+
+
+def together(words: Sequence[Word]) -> Iterator[tuple[Step, Step]]:
+    """Yield two faults at one event: an old view, and what makes a component act on it. Most races of caches are open only then."""
+    for n, word in _events(words):
+        found = {name: (args, for_s) for name, args, for_s in faults_at(word)}
+        for view in OLD_VIEWS:
+            for blow in BLOWS:
+                if view in found and blow in found:
+                    first, second = (Step(do=name, args=found[name][0], when=word.nth(n), for_s=found[name][1]) for name in (view, blow))
+                    yield first, second
+
+
+def _events(words: Sequence[Word]) -> Iterator[tuple[int, Word]]:
+    for n in range(1, max((word.times for word in words), default=0) + 1):
+        for word in words:
+            if n <= word.times:
+                yield n, word
