@@ -88,7 +88,11 @@ def plan_olds(deployment: Obj, new: Obj, olds: list[Obj]) -> Plan:
     plan: Plan = []
     taken = 0
     for rs in by_age(active):  # cleanupUnhealthyReplicas
+        if taken >= budget:
+            break
         unhealthy = replicas(rs) - available(rs)
+        if unhealthy < 0:
+            return plan  # its status is older than its last resizing: an "invalid request to scale down", and nothing more is taken
         count = min(budget - taken, unhealthy)
         if count > 0:
             size[uid(rs)] -= count

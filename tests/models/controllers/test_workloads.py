@@ -26,6 +26,13 @@ def test_unhealthy_then_spare() -> None:
     assert [(rs["metadata"]["name"], size) for rs, size in plan] == [("old", 5), ("old", 3)]
 
 
+def test_a_status_older_than_the_resizing_takes_nothing() -> None:
+    """More available than asked for: the set was resized a moment ago, and what its status says can't be counted on."""
+    rolling = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}
+    deployment = {"metadata": {"name": "d"}, "spec": {"replicas": 1, "strategy": rolling}}
+    assert plan_olds(deployment, _replicas("new", 0, 0, 2), [_replicas("old", 2, 4, 1)]) == []
+
+
 def _stateful(policy: str, replicas: int, **spec: Any) -> dict[str, Any]:
     meta = {"name": "db", "namespace": "a", "uid": "u", "generation": 1}
     return {"metadata": meta, "spec": {"replicas": replicas, "podManagementPolicy": policy, **spec}, "status": {}}
