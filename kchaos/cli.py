@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import click
 
 from kchaos import __version__
+from kchaos.engine.output import mute
 from kchaos.engine.signals import Terminated, deaf, listening
 from kchaos.errors import ExitCode, InvalidScenario, KchaosError
 
@@ -43,10 +43,11 @@ def cli() -> None:
 @click.option("--faults", metavar="LIST", help="Only these faults, separated by commas (`kchaos faults` lists them; `none` for none).")
 @click.option(
     "--sweep",
-    type=click.Choice(["faults", "writes"]),
+    type=click.Choice(["faults", "writes", "stale"]),
     default="faults",
     show_default=True,
-    help="writes: instead, crash the control plane after each single write of each operation, and compare the end states.",
+    help="writes, stale: instead, at each single write of each operation, the control plane crashes or sees what was before; "
+    "the end states must be equal.",
 )
 @click.option(
     "--budget", metavar="200|10s", help="Number of examples, or a time. Default: all single faults, 40 pairs, 20 drawn scenarios."
@@ -216,11 +217,11 @@ def _run_cli(arguments: list[str] | None) -> int:
         click.echo("terminated" if terminated else "interrupted", err=True)
         return TERMINATED if terminated else INTERRUPTED
     except BrokenPipeError:
-        _mute()
+        mute()
         return int(ExitCode.HARNESS)
     except Exception as error:  # our own fault: say so, with all that helps to mend it
         if isinstance(error, OSError) and error.filename is None and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EBADF):
-            _mute()
+            mute()
             click.echo(f"error: can't write to standard output: {error.strerror}", err=True)
             return int(ExitCode.HARNESS)
         import traceback
@@ -231,11 +232,6 @@ def _run_cli(arguments: list[str] | None) -> int:
             err=True,
         )
         return int(ExitCode.HARNESS)
-
-
-def _mute() -> None:
-    """Let what is still to be written to standard output go nowhere."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _say(error: KchaosError) -> None:

@@ -94,6 +94,9 @@ class Disk(Protocol):
     def listdir(self) -> list[str]:
         """Return all paths, sorted."""
 
+    def free_share(self) -> float:
+        """Return which part of the disk is free, from 0 to 1."""
+
 
 class Runtime(Protocol):
     """All that one process may touch."""

@@ -226,7 +226,9 @@ class Cluster:
         if source != backend.node and self.network.path(source, backend.node):
             return "overlay"
         kubelet = self.kubelets.get(backend.node)
-        return "" if kubelet is not None and kubelet.serving(backend.pod) else "refused"
+        if kubelet is None or not kubelet.serving(backend.pod):
+            return "refused"
+        return "" if not backend.address or kubelet.has(backend.pod, backend.address) else "timeout"  # nobody has that address
 
     def audit_network(self) -> None:
         """Send one packet along each path and ask for each name, if a fault has changed the network's tables: what properties judge."""
@@ -267,6 +269,10 @@ class Cluster:
         if now - self.last_change_s < for_s or now < self._notice_s:
             return False
         return not self.world.loop.foreground_after(now + SOON_S)
+
+    def still(self, for_s: float) -> bool:
+        """Tell whether nothing but upkeep has happened for ``for_s`` seconds, whatever may be due."""
+        return self.world.loop.time() - self.last_change_s >= for_s
 
     def run_until_quiet(self, at_most_s: float, for_s: float = 15.0, step_s: float = 5.0) -> bool:
         """Advance until the cluster is at rest, at most ``at_most_s``; tell whether it is."""

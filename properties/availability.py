@@ -7,11 +7,20 @@ single replica is a warning, one for the whole application; requests lost by the
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 from kchaos.check.property import Context, Guarantee, Severity, Violation
 from kchaos.history.record import Mark
-from kchaos.properties.advice import of_lost_requests, of_no_recovery, of_outage
+from kchaos.properties.advice import (
+    NODES,
+    READY_TOO_EARLY,
+    ROLLS,
+    of_lost_requests,
+    of_no_recovery,
+    of_outage,
+    of_quorum,
+    of_single,
+    of_two,
+)
 from kchaos.properties.common import declare
 from kchaos.properties.disruption import BEYOND, SORTS, TOO_EARLY, Handlers, UnderFaults, fault_words
 
@@ -92,22 +101,30 @@ class _Outage(UnderFaults):
         for workload, (start, length, quorum, want) in self._lost_quorum.items():
             if (workload in self._outages and self._wanted[workload] < 2) or not self.whole(workload):
                 continue
-            text = f"fewer than {quorum} of {want} members served for {length:.0f} s during {fault_words(self.faults)}"
-            severity, root = Severity.ERROR, f"quorum {workload} {self._class()}"
+            held = self._held(start, start + length)
+            ends = f"for {length:.0f} s, until the fault is healed," if held else f"for {length:.0f} s"
+            text = f"fewer than {quorum} of {want} members served {ends} during {fault_words(self.faults)}"
+            severity, root, advice = Severity.ERROR, f"quorum {workload} {self._class()}", of_quorum(self.faults)
             if self.drains:
                 severity, root = Severity.WARNING, f"two drains {workload}"
             elif self.beyond:
                 severity, root = Severity.INFO, BEYOND
             elif workload not in self._short:
-                severity, root = Severity.WARNING, TOO_EARLY
+                severity, root, advice = Severity.WARNING, TOO_EARLY, READY_TOO_EARLY
                 text += ", though Kubernetes took enough of them for ready: nothing tells it when a container has started up"
             yield Violation(
                 t=start, object=workload, summary=text, severity=severity, root=root,
-                figures={"outage_s": round(length, 1), "quorum": quorum}, advice=_quorum_advice(self.faults),
+                figures={"outage_s": round(length, 1), "quorum": quorum}, advice=advice,
             )  # fmt: skip
 
     def _class(self) -> str:
         return "+".join(sorted({SORTS.get(one["name"], one["name"]) for one in self.faults}))
+
+    def _held(self, start: float, end: float) -> bool:
+        """Tell whether a time ended because the fault was healed: it has no end of its own. What only starts slowly starts in the end."""
+        if self.heal_s is None or not start < self.heal_s <= end:
+            return False
+        return end > self.heal_s + 1.0 or any(one["name"] not in ("slow-start", "rollback") for one in self.faults)
 
     def _judge(self, workload: str, spans: list[tuple[float, float]], never: bool) -> Iterable[Violation]:
         total = sum(end - start for start, end in spans)
@@ -115,8 +132,7 @@ class _Outage(UnderFaults):
         if total <= allowed + 1e-6:
             return
         want = self._wanted[workload]
-        # an outage that lasts until the fault is healed has no end of its own
-        held = self.heal_s is not None and any(start < self.heal_s <= end for start, end in spans)
+        held = any(self._held(start, end) for start, end in spans)
         words = fault_words(self.faults)
         figures = {"outage_s": round(total, 1), "unbounded": held or never}
         if never and workload in self.context.facts.get("rollback_targets", ()):
@@ -133,7 +149,7 @@ class _Outage(UnderFaults):
             yield Violation(
                 t=spans[0][0], object=workload, summary=f"no pod of {want} served {ends} during {words}", severity=Severity.INFO,
                 root=BEYOND, figures=figures,
-                advice="two faults at once are more than is claimed; a PodDisruptionBudget keeps two drains apart",
+                advice=of_two(self.faults, want),
             )  # fmt: skip
             return
         if want >= 2 and workload not in self._empty:
@@ -143,7 +159,7 @@ class _Outage(UnderFaults):
             )
             yield Violation(
                 t=spans[0][0], object=workload, summary=text, severity=Severity.WARNING, figures=figures, root=TOO_EARLY,
-                advice="add a readinessProbe that succeeds only when requests are answered",
+                advice=READY_TOO_EARLY,
             )  # fmt: skip
         elif want >= 2:
             text = f"no pod of {want} served {ends} during {words}"
@@ -152,25 +168,21 @@ class _Outage(UnderFaults):
                 t=spans[0][0], object=workload, summary=text, severity=Severity.WARNING if daemon else Severity.ERROR, figures=figures,
                 root=f"outage {workload} {self._class()}", advice=of_outage(self.context, workload, self.faults),
             )  # fmt: skip
-        elif workload.startswith("StatefulSet/") and held and not self.planned:
-            text = f"its only pod was away {ends} during {words}: nothing replaces a StatefulSet's pod on a node that does not answer"
+        elif workload.startswith("StatefulSet/") and NODES & {one["name"] for one in self.faults} and not self.planned:
+            away = ": nothing replaces a StatefulSet's pod on a node that does not answer" if held else ""
+            text = f"its only pod was away {ends} during {words}{away}"
             yield Violation(
                 t=spans[0][0], object=workload, summary=text, severity=Severity.WARNING, figures=figures, root="single StatefulSet replica",
                 advice="run three or more replicas; or, once the node is surely off, taint it node.kubernetes.io/out-of-service or delete it",
             )  # fmt: skip
         elif workload.startswith(("Deployment/", "StatefulSet/", "ReplicaSet/", "ReplicationController/", "Pod/")):
-            manner = "planned" if self.planned else "unplanned"
+            advice, weakness = of_single(self.context, workload, self.faults, held)
+            manner = "planned" if self.planned or ROLLS & {one["name"] for one in self.faults} else "unplanned"
             text = f"its only pod was away {ends} during {words}"
             yield Violation(
                 t=spans[0][0], object=workload, summary=text, severity=Severity.WARNING, figures=figures,
-                root=f"single replica {manner}", advice="run two or more replicas, spread over nodes, or accept this in kchaos.yaml",
+                root=weakness or f"single replica {manner}", advice=advice,
             )  # fmt: skip
-
-
-def _quorum_advice(faults: list[dict[str, Any]]) -> str:
-    if any(one["name"] == "zone-power-loss" for one in faults):
-        return "spread the members over three zones"
-    return "add a PodDisruptionBudget with maxUnavailable 1 and spread the members over nodes"
 
 
 class _LostRequests(UnderFaults):

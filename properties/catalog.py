@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from kchaos.check.property import Property
-from kchaos.properties import api_machinery, availability, cluster, network, pods, progress, security, statefulsets, workloads
+from kchaos.properties import api_machinery, availability, cluster, corruption, network, pods, progress, security, statefulsets, workloads
 
 CATALOG: dict[str, Property] = {
     one.id: one
-    for module in (api_machinery, pods, workloads, statefulsets, cluster, network, progress, availability, security)
+    for module in (api_machinery, pods, workloads, statefulsets, cluster, network, progress, availability, security, corruption)
     for one in module.PROPERTIES
 }

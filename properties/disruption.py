@@ -26,7 +26,7 @@ AT_ONCE = (
 """What is done at once; what follows is felt from then on. Other faults last until they are healed."""
 
 SORTS = {
-    "node-power-loss": "node lost", "node-pause": "node lost", "network-partition": "node lost", "out-of-service": "node lost",
+    "node-power-loss": "node lost", "node-pause": "node lost", "network-partition": "node lost", "out-of-service": "node lost", "disk-full": "node lost",
     "rollout": "rollout", "rollback": "rollout", "slow-start": "rollout", "image-pull-failure": "rollout",
     "pod-kill": "crash", "container-kill": "crash", "oom-kill": "crash", "probe-flap": "crash", "scale-up": "scaling", "scale-down": "scaling",
     "apply": "rollout", "patch": "rollout", "delete": "crash", "scale": "scaling",

@@ -6,13 +6,13 @@ from collections.abc import Iterable
 
 from kchaos.check.property import Context, Guarantee, Severity, Violation
 from kchaos.history.record import Mark
-from kchaos.models.api.pods import condition, ended, is_true, ready, terminating
+from kchaos.models.api.pods import condition, controller_of, ended, is_true, ready, terminating
 from kchaos.models.api.times import parse
 from kchaos.models.api.tree import get
-from kchaos.properties.advice import of_drain, of_placement, of_rollout
-from kchaos.properties.common import Obj, declare, folded, workload_of
+from kchaos.properties.advice import of_drain, of_placement, of_refusal, of_rollout, placement
+from kchaos.properties.common import Obj, declare, folded, ident, workload_of
 from kchaos.properties.disruption import BEYOND, Handlers, UnderFaults, fault_words
-from kchaos.properties.waits import Room, of_pod, of_start_up, together
+from kchaos.properties.waits import Refused, Room, of_pod, of_start_up, together
 
 STALLS = ("FailedCreate", "FailedScheduling", "FailedAttachVolume")
 STALLED = {"Pod": "pods", "ReplicaSet": "replicasets", "StatefulSet": "statefulsets", "DaemonSet": "daemonsets"}
@@ -49,7 +49,7 @@ class _Drains(UnderFaults):
             severity = Severity.WARNING if self.drains else Severity.INFO if self.beyond else Severity.ERROR
             yield Violation(
                 t=blocked.t, object=owner, summary=text, severity=severity, root=BEYOND if severity is Severity.INFO else f"drain {owner}",
-                advice=of_drain(self.context, self._evicted(blocked.data["pod"], owner), self.ready_before(owner)),
+                advice=of_drain(self.context, self._evicted(blocked.data["pod"], owner)),
             )  # fmt: skip
 
     def _evicted(self, key: str, owner: str) -> Obj | None:
@@ -119,7 +119,7 @@ class _Rollouts(UnderFaults):
             why = _unfinished(found)
             if why is None:
                 continue
-            cause = " ".join(self._told.get(target, {}).values())
+            cause = placement(" ".join(self._told.get(target, {}).values()))
             if self.beyond and not cause and found["kind"] == "Deployment" and self._serves(found):
                 continue  # all serve, and a back-off that two faults at once have lengthened may still run
             if what == "rollback" and kind == "StatefulSet":
@@ -189,7 +189,7 @@ class _Placed(UnderFaults):
     def _text(pod: Obj, room: Room) -> str:
         found = condition(pod, "PodScheduled")
         message = str(found.get("message", "not scheduled")) if found is not None else "not scheduled"
-        return message + room.outranked(pod, message)
+        return placement(message) + room.outranked(pod, message)
 
     def finish(self, t: float) -> Iterable[Violation]:
         if self.faults:
@@ -204,20 +204,35 @@ class _Placed(UnderFaults):
 
 
 class _ComesUp(UnderFaults):
-    """Without any fault, every pod is ready in the end."""
+    """Without any fault, every pod is made, and ready in the end."""
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self._told = Refused(context)
+
+    def marks(self) -> Handlers:
+        return {**super().marks(), "event": self._told.event}
 
     def finish(self, t: float) -> Iterable[Violation]:
         if self.faults:
             return
         counts: dict[str, list[int]] = {}
         for pod in self.context.view.table("pods").values():
-            if terminating(pod) or ended(pod) or pod["spec"].get("schedulingGates"):  # gated: meant to wait (KC316)
+            if terminating(pod) or ended(pod):
                 continue
-            owner = workload_of(self.context, pod)
-            row = counts.setdefault(owner, [0, 0])
-            row[0] += ready(pod)
+            row = counts.setdefault(workload_of(self.context, pod), [0, 0])
+            row[0] += ready(pod) or bool(pod["spec"].get("schedulingGates"))  # gated: meant to wait (KC316)
             row[1] += 1
         placed = {workload_of(self.context, pod) for pod in _unplaced(self.context)}
+        for owner in self._asked():
+            made, want = counts.get(owner, [0, 0])[1], self.replicas(owner)
+            if made < want:
+                counts.pop(owner, None)
+                cause = self._told.why(owner)
+                text = f"{made} of {want} pods are made, without any fault" + (f": {cause}" if cause else "")
+                yield Violation(
+                    t=t, object=owner, summary=text, severity=Severity.ERROR, root=f"comes up {owner}", advice=of_refusal(cause)
+                )
         for owner, (up, all_) in counts.items():
             if up < all_ and owner not in placed:
                 waits = _waits(self.context, owner)
@@ -225,6 +240,13 @@ class _ComesUp(UnderFaults):
                 yield Violation(
                     t=t, object=owner, summary=text, severity=Severity.ERROR, root=f"comes up {owner}", advice=of_start_up(waits)
                 )
+
+    def _asked(self) -> Iterable[str]:
+        """Yield what asks for a number of pods; of DaemonSets another property speaks, and what owns a set speaks for it."""
+        for plural in ("deployments", "statefulsets", "replicasets", "replicationcontrollers"):
+            for obj in self.context.view.table(plural).values():
+                if controller_of(obj) is None and not terminating(obj) and not obj["spec"].get("paused"):
+                    yield ident(obj)
 
 
 def _unplaced(context: Context) -> list[Obj]:
@@ -248,6 +270,8 @@ def _recovered(context: Context, t: float) -> Iterable[Violation]:
     for workload, want in before.items():
         if workload.startswith("Job/") and _complete(context, workload):
             continue
+        if workload.startswith("Pod/") and context.view.get("pods", workload.partition("/")[2]) is None:
+            continue  # nothing makes a bare Pod again: no-outage says that
         if now.get(workload, 0) < want and workload not in stuck and size.whole(workload):
             waits = _waits(context, workload)
             text = f"{now.get(workload, 0)} of {want} pods are ready after healing" + (f"; still waiting: {waits}" if waits else "")
@@ -270,7 +294,7 @@ def _waits(context: Context, workload: str) -> str:
         if terminating(pod):
             why = f"terminating on {pod['spec'].get('nodeName', 'no node')}"
         elif found is not None and found["status"] == "False":
-            why = str(found.get("message", ""))
+            why = placement(str(found.get("message", "")))
         else:
             why = of_pod(context, pod, workload)
         out.append((pod["metadata"]["name"], why))

@@ -165,8 +165,17 @@ class _Identity(BaseMonitor):
         others = [node for uid, node in here.items() if uid != data["uid"]]
         here[data["uid"]] = data["node"]
         if others:
-            text = f"runs on {data['node']} while another pod of the same name still runs on {others[0]}"
-            yield Violation(t=mark.t, object=f"Pod/{data['pod']}", summary=text, root="two of one ordinal")
+            pod = self.context.view.get("pods", data["pod"])
+            owner = _set_of(self.context, pod) if pod is not None else None
+            text = f"{data['pod'].rpartition('/')[2]} runs on {data['node']} while another pod of the same name still runs on {others[0]}"
+            advice = ""
+            if owner is not None and get(owner, "spec", "template", "spec", "terminationGracePeriodSeconds") == 0:
+                text += ": with a grace period of 0 a pod is deleted without asking its node"
+                advice = "write terminationGracePeriodSeconds: 30, or leave it out: 0 is unsafe in a StatefulSet"
+            yield Violation(
+                t=mark.t, object=ident(owner) if owner is not None else f"Pod/{data['pod']}", summary=text, root="two of one ordinal",
+                advice=advice,
+            )  # fmt: skip
 
 
 def _claims(context: Context, entry: Write) -> Iterable[Violation]:

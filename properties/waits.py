@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
-from kchaos.check.property import Context
-from kchaos.models.api.pods import ended
+from kchaos.check.property import Context, Violation
+from kchaos.history.record import Mark
+from kchaos.models.api.pods import controller_of, ended
 from kchaos.models.api.quantity import milli
 from kchaos.models.api.tree import get
 from kchaos.models.apiserver.quota import pod_resources
 from kchaos.models.node.assumptions import DEFAULTS, probe_times
-from kchaos.properties.common import Obj, workload_of
+from kchaos.properties.common import Obj, ident, workload_of
 
+PATIENCE_S = 600
+"""Nobody means a container to wait longer than this before it is asked whether it is ready."""
 SCARCE = ("nsufficient", "Too many pods")
 """What the scheduler says when a node is full."""
 
@@ -25,13 +29,19 @@ def start_s(context: Context, workload: str) -> float:
     return float(table.get(workload.partition("/")[2], table.get("*", DEFAULTS.start_s)))
 
 
+def _spec(pod: Obj, status: Obj) -> Obj:
+    """Return the container that a status is of."""
+    groups = [*(pod["spec"].get("containers") or ()), *(pod["spec"].get("initContainers") or ())]
+    found: Obj = next((one for one in groups if one["name"] == status["name"]), {})
+    return found
+
+
 def gives_up(context: Context, pod: Obj, status: Obj, workload: str) -> str:
     """Return which probe kills a container of a pod before it has started up, and when; empty if none does."""
     ended_ = get(status, "lastState", "terminated") or get(status, "state", "terminated") or {}
     if ended_.get("exitCode") != 137 or ended_.get("reason") == "OOMKilled":
         return ""
-    groups = [*(pod["spec"].get("containers") or ()), *(pod["spec"].get("initContainers") or ())]
-    spec: Obj = next((one for one in groups if one["name"] == status["name"]), {})
+    spec = _spec(pod, status)
     needs = start_s(context, workload)
     kind = "startup" if spec.get("startupProbe") else "liveness"
     if not spec.get(f"{kind}Probe"):
@@ -48,6 +58,9 @@ def of_container(context: Context, pod: Obj, status: Obj, workload: str) -> str:
     if why := gives_up(context, pod, status, workload):
         return why
     reason = str(get(status, "state", "waiting", "reason", default=""))
+    delay_s = int(get(_spec(pod, status), "readinessProbe", "initialDelaySeconds", default=0))
+    if get(status, "state", "running") and delay_s >= PATIENCE_S:
+        return f"its readinessProbe does not ask before {delay_s} s have passed"
     if get(status, "lastState", "terminated", "reason") == "OOMKilled":
         return ", ".join(one for one in (reason, "killed for using more memory than its limit") if one)
     return reason
@@ -80,7 +93,44 @@ def of_start_up(waits: str) -> str:
         return (
             "make failureThreshold * periodSeconds of the startupProbe longer than that, or say in kchaos.yaml how long it takes: start_s"
         )
+    if "does not ask before" in waits:
+        return "lower initialDelaySeconds: a startupProbe waits no longer than it must"
     return "raise its memory limit, or say in kchaos.yaml what it uses: memory" if "more memory than its limit" in waits else ""
+
+
+# -- being made --------------------------------------------------------------------------------------------------------
+
+
+CREATES = ("FailedCreate", "ReplicaSetCreateError")
+MAKERS = {
+    "ReplicaSet": "replicasets", "StatefulSet": "statefulsets", "DaemonSet": "daemonsets", "Deployment": "deployments",
+    "ReplicationController": "replicationcontrollers",
+}  # fmt: skip
+
+
+class Refused:
+    """What events say of pods, and of sets of pods, that can't be made."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._told: dict[str, str] = {}
+
+    def event(self, mark: Mark) -> Iterable[Violation]:
+        """Note an event."""
+        data = mark.data
+        if data["type"] == "Warning" and data["reason"] in CREATES and "already exists" not in data["message"]:
+            obj = self._context.view.get(MAKERS.get(data["kind"], ""), f"{data['namespace']}/{data['name']}")
+            if obj is not None:
+                self._told[workload_of(self._context, obj) if controller_of(obj) else ident(obj)] = data["message"]
+        return ()
+
+    def why(self, workload: str) -> str:
+        """Return why pods of a workload (``Kind/namespace/name``) could not be made; empty if nothing was told."""
+        message = self._told.get(workload, "")
+        return _FORBIDDEN.sub("", message) if "forbidden: " in message else message
+
+
+_FORBIDDEN = re.compile(r"^.*? forbidden: ")
 
 
 # -- places ------------------------------------------------------------------------------------------------------------

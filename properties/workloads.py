@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 
 from kchaos.check.property import BaseMonitor, Context, Guarantee, Violation
-from kchaos.history.record import Write
+from kchaos.history.record import Mark, Write
 from kchaos.models.api.intstr import scaled
 from kchaos.models.api.pods import active, controller_of, ready, terminating, uid
 from kchaos.models.api.tree import get
 from kchaos.models.controllers.daemonset_decide import target_of
+from kchaos.properties.advice import of_refusal
 from kchaos.properties.common import SEEN_S, Obj, begins_deletion, declare, everywhere, folded, ident
+from kchaos.properties.waits import Refused
 
 
 def owned(context: Context, resource: str, owner: Obj) -> list[Obj]:
@@ -197,22 +199,33 @@ def _history(context: Context, t: float) -> Iterable[Violation]:
             yield Violation(t=t, object=ident(deployment), summary=f"{len(old)} old ReplicaSets kept, limit {limit}", root="history")
 
 
-def _daemons(context: Context, t: float) -> Iterable[Violation]:
-    for daemon in context.view.table("daemonsets").values():
-        status = daemon.get("status") or {}
-        want, have = status.get("desiredNumberScheduled", 0), status.get("numberAvailable", 0)
-        per_node: dict[str, int] = {}
-        for pod in owned(context, "pods", daemon):
-            where = target_of(pod)  # one that waits for room counts: that it waits is told by others
-            if active(pod) and where:
-                per_node[where] = per_node.get(where, 0) + 1
-        placed = min(status.get("currentNumberScheduled", 0), len(per_node))
-        twice = [node for node, count in sorted(per_node.items()) if count > 1]
-        if twice:
-            yield Violation(t=t, object=ident(daemon), summary=f"two pods on {twice[0]}", root="two per node")
-        elif placed < want:
-            text = f"runs on {placed} of {want} eligible nodes ({have} available)"
-            yield Violation(t=t, object=ident(daemon), summary=text, root="eligible nodes")
+class _Daemons(BaseMonitor):
+    """One pod on every eligible node; where one is refused, that is told."""
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self._told = Refused(context)
+
+    def marks(self) -> Mapping[str, Callable[[Mark], Iterable[Violation]]]:
+        return {"event": self._told.event}
+
+    def finish(self, t: float) -> Iterable[Violation]:
+        for daemon in self.context.view.table("daemonsets").values():
+            status = daemon.get("status") or {}
+            want, have = status.get("desiredNumberScheduled", 0), status.get("numberAvailable", 0)
+            per_node: dict[str, int] = {}
+            for pod in owned(self.context, "pods", daemon):
+                where = target_of(pod)  # one that waits for room counts: that it waits is told by others
+                if active(pod) and where:
+                    per_node[where] = per_node.get(where, 0) + 1
+            placed = min(status.get("currentNumberScheduled", 0), len(per_node))
+            twice = [node for node, count in sorted(per_node.items()) if count > 1]
+            if twice:
+                yield Violation(t=t, object=ident(daemon), summary=f"two pods on {twice[0]}", root="two per node")
+            elif placed < want:
+                cause = self._told.why(ident(daemon))
+                text = f"runs on {placed} of {want} eligible nodes ({have} available)" + (f": {cause}" if cause else "")
+                yield Violation(t=t, object=ident(daemon), summary=text, root="eligible nodes", advice=of_refusal(cause))
 
 
 def _deadline(context: Context, t: float) -> Iterable[Violation]:
@@ -252,6 +265,6 @@ PROPERTIES = (
     declare("KC024", "24", "progress-deadline", "Progressing turns False after progressDeadlineSeconds without progress.",
             DEPLOY + "#progress-deadline-seconds", folded(end=_deadline), Guarantee.WITHOUT_FAULTS, liveness=True),
     declare("KC031", "31", "daemon-per-node", "A DaemonSet runs one pod on every eligible node.",
-            "https://kubernetes.io/docs/concepts/workloads/controllers/daemonset/", folded(end=_daemons), Guarantee.WITHOUT_FAULTS,
+            "https://kubernetes.io/docs/concepts/workloads/controllers/daemonset/", _Daemons, Guarantee.WITHOUT_FAULTS,
             liveness=True),
 )  # fmt: skip

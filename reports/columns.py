@@ -5,7 +5,7 @@ from __future__ import annotations
 from kchaos.engine.result import Cell, Result, WorkloadResult
 
 COLUMNS: tuple[tuple[str, tuple[str, ...]], ...] = (
-    ("node lost", ("node-power-loss", "node-pause", "network-partition", "out-of-service")),
+    ("node lost", ("node-power-loss", "node-pause", "network-partition", "out-of-service", "disk-full")),
     ("zone lost", ("zone-power-loss",)),
     ("drain", ("drain",)),
     ("rollout", ("rollout", "rollback", "image-pull-failure")),

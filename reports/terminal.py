@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -163,14 +164,18 @@ def _story(result: Result, console: Console) -> None:
         console.print(Text(f"  the same again: kchaos replay {shlex.quote(first.replay)}", style="dim"), soft_wrap=True)
 
 
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:LISTED]) + (f" and {len(names) - LISTED} more" if len(names) > LISTED else "")
+
+
 def _rest(result: Result, console: Console) -> None:
-    inert = [f"{fault.name} ({fault.inert})" for fault in result.faults if fault.inert and not fault.bit]
+    inert = [f"{fault.name} ({fault.inert} of {fault.exercised})" for fault in result.faults if fault.inert]
     if inert:
-        console.print(f"\nWithout effect, so nothing is claimed of them: {', '.join(inert)}", style="dim", highlight=False, soft_wrap=True)
-    never = result.coverage.never
-    if never:
-        told = ", ".join(never[:LISTED]) + (f" and {len(never) - LISTED} more" if len(never) > LISTED else "")
-        console.print(f"Never exercised: {told} (--faults NAME or a larger --budget does)", style="dim", highlight=False, soft_wrap=True)
+        says = f"\nInjected without effect, so nothing is claimed of these times: {_some(inert)}"
+        console.print(says, style="dim", highlight=False, soft_wrap=True)
+    if result.coverage.never:
+        says = f"Never exercised: {_some(result.coverage.never)} (--faults NAME or a larger --budget does)"
+        console.print(says, style="dim", highlight=False, soft_wrap=True)
     if result.not_modelled:
         console.print("\nNot modelled, and so without influence here:", style="dim")
         for one in result.not_modelled[:8]:

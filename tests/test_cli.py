@@ -313,3 +313,28 @@ def test_no_colour_codes_in_a_pipe(tmp_path: Path) -> None:
     done = _started("run", GUESTBOOK, "--faults", "drain", folder=tmp_path)
     out, err = done.communicate(timeout=120)
     assert "\x1b" not in out + err
+
+
+@posix
+def test_nobody_reads_to_the_end(tmp_path: Path) -> None:
+    """`kchaos run … | head -1`: the exit code is still that of the verdict."""
+    running = _started("run", BAD, "--faults", "rollout", folder=tmp_path)
+    assert running.stdout is not None and running.stderr is not None
+    running.stdout.close()
+    err = running.stderr.read()
+    running.stderr.close()
+    assert (running.wait(120), "rror" in err) == (1, False)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize("options", [(), ("--json",)], ids=["text", "json"])
+def test_output_that_can_not_be_written(options: tuple[str, ...], tmp_path: Path) -> None:
+    """The verdict is told on standard error."""
+    command = [sys.executable, "-m", "kchaos.cli", "run", str(BAD), "--faults", "rollout", *options]
+    with Path("/dev/full").open("w", encoding="utf-8") as full:
+        done = subprocess.run(
+            command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=full, stderr=subprocess.PIPE, text=True,
+            encoding="utf-8", check=False,
+        )  # fmt: skip
+    assert done.returncode == 4 and done.stderr.startswith("FAIL: 1 error")
+    assert "can't write to standard output" in done.stderr and "Traceback" not in done.stderr

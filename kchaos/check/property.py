@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from kchaos.history.record import Entry, Mark, Write
+from kchaos.history.record import CORRUPTION, Entry, Mark, Write
 from kchaos.history.view import View
 
 
@@ -128,8 +128,10 @@ class Monitors:
                 self._marks.setdefault(what, []).append((one, on_mark))
 
     def feed(self, entry: Entry) -> None:
-        """Show one entry to the monitors that want it."""
-        if isinstance(entry, Write):
+        """Show one entry to the monitors that want it; a corruption of the store is seen by the view alone."""
+        if isinstance(entry, Write) and entry.actor == CORRUPTION:
+            pass
+        elif isinstance(entry, Write):
             for prop, on_write in self._writes.get(entry.resource, ()):
                 for violation in on_write(entry):
                     self.violations.append((prop, violation))

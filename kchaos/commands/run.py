@@ -23,7 +23,7 @@ from kchaos.engine.corpus import read as read_corpus
 from kchaos.engine.execute import Answer, Listener, Question, execute
 from kchaos.engine.inputs import HelmOptions, only_files, read_paths
 from kchaos.engine.machines import Machines, of_file, of_numbers
-from kchaos.engine.output import FOLDER, Files, harmless, name_of, whole, write_all
+from kchaos.engine.output import FOLDER, Files, harmless, mute, name_of, whole, write_all
 from kchaos.engine.result import Result, with_replays
 from kchaos.engine.settings import FILE, Settings, load_settings
 from kchaos.errors import InvalidScenario
@@ -86,10 +86,10 @@ def run(paths: tuple[str, ...], options: dict[str, Any]) -> int:
         jobs=options["jobs"], kubernetes=version, namespace=options["namespace"], command=_command(),
         corpus=kept,
     )  # fmt: skip
-    if options["sweep"] == "writes":
+    if options["sweep"] != "faults":
         from kchaos.commands.writes import writes
 
-        return writes(question, options["as_json"], options["quiet"])
+        return writes(options["sweep"], question, options["as_json"], options["quiet"])
     bar = _Bar(errors) if not options["quiet"] else None
     began = time.monotonic()
     try:
@@ -100,16 +100,9 @@ def run(paths: tuple[str, ...], options: dict[str, Any]) -> int:
     result = msgspec.structs.replace(answer.result, duration_s=round(time.monotonic() - began, 3))
     result, folder, unwritten = _write(answer, result, formats, options["out"], paths, question.fail_on)
     problems += [*unwritten, *_keep(answer, corpus)]
-    if options["as_json"]:
-        sys.stdout.buffer.write(result.to_json())
-        sys.stdout.buffer.flush()
-    else:
-        from kchaos.reports.terminal import show
-
-        where = str(folder / "report.html") if folder is not None and "html" in formats else str(folder or "")
-        show(result, Console(), where, options["quiet"])
-        if answer.corpus and corpus is not None and not options["quiet"]:
-            click.echo(harmless(f"Kept in {corpus}, to be tried first next time: {len(answer.corpus)} of the failures (commit them)"))
+    where = str(folder / "report.html") if folder is not None and "html" in formats else str(folder or "")
+    kept_in = str(corpus) if answer.corpus and corpus is not None else ""
+    _tell(result, where, options["as_json"], options["quiet"], kept_in)
     for problem in problems:
         errors.print(f"warning: {harmless(problem)}", style="yellow", markup=False, highlight=False)
     if result.examples.interrupted:
@@ -136,6 +129,27 @@ def _keep(answer: Answer, folder: Path | None) -> list[str]:
     except OSError as error:
         return [f"can't keep failures in {folder}: {error.strerror or error}"]
     return []
+
+
+def _tell(result: Result, where: str, as_json: bool, quiet: bool, kept_in: str) -> None:
+    """Print the result. Who stops reading has seen enough; if it can't be written, the verdict goes to standard error before the error does."""
+    from kchaos.reports.columns import headline
+    from kchaos.reports.terminal import show
+
+    try:
+        if as_json:
+            sys.stdout.buffer.write(result.to_json())
+            sys.stdout.buffer.flush()
+        else:
+            show(result, Console(), where, quiet)
+            if kept_in and not quiet:
+                click.echo(harmless(f"Failures are kept in {kept_in}, to be tried first next time (commit them)"))
+            sys.stdout.flush()
+    except (BrokenPipeError, SystemExit):  # rich makes the second of the first
+        mute()
+    except OSError:
+        Console(stderr=True).print(harmless(headline(result)), markup=False, highlight=False, soft_wrap=True)
+        raise
 
 
 def _namespace(name: str) -> None:

@@ -32,11 +32,11 @@ def checks(loaded: Loaded, booted: Boot, context: Iterable[Obj] = ()) -> list[No
     out = list(_refused(booted, by_id))
     templates = [*_templates(one.obj for one in loaded.manifests), *_templates(context)]
     unknown = [one for one in loaded.custom if not harmless(one.obj["apiVersion"], one.obj["kind"])]
-    out += _selectors(
-        loaded.manifests, templates, bool(unknown), {f"{r.obj['kind']}/{r.obj['metadata'].get('name')}" for r in booted.refused}
-    )
+    unseen = "an operator may make them" if unknown else "what could not be read may have them" if _unread(loaded) else ""
+    out += _selectors(loaded.manifests, templates, unseen, {f"{r.obj['kind']}/{r.obj['metadata'].get('name')}" for r in booted.refused})
     out += _classes(loaded.manifests, context)
     out += _gates(loaded.manifests)
+    out += _nowhere(loaded.manifests, booted)
     out += references(loaded, context, [_ident(one.obj) for one in booted.refused])
     for one in unknown:
         name = get(one.obj, "metadata", "name", default="")
@@ -166,6 +166,24 @@ def _gates(manifests: Iterable[Manifest]) -> Iterator[Note]:
             yield Note("KC316", "unknown", one.file, one.at(path), text, "leave the gates out of what you give to kchaos", one.id)
 
 
+def _nowhere(manifests: Iterable[Manifest], booted: Boot) -> Iterator[Note]:
+    """Say which DaemonSets run on no node: without a word of anybody, nothing comes of them."""
+    stored = booted.image.store.tables.get("daemonsets", {})
+    for one in manifests:
+        daemon = stored.get(f"{get(one.obj, 'metadata', 'namespace', default='')}/{one.obj['metadata'].get('name')}")
+        if one.obj["kind"] != "DaemonSet" or daemon is None or get(daemon, "status", "desiredNumberScheduled", default=0):
+            continue
+        spec = get(one.obj, "spec", "template", "spec", default={})
+        labels = ", ".join(f"{key}: {value or chr(34) * 2}" for key, value in (spec.get("nodeSelector") or {}).items())
+        path = "nodeSelector" if labels else "affinity" if spec.get("affinity") else "tolerations"
+        asks = f" (nodeSelector {labels})" if labels else ""
+        text = f"DaemonSet {one.obj['metadata'].get('name', '')} runs on no node: none has what it selects{asks} and only taints that it tolerates"
+        hint = "give your nodes: --topology with the output of `kubectl get nodes -o yaml`"
+        if "node-role.kubernetes.io/master" in labels:
+            hint = "since Kubernetes 1.24 the label and the taint are node-role.kubernetes.io/control-plane: select and tolerate that"
+        yield Note("KC322", "warning", one.file, one.at(f"spec.template.spec.{path}"), text, hint, one.id)
+
+
 def unknown_workloads(named: Iterable[str], file: str, booted: Boot) -> Iterator[Note]:
     """Say which workloads of kchaos.yaml are not in the input: a typing error there would be silent."""
     known = {tuple(key.split("/")[-2:]) for key in booted.workloads}
@@ -206,8 +224,9 @@ _MADE = ("Node", "Pod", "PersistentVolume", "PersistentVolumeClaim", "Cluster", 
 
 
 def _selectors(
-    manifests: Iterable[Manifest], templates: list[tuple[str, dict[str, str], str]], unknown: bool, refused: set[str]
+    manifests: Iterable[Manifest], templates: list[tuple[str, dict[str, str], str]], unseen: str, refused: set[str]
 ) -> Iterator[Note]:
+    """Say which selectors match nothing. ``unseen``: who may have the pods; then nothing is held against the selector."""
     manifests = list(manifests)
     endpoints = {
         (get(m.obj, "metadata", "namespace", default=""), m.obj["metadata"].get("name")) for m in manifests if m.obj["kind"] == "Endpoints"
@@ -239,16 +258,21 @@ def _selectors(
             hint = f"{elsewhere} has such labels: put both in one namespace"
         else:
             hint = near or "check the labels of the pod template"
-        if kind == "PodDisruptionBudget":
+        if unseen and not near and not elsewhere:
+            yield Note("KC311", "info", one.file, line, f"{what}: {unseen}", "", one.id)
+        elif kind == "PodDisruptionBudget":
             yield Note("KC310", "warning", one.file, line, f"{what}: it protects nothing", hint, one.id)
-        elif unknown and not near and not elsewhere:
-            yield Note("KC311", "info", one.file, line, f"{what}: an operator may make them", "", one.id)
         elif near or elsewhere:
             yield Note("KC310", "error", one.file, line, f"{what}: it never has an endpoint", hint, one.id)
         else:
             yield Note(
                 "KC310", "warning", one.file, line, f"{what}: unless they come from elsewhere, it never has an endpoint", hint, one.id
             )
+
+
+def _unread(loaded: Loaded) -> bool:
+    """Tell whether something with pods may be among what could not be read."""
+    return any(note.level == "error" and note.rule in ("KC301", "KC302", "KC303", "KC305", "KC308") for note in loaded.notes)
 
 
 def _near(selector: dict[str, str], space: str, templates: list[tuple[str, dict[str, str], str]]) -> str:
@@ -264,9 +288,8 @@ def _near(selector: dict[str, str], space: str, templates: list[tuple[str, dict[
 
 
 def _alike(one: str, other: str) -> bool:
-    import difflib
-
-    return bool(one and other) and difflib.SequenceMatcher(None, one, other).ratio() >= 0.75
+    swapped = sorted(one) == sorted(other)  # two letters changed places
+    return bool(one and other) and (swapped or difflib.SequenceMatcher(None, one, other).ratio() >= 0.75)
 
 
 def _webhooks(manifests: Iterable[Manifest]) -> Iterator[Note]:

@@ -16,6 +16,7 @@ from kchaos.engine.cases import Example, Sort, Variants
 from kchaos.engine.checks import checks, not_modelled, unfit_settings, unknown_workloads
 from kchaos.engine.corpus import Kept, cases
 from kchaos.engine.findings import Shown, of_examples, of_notes, order, verdict_of
+from kchaos.engine.idle import idle
 from kchaos.engine.jobs import ended, why_nothing_runs
 from kchaos.engine.kubernetes import Boot, System, boot
 from kchaos.engine.machines import Machines
@@ -136,6 +137,7 @@ def execute(question: Question, listener: Listener | None = None) -> Answer:
     )  # fmt: skip
     notes = [*loaded.notes, *context.notes, *checks(loaded, booted, [one.obj for one in context.manifests])]
     notes += ended(loaded, booted)
+    notes += idle(loaded, booted)
     notes += unknown_workloads(question.settings.workloads, SETTINGS_FILE, booted)
     seen = dict.fromkeys(name for one in done.examples for _, v in one.violations for name in (v.object, v.root))
     notes += unfit_settings(question.settings, SETTINGS_FILE, loaded, seen)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from kchaos.engine.idle import RULE as IDLE
 from kchaos.engine.kubernetes import Boot
 from kchaos.models.api.tree import Obj, get
 from kchaos.models.manifests.load import Loaded, Manifest
@@ -58,7 +59,7 @@ def why_nothing_runs(loaded: Loaded, notes: Sequence[Note]) -> str:
     waiting = [f"CronJob {one.obj['metadata'].get('name', '')}" for one in loaded.manifests if one.obj["kind"] == "CronJob"]
     if waiting:
         return f"{', '.join(waiting[:3])} makes pods by its schedule only, and nothing else here runs: give its jobTemplate as a Job to see it run"
-    asleep = next((note.message for note in notes if note.rule == RULE), "")
+    asleep = next((note.message for note in notes if note.rule in (RULE, IDLE)), "")
     return asleep or "no pod comes of these objects: there is nothing that faults could do"
 
 

@@ -32,6 +32,7 @@ from kchaos.models.members import workload_of
 from kchaos.models.topology import Topology
 from kchaos.nemesis.schedule import Nemesis
 from kchaos.properties.catalog import CATALOG
+from kchaos.properties.corruption import attributed
 from kchaos.scenario import At, Nth, Scenario, Step
 from kchaos.sim.noise import Deviations, Noise
 from kchaos.sim.world import EPOCH_S
@@ -41,6 +42,8 @@ QUIET_S = 30.0
 BACKOFF_S = 330.0
 """Longer than the longest back-off of a kubelet (MaxContainerBackOff and image back-off, 300 s)."""
 BOOT_S = 900.0
+STILL_S = 240.0
+"""Nothing has changed for so long: what still waits tries again what is refused each time (a quota, an admission rule)."""
 BEFORE_CHAOS_S = 8.0
 """Components start and elect their leaders before chaos begins."""
 LOOK_S = 1.0
@@ -132,24 +135,8 @@ def boot(system: System, seed: int = 0) -> Boot:
 
 def _boot(cluster: Cluster, system: System) -> Boot:
     cluster.run_for(5.0)
-    refused: list[Refusal] = []
-    needed = [namespace(obj) for obj in [*system.context, *system.objects] if namespace(obj)]
-    for space in dict.fromkeys(needed):
-        if cluster.control.store.get("namespaces", space) is None:
-            cluster.control.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": space}})
-    for obj in [*system.context, *install_order(system.objects)]:
-        resource = by_kind(obj["apiVersion"], obj["kind"])
-        if resource is None:
-            continue
-        space = obj["metadata"].get("namespace", "default") if resource.namespaced else ""
-        if resource.plural in ("namespaces", "nodes") and cluster.control.store.get(resource.plural, obj["metadata"]["name"]) is not None:
-            continue
-        try:
-            cluster.execute(Request("create", resource.plural, space, body=obj, identity=USER))
-        except ApiError as error:
-            refused.append(Refusal(obj, error.reason, error.message))
-        cluster.run_for(0.01)
-    at_rest = cluster.run_until_quiet(BOOT_S, QUIET_S)
+    refused = _apply(cluster, [*system.context, *install_order(system.objects)])
+    at_rest = cluster.run_until_quiet(BOOT_S, QUIET_S) or cluster.still(STILL_S)
     store = cluster.control.store
     counts = _ready_counts(store)
     services, backing, pods_behind = _services(cluster)
@@ -175,6 +162,46 @@ def _ready_counts(store: Store) -> dict[str, int]:
             owner = workload_of(store, pod)
             counts[owner] = counts.get(owner, 0) + 1
     return counts
+
+
+def _apply(cluster: Cluster, objects: Sequence[Obj]) -> list[Refusal]:
+    """Apply objects as ``kubectl apply`` does, namespaces first; what they need and nobody declares is made. Return what was refused."""
+    refused: list[Refusal] = []
+    spaces = [obj for obj in objects if obj["kind"] == "Namespace"]
+    declared = {obj["metadata"].get("name") for obj in spaces}
+    needed = [namespace(obj) for obj in objects if namespace(obj) and namespace(obj) not in declared]
+    lost: dict[str, ApiError] = {}
+    for space in dict.fromkeys(needed):
+        if cluster.control.store.get("namespaces", space) is None:
+            try:
+                cluster.control.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": space}})
+            except ApiError as error:
+                lost[space] = error  # no name for a namespace: nothing can be in it
+    for obj in [*spaces, *(one for one in objects if one["kind"] != "Namespace")]:
+        resource = by_kind(obj["apiVersion"], obj["kind"])
+        if resource is None:
+            continue
+        space = obj["metadata"].get("namespace", "default") if resource.namespaced else ""
+        if space in lost:
+            says = lost[space].message.rpartition(" is invalid: ")[2]
+            refused.append(Refusal(obj, lost[space].reason, says.replace("metadata.name:", "metadata.namespace:", 1)))
+            continue
+        try:
+            _create(cluster, resource.plural, space, obj)
+        except ApiError as error:
+            refused.append(Refusal(obj, error.reason, error.message))
+        cluster.run_for(0.01)
+    return refused
+
+
+def _create(cluster: Cluster, plural: str, space: str, obj: Obj) -> None:
+    """Create one object. A namespace that is there already takes the labels; a node that is there stays as it is."""
+    there = cluster.control.store.get(plural, obj["metadata"].get("name", "")) if plural in ("namespaces", "nodes") else None
+    if there is None:
+        cluster.execute(Request("create", plural, space, body=obj, identity=USER))
+    elif plural == "namespaces":
+        meta = {**there["metadata"], "labels": {**labels(there), **labels(obj)}}
+        cluster.execute(Request("update", plural, "", meta["name"], body={**there, "metadata": meta}, identity=USER))
 
 
 def has_probe(pod: Obj) -> bool:
@@ -356,7 +383,8 @@ class Session:
         violations = self._monitors.finish(self._loop.time())
         cluster.recorder.describe({**msgspec.to_builtins(scenario), "topology": {}, "inputs": {"digest": self._system.digest}})
         made = cluster.world.picker.made() if cluster.world.picker is not None else Deviations()
-        return Outcome(scenario, cluster.recorder.finish(), violations, steps, self._loop.time() - self._began_s, made)
+        finished = cluster.recorder.finish()
+        return Outcome(scenario, finished, attributed(violations, finished), steps, self._loop.time() - self._began_s, made)
 
     def _recovered(self) -> bool:
         """Tell whether every workload that nobody has resized has as many ready pods as before."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -16,6 +18,11 @@ _REPLAY = re.compile(r"KC\d{3}-[0-9a-f]{8}\.(scenario\.json|run\.jsonl)")
 def harmless(text: object) -> str:
     """Return text for a terminal: names of the user's files can't steer it. Line ends stay."""
     return "\n".join(visible(line) for line in str(text).replace("\r\n", "\n").split("\n"))
+
+
+def mute() -> None:
+    """Let what is still to be written to standard output go nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def name_of(paths: tuple[str, ...]) -> str:

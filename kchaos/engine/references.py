@@ -179,13 +179,16 @@ def _some(words: Sequence[str]) -> str:
 
 
 def _governing(manifests: Sequence[Manifest], context: Sequence[Obj]) -> Iterator[Note]:
-    services = [(_space(obj), _name(obj)) for obj in [*(m.obj for m in manifests), *context] if obj["kind"] == "Service"]
+    found = [obj for obj in [*(m.obj for m in manifests), *context] if obj["kind"] == "Service"]
+    services = [(_space(obj), _name(obj)) for obj in found]
     for one in manifests:
         wanted = get(one.obj, "spec", "serviceName") if one.obj["kind"] == "StatefulSet" else None
         space = _space(one.obj)
         if not wanted or (space, wanted) in services:
             continue
-        near = difflib.get_close_matches(wanted, [name for where, name in services if where == space], n=1, cutoff=0.75)
+        labels = get(one.obj, "spec", "template", "metadata", "labels", default={})
+        own = [_name(obj) for obj in found if _space(obj) == space and from_map(get(obj, "spec", "selector", default={}))(labels)]
+        near = difflib.get_close_matches(wanted, own, n=1, cutoff=0.75)
         elsewhere = next((where for where, name in services if name == wanted), "")
         if near:
             hint = f"did you mean {near[0]}?"

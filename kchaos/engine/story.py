@@ -160,6 +160,8 @@ class _Teller:
                 if length > 0:
                     self._lost[why] = self._lost.get(why, 0.0) + share * length
 
+        elif mark.what == "corruption":
+            yield Sentence(t, _corruption(data))
         elif mark.what == "paths" and t >= 0:
             yield from (Sentence(t, text) for text in _paths(data["lost"]))
 
@@ -208,6 +210,14 @@ class _Teller:
         if old is not None and new is not None and old["status"] != new["status"]:
             words = {"True": "is Ready again", "Unknown": "has been silent too long: its Ready condition turns Unknown"}
             yield Sentence(t, f"{name} {words.get(new['status'], 'is not Ready')}")
+        full, was = (condition(one, "DiskPressure") if one is not None else None for one in (entry.obj, entry.prev))
+        if full is not None and was is not None and full["status"] != was["status"] and full["status"] != "Unknown":
+            pressed = (
+                "is under DiskPressure: its kubelet evicts pods and takes no others"
+                if full["status"] == "True"
+                else "has room on its disk again"
+            )
+            yield Sentence(t, f"{name} {pressed}")
         before = get(entry.prev, "spec", "unschedulable", default=False) if entry.prev else False
         if bool(before) != bool(entry.obj["spec"].get("unschedulable")):
             yield Sentence(t, f"{name} is {'cordoned' if not before else 'uncordoned'}")
@@ -229,6 +239,9 @@ class _Teller:
                 yield Sentence(t, f"{who} deletes with a grace of {grace} s:|{name}", f"delete {who}")
             if pod["spec"].get("nodeName") and not old["spec"].get("nodeName"):
                 yield Sentence(t, f"{who} places|{name} on {pod['spec']['nodeName']}", f"place {who}")
+            if get(pod, "status", "reason") == "Evicted" and get(old, "status", "reason") != "Evicted":
+                refused = str(get(pod, "status", "message", default="")).startswith("Pod was rejected")
+                yield Sentence(t, f"the kubelet {'refuses' if refused else 'evicts'}:|{name}", f"evict {refused}")
             was, now = ready(old), ready(pod)
             if was != now:
                 yield Sentence(t, f"{'ready' if now else 'no longer ready'}:|{name}", f"ready {now}")
@@ -256,6 +269,16 @@ _GENERATED = re.compile(r"-[bcdfghjklmnpqrstvwxz2456789]{5}\b")
 def _words(workload: str) -> str:
     kind, _, rest = workload.partition("/")
     return f"{kind} {rest}"
+
+
+def _corruption(data: dict[str, Any]) -> str:
+    """Say which stored field changed, or who made it right again."""
+    field, state = data["field"], data["state"]
+    if state == "begun":
+        return f"in the store, {field} is {data['after']} instead of {data['before']}"
+    if state == "repaired":
+        return f"{data['by']} writes {field} anew"
+    return f"{field} is put back to what it was" if state == "restored" else f"gone with its object: {field}"
 
 
 def _target(data: dict[str, Any]) -> str:

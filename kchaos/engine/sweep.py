@@ -12,10 +12,12 @@ from kchaos.engine.drawn import Space, Variant
 from kchaos.engine.kubernetes import Boot, System
 from kchaos.errors import InvalidScenario
 from kchaos.models.api.tree import Obj
+from kchaos.models.apiserver.store import Store
 from kchaos.models.cluster import Cluster
 from kchaos.models.controlplane import MANAGER, SCHEDULER
 from kchaos.models.faults.catalog import catalog
 from kchaos.models.faults.controlplane import COMPONENTS
+from kchaos.models.faults.corruption import applies
 from kchaos.models.faults.objects import KLASS
 from kchaos.models.security.webhooks import place_of
 from kchaos.nemesis.fault import Catalog
@@ -129,6 +131,9 @@ def _targets(name: str, system: System, booted: Boot, kinds: Catalog[Cluster]) -
         return  # the loss of the only zone is the loss of the cluster
     elif kind.target == "zone":
         yield from dict.fromkeys(node.zone for node in sorted(system.topology.nodes, key=lambda n: n.zone) if node.name in nodes)
+    elif kind.klass == "corruption":
+        store = Store.from_image(booted.image.store)
+        yield from (workload for workload in booted.workloads if applies(name, workload, store))
     elif kind.target == "workload":
         yield from (workload for workload in booted.workloads if relevant(name, workload, booted))
     elif name in SEVERAL_MASTERS and system.topology.masters < 2:

@@ -21,6 +21,8 @@ from kchaos.errors import InvalidScenario, Location
 
 VERSION = 1
 FORMAT = "kchaos-run"
+CORRUPTION = "corruption"
+"""The actor of a change that nobody made: no property judges it, only what follows from it."""
 
 
 class Write(NamedTuple):

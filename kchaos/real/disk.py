@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 from urllib.parse import quote, unquote
 
@@ -16,6 +17,11 @@ class RealDisk:
 
     def _at(self, path: str) -> Path:
         return self._folder / quote(path, safe="")
+
+    def free_share(self) -> float:
+        """Return which part of the file system is free."""
+        usage = shutil.disk_usage(self._folder)
+        return usage.free / usage.total
 
     def read(self, path: str) -> bytes:
         """Return the content."""

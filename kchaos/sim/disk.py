@@ -21,6 +21,8 @@ class SimDisk:
         self._durable: dict[str, bytes] = {}
         self._names: dict[str, str] = {}
         self.capacity_bytes = capacity_bytes
+        self.taken_share = 0.0
+        """Part of the disk that something else has taken: at 1 nothing can be written, whatever the capacity."""
         self.failing: str | None = None
         self.lost_bytes = 0
         self.errors = 0
@@ -31,9 +33,22 @@ class SimDisk:
             raise OSError(getattr(errno, self.failing), f"injected {self.failing}")
 
     def _room(self, more: int) -> None:
-        if self.capacity_bytes is not None and sum(map(len, self._live.values())) + more > self.capacity_bytes:
+        if self.taken_share:
+            left = self.free_share()
+            full = more > 0 and (left <= 0.0 if self.capacity_bytes is None else more > left * self.capacity_bytes)
+        else:
+            full = self.capacity_bytes is not None and self._used() + more > self.capacity_bytes
+        if full:
             self.errors += 1
             raise OSError(errno.ENOSPC, "no space left on device")
+
+    def _used(self) -> int:
+        return sum(map(len, self._live.values()))
+
+    def free_share(self) -> float:
+        """Return which part of the disk is free, 0 to 1; one without a capacity is as large as nothing else takes."""
+        own = self._used() / self.capacity_bytes if self.capacity_bytes else 0.0
+        return max(0.0, round(1.0 - own - self.taken_share, 9))
 
     def read(self, path: str) -> bytes:
         """Return the content; see :class:`kchaos.runtime.Disk`."""

@@ -5,6 +5,7 @@ What the strict decoder of the API server says (sigs.k8s.io/json with DisallowUn
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterator
 from difflib import get_close_matches
 from functools import cache
@@ -110,12 +111,24 @@ def _value(value: Any, type_: str, path: str) -> Iterator[Misfit]:
         allowed = (str,) if arg == "bytes" else _SPECIAL.get(arg) or _SCALARS[arg]
         if type(value) not in allowed and not (arg in ("int32", "int64", "int") and type(value) is float and value.is_integer()):
             yield _wrong(value, allowed, path)
+        elif arg == "bytes" and not _is_base64(value):
+            hint = "encode it (`base64 -w0`)" + ("; stringData takes plain text" if path.startswith("data.") else "")
+            yield Misfit(path, False, f"{path} is not base64", hint)
         elif arg in _RANGES and isinstance(value, int | float) and not _RANGES[arg][0] <= value <= _RANGES[arg][1]:
             least, most = _RANGES[arg]
             bound = f"less than or equal to {most}" if value > most else f"greater than or equal to {least}"
             yield Misfit(
                 path, False, f"{path} must be {bound}, not {value}", "write a smaller number" if value > most else "write a larger number"
             )
+
+
+def _is_base64(value: str) -> bool:
+    """Tell whether Go reads a text as bytes (encoding/base64: line ends are skipped)."""
+    try:
+        base64.b64decode(value.replace("\r", "").replace("\n", ""), validate=True)
+    except ValueError:
+        return False
+    return True
 
 
 def _wrong(value: Any, allowed: tuple[type, ...], path: str) -> Misfit:

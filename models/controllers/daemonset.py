@@ -218,8 +218,9 @@ class DaemonSetController(Controller):
         since, wait = self._backoff.get(mark, (now, 0.0))
         if now - since > 2 * BACKOFF_S[1]:
             wait = 0.0
-        if now - since < wait:
-            self._queue.add_after(key, since + wait - now)
+        left = since + wait - now
+        if left > 1e-6:  # less is what rounding leaves: a wait that short would never end
+            self._queue.add_after(key, left)
             return False
         self._backoff[mark] = (now, min(BACKOFF_S[1], wait * 2 or BACKOFF_S[0]))
         return True

@@ -91,8 +91,8 @@ def plan_olds(deployment: Obj, new: Obj, olds: list[Obj]) -> Plan:
         if taken >= budget:
             break
         unhealthy = replicas(rs) - available(rs)
-        if unhealthy < 0:
-            return plan  # its status is older than its last resizing: an "invalid request to scale down", and nothing more is taken
+        if unhealthy < 0:  # the set was sized and its status not yet written: what is available there is not known ("invalid request")
+            return plan
         count = min(budget - taken, unhealthy)
         if count > 0:
             size[uid(rs)] -= count

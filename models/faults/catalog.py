@@ -6,6 +6,8 @@ from kchaos.models.cluster import Cluster
 from kchaos.models.faults import (
     containers,
     controlplane,
+    corruption,
+    disks,
     links,
     network,
     nodes,
@@ -23,7 +25,9 @@ from kchaos.nemesis.fault import Catalog
 def catalog() -> Catalog[Cluster]:
     """Return the catalog."""
     out: Catalog[Cluster] = Catalog(resolve)
-    for module in (nodes, containers, operations, objects, controlplane, requests, webhooks, watches, links, partitions, network):
+    for module in (
+        nodes, disks, containers, operations, objects, controlplane, requests, webhooks, watches, links, partitions, network, corruption,
+    ):  # fmt: skip
         for kind in module.KINDS:
             out.add(kind)
     return out

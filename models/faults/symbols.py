@@ -38,6 +38,8 @@ class Symbol(NamedTuple):
 
 
 def _leader(cluster: Cluster, process: str, sort: str) -> Resolved:
+    if process not in COMPONENTS:
+        raise InvalidScenario(f"not a component that elects a leader: {process!r}", hint=f"write {' or '.join(COMPONENTS)}")
     host = cluster.control.leader(process)
     if host is None:
         return Resolved((), f"nobody leads {process} now")

@@ -48,6 +48,10 @@ RULES: tuple[Rule, ...] = (
     Rule("KC320", "governing-service", "The Service that a StatefulSet names is there.",
          DOCS + "concepts/workloads/controllers/statefulset/#stable-network-id"),
     Rule("KC321", "jobs-complete", "Every Job completes while the cluster comes up.", DOCS + "concepts/workloads/controllers/job/"),
+    Rule("KC322", "fits-a-node", "A DaemonSet fits at least one node.",
+         DOCS + "concepts/workloads/controllers/daemonset/#running-pods-on-select-nodes"),
+    Rule("KC323", "makes-pods", "What is given makes pods: it is not paused, not scaled to zero, and not deleted at once.",
+         DOCS + "concepts/architecture/garbage-collection/#owners-dependents"),
     Rule("KC313", "hooks", "Helm hooks are treated as `helm install` does.", "https://helm.sh/docs/topics/charts_hooks/"),
 )  # fmt: skip
 BY_ID = {rule.id: rule for rule in RULES}

@@ -208,9 +208,10 @@ class _Builder:
                 for source in reversed(sources):
                     below, count = self._build(source)
                     size += count
-                    if isinstance(below, dict):
-                        self._override({key: out[key] for key in lines}, below, line)
-                        out.update(below)
+                    if not isinstance(below, dict):
+                        raise _Refused(line, "`<<` takes a mapping, or a list of mappings", "write an alias of a mapping: `<<: *name`")
+                    self._override({key: out[key] for key in lines}, below, line)
+                    out.update(below)
                 continue
             key = _key(key_node)
             value, count = self._build(value_node)

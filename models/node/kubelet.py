@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from kchaos.models.api.errors import ApiError
 from kchaos.models.api.pods import condition, ended, name, namespace, set_condition, terminating, uid
+from kchaos.models.api.quantity import exact
 from kchaos.models.api.request import Identity, Request
 from kchaos.models.api.times import micro
 from kchaos.models.api.tree import Obj, get
@@ -19,6 +20,7 @@ from kchaos.models.client.client import Client
 from kchaos.models.client.informer import Informer
 from kchaos.models.controllers.volumes import attachment_name, claims_of, needs_attachment
 from kchaos.models.node.assumptions import Assumptions
+from kchaos.models.node.eviction import GRACE_S, REJECTED, End, Eviction, critical
 from kchaos.models.node.machine import PodMachine
 from kchaos.models.node.runtime import ContainerRuntime, Mark
 from kchaos.runtime import Runtime
@@ -54,6 +56,8 @@ class Kubelet:
         self.client = Client(rt, servers, first_server)
         self.api = self.client.as_(self.identity)
         self.runtime = ContainerRuntime(rt, self.node, constants, mark, self._changed, self._gone, truth_changed)
+        size = int(exact(get(node, "status", "capacity", "ephemeral-storage", default="100Gi")))
+        self.eviction = Eviction(rt, size, self._running, self._evict, self._set_pressure, self._reclaim)
         self.machines: dict[str, PodMachine] = {}
         self._by_key: dict[str, str] = {}
         self._pods = Informer(rt, self.client, "pods", self.identity, fields=f"spec.nodeName={self.node}")
@@ -80,6 +84,7 @@ class Kubelet:
         self.rt.call_later(self._constants.node_status_report_s, self._report, background=True)
         self._pods.add_handler(self._pod_changed)
         self._pods.start()
+        self.eviction.look()  # its disk may be full since before it started
 
     async def _register(self) -> None:
         for _ in range(30):
@@ -132,7 +137,9 @@ class Kubelet:
     def _compare(self, node: Obj | None, error: ApiError | None) -> None:
         """Write the status if what is stored says another thing than the truth (syncNodeStatus, every ten seconds)."""
         ready = condition(node, "Ready") if node is not None else None
-        if node is not None and (ready is None or ready["status"] != "True"):
+        disk = condition(node, "DiskPressure") if node is not None else None
+        pressed = disk is not None and disk["status"] == "True"
+        if node is not None and (ready is None or ready["status"] != "True" or pressed != self.eviction.pressure):
             self.rt.spawn(self._write_node(node), f"node status {self.node}")
 
     def _now(self) -> str:
@@ -185,7 +192,9 @@ class Kubelet:
             self._first_seen(new)
             return
         machine.pod = new
-        if (terminating(new) and not machine.stopping) or (
+        if machine.ended_by is not None and machine.finished and terminating(new) and (old is None or not terminating(old)):
+            self._gone(machine)  # deleted before its end was reported
+        elif (terminating(new) and not machine.stopping) or (
             terminating(new)
             and old is not None
             and old["metadata"].get("deletionGracePeriodSeconds") != new["metadata"].get("deletionGracePeriodSeconds")
@@ -219,6 +228,11 @@ class Kubelet:
             self._changed(machine)
             if machine.over:
                 return
+        if self.eviction.pressure and not critical(pod):
+            machine.ended_by = End("Evicted", REJECTED, False)
+            machine.finished = True
+            self._gone(machine)
+            return
         if claims_of(pod):
             self.rt.spawn(self._wait_for_volumes(machine), f"volumes {machine.key}")
         else:
@@ -282,9 +296,12 @@ class Kubelet:
         self._truth_changed(machine.key)
 
     def _gone(self, machine: PodMachine) -> None:
-        """All containers have ended: report it, then let the API object go."""
+        """All containers have ended: report it, then let the API object go; one that was evicted stays, as Failed."""
         if self._pods.get(machine.key) is None:
             self._forget(machine)
+            return
+        if machine.ended_by is not None and not terminating(machine.pod):
+            self.rt.spawn(self._write_end(machine), f"evicted {machine.key}")
             return
         self.rt.spawn(self._finish(machine), f"finish {machine.key}")
 
@@ -302,6 +319,40 @@ class Kubelet:
                     break  # it is gone, or another pod has its name
                 await self.rt.sleep(5.0)
         self._forget(machine)
+
+    # -- pressure ------------------------------------------------------------------------------------------------------
+
+    def _running(self) -> list[Obj]:
+        return [one.pod for one in self.machines.values() if one.running and not one.stopping]
+
+    def _evict(self, pod: Obj, end: End) -> None:
+        machine = self.machines[uid(pod)]
+        machine.ended_by = end
+        asked = {**pod["metadata"], "deletionGracePeriodSeconds": GRACE_S}
+        machine.pod = {**pod, "metadata": asked}
+        self.runtime.stop(machine)
+        machine.pod = pod
+
+    async def _write_end(self, machine: PodMachine) -> None:
+        while machine.uid in self.machines:
+            try:
+                await self.client.request(self._status_request(machine))
+                return
+            except ApiError as error:
+                if error.reason == "NotFound":
+                    self._forget(machine)
+                    return
+                await self.rt.sleep(0.01 if error.reason == "Conflict" else 2.0)
+
+    def _set_pressure(self, status: str, reason: str, message: str) -> None:
+        new = {"type": "DiskPressure", "status": status, "reason": reason, "message": message}
+        state = self._object["status"]
+        conditions = [{**one, **new} if one["type"] == "DiskPressure" else one for one in state["conditions"]]
+        self._object = {**self._object, "status": {**state, "conditions": conditions}}
+        self._report_now()
+
+    def _reclaim(self) -> None:
+        self.runtime.forget_images({c.image: None for one in self.machines.values() if one.running for c in one.containers})
 
     # -- status --------------------------------------------------------------------------------------------------------
 
@@ -384,3 +435,8 @@ class Kubelet:
         """Tell whether the pod would answer a request now."""
         machine = self.machine_of(key)
         return machine is not None and machine.serving(self.rt.now())
+
+    def has(self, key: str, address: str) -> bool:
+        """Tell whether the pod has that address."""
+        machine = self.machine_of(key)
+        return machine is not None and machine.ip == address

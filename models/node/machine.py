@@ -11,6 +11,7 @@ from kchaos.models.api.pods import controller_of, is_true
 from kchaos.models.api.times import stamp
 from kchaos.models.api.tree import Obj, get
 from kchaos.models.node.assumptions import Assumptions
+from kchaos.models.node.eviction import End
 
 NEVER = float("inf")
 _ORDINARY = ("ContainerCreating", "PodInitializing", "Pulling")
@@ -80,6 +81,8 @@ class PodMachine:
     stopping: bool = False
     finished: bool = False
     admitted: bool = False
+    ended_by: End | None = None
+    """The kubelet ended or refused it: its phase is Failed as soon as nothing of it runs."""
     waiting: str = ""
     """Why the pod's containers are not begun yet, if something out of the ordinary holds them."""
 
@@ -163,6 +166,8 @@ class PodMachine:
 
     def phase(self) -> str:
         """Return the phase (getPhase)."""
+        if self.ended_by is not None and not self.running:
+            return "Failed"
         app = self.app
         failed_init = [c for c in self.containers if c.init and not c.sidecar and c.state == "terminated" and c.exit_code]
         if failed_init and self.policy == "Never":
@@ -207,6 +212,14 @@ class PodMachine:
             "startTime": stamp(epoch_s + self.started_s),
             "containerStatuses": [self._one(c, epoch_s) for c in app],
         }
+        end = self.ended_by
+        if end is not None and phase == "Failed":
+            status |= {"reason": end.reason, "message": end.message}
+            if not end.disrupted:
+                del status["containerStatuses"]
+                return status
+            why = {"reason": "TerminationByKubelet", "message": end.message}
+            status["conditions"].append({"type": "DisruptionTarget", "status": "True", **why})
         inits = [self._one(c, epoch_s) for c in self.containers if c.init]
         if inits:
             status["initContainerStatuses"] = inits

@@ -57,6 +57,10 @@ class ContainerRuntime:
         """Take an image as already pulled."""
         self._images[image] = None
 
+    def forget_images(self, used: dict[str, None]) -> None:
+        """Delete the images that no container uses (DeleteUnusedImages): they are pulled again when they are needed."""
+        self._images = {image: None for image in self._images if image in used}
+
     # -- starting ------------------------------------------------------------------------------------------------------
 
     def begin(self, machine: PodMachine) -> None:
@@ -81,7 +85,7 @@ class ContainerRuntime:
     def _pull(self, machine: PodMachine, c: Container) -> None:
         if c.reason == "Pulling":
             return
-        if any(matches(machine.pod) for matches in self.bad_images):
+        if any(matches(machine.pod) for matches in self.bad_images) or (c.image not in self._images and not self._rt.disk.free_share()):
             self._count("failed_pulls")
             wait = min(self._constants.crash_backoff_max_s, max(10.0, c.pull_backoff_s * 2))
             c.pull_backoff_s = wait

@@ -233,6 +233,7 @@ def test_disk(arm: Arm) -> None:
         disk.rename("state", "state.old")
         disk.sync_dir()
         state["files"] = disk.listdir()
+        assert 0.0 <= disk.free_share() <= 1.0
         state["wal"] = disk.read("wal/0")
         disk.remove("wal/0")
         try:

@@ -72,7 +72,7 @@ def test_what_never_bit_is_drawn_more_often() -> None:
     _, _, whole = prepared()
 
     def drawn(bit: dict[str, int]) -> int:
-        return sum(step.do == "clock-drift" for one in draw_scenarios(whole, 200, "led", bit=bit) for step in one.scenario.steps)
+        return sum(step.do == "clock-drift" for one in draw_scenarios(whole, 600, "led", bit=bit) for step in one.scenario.steps)
 
     often = dict.fromkeys(whole.targets, 10)
     assert drawn({**often, "clock-drift": 0}) >= 2 * max(drawn(often), drawn({}))

@@ -81,6 +81,14 @@ FOUND: dict[str, tuple[str, str, str, int, str, str]] = {
 }  # fmt: skip
 
 
+def test_a_governing_service_of_another_application() -> None:
+    """A Service with a name that comes near, but with other pods, is not what was meant."""
+    lost = app().replace("Deployment", "StatefulSet").replace("replicas: 2", "serviceName: webs")
+    other = "---\napiVersion: v1\nkind: Service\nmetadata: {name: webx}\nspec: {selector: {app: other}, ports: [{port: 80}]}\n"
+    hints = [f.advice for f in result_of(lost + other).findings if f.id == "KC320"]
+    assert len(hints) == 1 and "add a headless Service webs" in hints[0]
+
+
 @pytest.mark.parametrize("name", sorted(FOUND))
 def test_what_leads_nowhere(name: str) -> None:
     """One remark: rule, level, line of the field, what comes of it, what to write."""

@@ -69,6 +69,14 @@ def result_of(
             "check the labels",
         ),
         (SERVICE.replace("{name: web}", "{name: web, namespace: shop}") % "web", "KC310", "error", 15, "selects no pod", "one namespace"),
+        (
+            SERVICE.replace("app: %s, tier: front", "app: wbe"),
+            "KC310",
+            "error",
+            15,
+            "it never has an endpoint",
+            "has app: web, the selector asks for app: wbe",
+        ),
         (BUDGET % "wbe", "KC310", "warning", 15, "PodDisruptionBudget b selects no pod of these files: it protects nothing", "labels"),
         (CLAIM, "KC314", "error", 15, "asks for StorageClass nvme, which does not exist here", "--context"),
     ],
@@ -78,6 +86,38 @@ def test_what_can_never_work(text: str, ident: str, severity: str, line: int, sa
     found = [f for f in result_of(APP + text).findings if f.id == ident]
     assert [(f.severity.value, f.file, f.line) for f in found] == [(severity, "app.yaml", line)]
     assert says in found[0].summary and advice in found[0].advice
+
+
+def test_a_budget_of_pods_that_an_operator_makes() -> None:
+    """Nobody can tell from these files that it protects nothing."""
+    custom = "---\napiVersion: example.org/v1\nkind: Broker\nmetadata: {name: b}\nspec: {}\n"
+    found = result_of(APP + BUDGET % "broker" + custom)
+    assert [f.id for f in found.findings if f.severity.value != "info"] == []
+    assert any("an operator may make them" in note.message for note in found.notes)
+
+
+def test_what_could_not_be_read_may_have_the_labels() -> None:
+    """One mistake is one finding: a Service is not blamed for the Deployment's."""
+    found = result_of(APP.replace("spec:\n", "spec:\n  replicas: two\n", 1) + SERVICE % "web")
+    assert [f.id for f in found.findings] == ["KC305"]
+    assert [n.rule for n in found.notes if "could not be read" in n.message] == ["KC311"]
+
+
+@pytest.mark.parametrize(
+    ("spec", "says"),
+    [
+        ("nodeSelector: {node-role.kubernetes.io/master: ''}, containers: [{name: c, image: a}]", "since Kubernetes 1.24"),
+        ("nodeSelector: {disk: ssd}, containers: [{name: c, image: a}]", "--topology"),
+        ("containers: [{name: c, image: a}]", ""),
+    ],
+)
+def test_a_daemon_set_that_fits_no_node(spec: str, says: str) -> None:
+    """No pod comes of it, and no event tells."""
+    daemon = "---\napiVersion: apps/v1\nkind: DaemonSet\nmetadata: {name: agent}\nspec:\n  selector: {matchLabels: {app: agent}}\n"
+    text = APP + daemon + "  template:\n    metadata: {labels: {app: agent}}\n    spec: {" + spec + "}\n"
+    found = [f for f in result_of(text).findings if f.id == "KC322"]
+    assert [(f.severity.value, f.line) for f in found] == ([("warning", 17)] if says else [])
+    assert all(says in f.advice for f in found)
 
 
 @pytest.mark.parametrize("text", [SERVICE % "web", BUDGET % "web", SERVICE.replace("  selector: {app: %s, tier: front}\n", "")])

@@ -110,6 +110,35 @@ def the_only_member_stays_away_until_healing(bad: bool, patch: pytest.MonkeyPatc
     return _members((10.0, 0, 0), (70.0, 1, 1), replicas=1, workload=DB, outage_s=0.0 if bad else 60.0)
 
 
+@CASES.bug("KC202", "single StatefulSet replica", Severity.WARNING)
+def the_only_member_comes_back_by_itself(bad: bool, patch: pytest.MonkeyPatch) -> Found:
+    """One weakness, however it ends: it is told once."""
+    return _members((10.0, 0, 0), (30.0, 1, 1), replicas=1, workload=DB, faults=("out-of-service",), outage_s=0.0 if bad else 30.0)
+
+
+@CASES.bug("KC202", "single replica planned", Severity.WARNING)
+def the_only_member_has_no_image(bad: bool, patch: pytest.MonkeyPatch) -> Found:
+    """No node is down: that nothing replaces its pods there is beside the point."""
+    return _members((10.0, 0, 0), (70.0, 1, 1), replicas=1, workload=DB, faults=("image-pull-failure",), outage_s=0.0 if bad else 60.0)
+
+
+@CASES.bug("KC202", "a rollout takes all pods", Severity.WARNING)
+def a_rollout_takes_the_only_pod_first(bad: bool, patch: pytest.MonkeyPatch) -> Found:
+    owner = deployment(replicas=1, spec={"strategy": {"type": "Recreate"}})
+    return _members((10.0, 0, 0), (20.0, 1, 1), replicas=1, owner=owner, faults=("rollout",), outage_s=0.0 if bad else 30.0)
+
+
+@pytest.mark.parametrize(
+    ("fault", "back_s", "held"),
+    [("node-power-loss", 60.0, True), ("node-power-loss", 50.0, False), ("slow-start", 60.5, False), ("slow-start", 65.0, True)],
+)
+def test_until_when(fault: str, back_s: float, held: bool) -> None:
+    """What ends with the healing has no end of its own; but a slow start that happens to end then has."""
+    for size, workload in ((1, WEB), (3, DB)):
+        found = _members((10.0, 0, 0), (back_s, size, size), faults=(fault,), replicas=size, workload=workload)
+        assert found and all(("until the fault is healed" in violation.summary) == held for _, violation in found)
+
+
 # -- quorum ------------------------------------------------------------------------------------------------------------
 
 

@@ -93,6 +93,27 @@ def a_pod_that_is_never_ready(bad: bool, patch: pytest.MonkeyPatch) -> Found:
     return History(web, owner, pod("web-1-a", "node-1", not bad, owner)).end()
 
 
+@CASES.bug("KC206", f"comes up {WEB}")
+def pods_that_are_refused(bad: bool, patch: pytest.MonkeyPatch) -> Found:
+    """Where there is no pod, none can be found that is not ready."""
+    web = deployment(replicas=2)
+    owner = replica_set("web-1", 2, web)
+    made = [pod(f"web-1-{index}", "node-1", True, owner) for index in range(1 if bad else 2)]
+    return about(History(web, owner, *made, node("node-1")).end(), "KC206")
+
+
+def test_why_pods_are_refused() -> None:
+    """What the owner's controller reports is told without its beginning, with what to do."""
+    web = deployment(replicas=2)
+    owner = replica_set("web-1", 2, web)
+    history = History(web, owner)
+    says = 'Error creating: pods "web-1-x" is forbidden: exceeded quota: q, requested: pods=1, used: pods=0, limited: pods=0'
+    history.mark("event", type="Warning", reason="FailedCreate", kind="ReplicaSet", namespace="shop", name="web-1", message=says)
+    found = [violation for _, violation in about(history.end(), "KC206")]
+    assert [(one.object, one.summary.partition(": ")[2][:22]) for one in found] == [(WEB, "exceeded quota: q, req")]
+    assert "raise the ResourceQuota" in found[0].advice
+
+
 @CASES.bug("KC206", "comes up Pod/shop/once")
 def a_pod_that_hangs(bad: bool, patch: pytest.MonkeyPatch) -> Found:
     """One that has done its work is not ready either, and all is well."""

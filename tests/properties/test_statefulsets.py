@@ -105,6 +105,16 @@ def a_node_that_does_not_answer_is_taken_for_dead(bad: bool, patch: pytest.Monke
     return about([*found[0], *found[1]], "KC025")
 
 
+@pytest.mark.parametrize("grace", [0, 30])
+def test_who_is_to_blame_for_two_of_one_ordinal(grace: int) -> None:
+    """The finding is of the StatefulSet, which stands in a file; a grace of 0 deletes without asking the node."""
+    db = stateful_set(replicas=1, spec={"template": {"spec": {"terminationGracePeriodSeconds": grace}}})
+    history = History(db, node("node-1"), node("node-2"), {**_member(db, 0), "spec": {"nodeName": "node-1", "containers": []}})
+    history.mark("pod", pod="shop/db-0", owner="StatefulSet", event="started", uid="another", node="node-2")
+    found = about(history.end(), "KC025")
+    assert [(one.object, "terminationGracePeriodSeconds: 30" in one.advice) for _, one in found] == [("StatefulSet/shop/db", grace == 0)]
+
+
 # -- order -------------------------------------------------------------------------------------------------------------
 
 

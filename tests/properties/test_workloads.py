@@ -51,7 +51,7 @@ def one_pod_too_many(bad: bool, patch: pytest.MonkeyPatch) -> Found:
 def a_replication_controller_without_pods(bad: bool, patch: pytest.MonkeyPatch) -> Found:
     """One that was refused its pods says so in its status, and is not held against it."""
     refused = {"conditions": [] if bad else [{"type": "ReplicaFailure", "status": "True"}]}
-    return History(obj("v1", "ReplicationController", "web", {"replicas": 1}, refused)).end()
+    return about(History(obj("v1", "ReplicationController", "web", {"replicas": 1}, refused)).end(), "KC017")
 
 
 @CASES.bug("KC017", "replicas")

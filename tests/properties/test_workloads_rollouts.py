@@ -196,7 +196,7 @@ def _stuck(progressing: Obj, t: float) -> Found:
     )  # fmt: skip
     history = History(web)
     history.t = t
-    return history.end()
+    return about(history.end(), "KC024")
 
 
 @CASES.bug("KC024", "deadline")

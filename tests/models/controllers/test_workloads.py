@@ -26,11 +26,11 @@ def test_unhealthy_then_spare() -> None:
     assert [(rs["metadata"]["name"], size) for rs, size in plan] == [("old", 5), ("old", 3)]
 
 
-def test_a_status_older_than_the_resizing_takes_nothing() -> None:
-    """More available than asked for: the set was resized a moment ago, and what its status says can't be counted on."""
-    rolling = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}
-    deployment = {"metadata": {"name": "d"}, "spec": {"replicas": 1, "strategy": rolling}}
-    assert plan_olds(deployment, _replicas("new", 0, 0, 2), [_replicas("old", 2, 4, 1)]) == []
+def test_a_status_that_lags_stops_the_shrinking() -> None:
+    """An old set that was just sized still counts its former pods as available: nothing more is taken for it."""
+    deployment = {"metadata": {"name": "d"}, "spec": {"replicas": 3, "strategy": {"type": "RollingUpdate"}}}
+    new, old = _replicas("new", 2, 2, 2), _replicas("old", 2, 3, 1)
+    assert plan_olds(deployment, new, [old]) == []
 
 
 def _stateful(policy: str, replicas: int, **spec: Any) -> dict[str, Any]:

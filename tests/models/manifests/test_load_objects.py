@@ -67,6 +67,7 @@ def swapped(old: str, new: str) -> str:
             "128Mi",
         ),
         ("apiVersion: v1\nkind: ResourceQuota\nmetadata: {name: q}\nspec:\n  hard: {pods: ten}\n", 5, "KC305", "spec.hard.pods", "500m"),
+        ("apiVersion: v1\nkind: Secret\nmetadata: {name: s}\ndata:\n  a: plain!\n", 5, "KC305", "data.a is not base64", "stringData"),
         ("apiVersion: v1\nkind: List\nitems: 5\n", 3, "KC302", "items of a List must be a list", "- "),
     ],
 )

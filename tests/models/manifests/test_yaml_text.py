@@ -42,6 +42,7 @@ def read(data: str | bytes, name: str = "app.yaml") -> Loaded:
         ('{"apiVersion": "v1",\n"kind": "Pod",\n', 1, "KC301", "a { that is not closed", "}"),
         (POD.replace("nginx", "a\x07b"), 7, "KC301", "a control character", "escape"),
         ("? {a: b}\n: 1\n", 1, "KC301", "as a key", "quotes"),
+        (POD.replace("{name: web}", "{<<: 3}"), 3, "KC301", "`<<` takes a mapping", "<<: *name"),
         ("a: &a [*a]\n", 1, "KC301", "an alias that contains itself", "write the value out"),
         ("{{- if .Values.on }}\n" + POD + "{{- end }}\n", 1, "KC308", "an unrendered template: {{- if .Values.on }}", "helm template"),
         (POD.replace("{name: web}", "\n  name: {{ .Values.name }}"), 4, "KC308", "{{ .Values.name }}", "helm template"),
