@@ -150,7 +150,8 @@ class _RolloutBounds(BaseMonitor):
         if after < before:
             up = was + sum(self._available(one, entry.t) for one in sets)
             taken = max(0, was - after)
-            if taken and up - taken < floor:
+            known_ill = get(old, "status", "availableReplicas", default=0) <= after  # then it takes those away that are not available
+            if taken and up - taken < floor and not known_ill:
                 text = f"{taken} available pods taken away, {up - taken} left; at least {floor} must stay"
                 yield Violation(t=entry.t, object=ident(deployment), summary=text, root="floor")
         total = after + sum(one["spec"].get("replicas", 1) for one in sets)

@@ -100,11 +100,11 @@ class ClusterMachine(RuleBasedStateMachine):
     one_at_a_time: ClassVar[bool | None] = None
     """Whether a fault is over before the next comes: True, False, or drawn for each example."""
     seed: ClassVar[int | None] = None
-    """Of the cluster and of what is drawn; None: another one each time."""
+    """Of the cluster (None: 0) and of what is drawn (None: something else each time)."""
     examples: ClassVar[int] = 50
     steps: ClassVar[int] = 20
     """Rules in an example at most."""
-    shrinks: ClassVar[int] = 150
+    shrinks: ClassVar[int] = 100
     """Tries that Hypothesis, and after it kchaos' own shrinker, has to make a failure smaller."""
     corpus: ClassVar[str] = "kchaos-corpus"
     """Folder for failures, from the current one on."""

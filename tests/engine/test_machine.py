@@ -173,8 +173,8 @@ class Shop(ClusterMachine):
     manifests = ("shop/*.yaml",)
     faults = ("drain", "rollout")
     topology = (3, 3)
-    examples = 15
-    shrinks = 40
+    examples = 10
+    shrinks = 30
     seed = 1
 {claim}
 TestShop = Shop.TestCase
@@ -213,10 +213,8 @@ def test_the_pytest_file_fails_until_the_bug_is_gone(tmp_path: Path, ci: bool) -
         capture_output=True, text=True, encoding="utf-8", check=False,
     )  # fmt: skip
     assert replayed.returncode == 1 and "KC203" in replayed.stdout, replayed.stderr
-    alone = pytest_in(tmp_path, "kchaos-corpus", ci=ci)
-    assert alone.returncode == 1 and "the drain of" in alone.stdout, alone.stdout
-    again = pytest_in(tmp_path, "test_shop.py", ci=ci)
-    assert again.returncode == 1 and "still broken" in again.stdout
+    again = pytest_in(tmp_path, "kchaos-corpus", "test_shop.py", ci=ci)
+    assert "the drain of" in again.stdout and "still broken" in again.stdout and "2 failed" in again.stdout, again.stdout
     shop(tmp_path, HEALTHY)
     mended = pytest_in(tmp_path, "kchaos-corpus", "test_shop.py", ci=ci)
     assert mended.returncode == 0, mended.stdout
@@ -228,7 +226,6 @@ def test_a_claim_of_ones_own_is_judged_by_its_class(tmp_path: Path) -> None:
     first = pytest_in(tmp_path, "test_shop.py")
     assert first.returncode == 1 and "all_web_pods_are_there" in first.stdout, first.stdout
     (command,) = re.findall(r"^E?\s+python -m pytest (\S+)$", first.stdout, re.M)
-    assert pytest_in(tmp_path, command).returncode == 1
     (tmp_path / "other").mkdir()
     assert pytest_in(tmp_path / "other", f"../{command}").returncode == 1
     shop(tmp_path, HEALTHY, CLAIM.replace("< 3", "< 9"))

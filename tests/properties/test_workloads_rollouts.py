@@ -69,6 +69,17 @@ def available_pods_taken_with_those_that_were_down(bad: bool, patch: pytest.Monk
 
 
 @CASES.bug("KC021", "floor")
+def a_pod_that_just_fell_ill_is_the_one_to_go(bad: bool, patch: pytest.MonkeyPatch) -> Found:
+    """A pod that was killed as a rollout begins is taken away at once, and the available one stays."""
+    history, old, _ = _sets(old=2, new=0, new_up=0)
+    if not bad:
+        old = history.put(put(old, 1, "status", "availableReplicas"), by="replicaset-controller")
+        history.wait(0.5)
+    _resize(history, old, 1)
+    return about(history.end(), "KC021")
+
+
+@CASES.bug("KC021", "floor")
 def taken_though_another_is_known_to_be_down(bad: bool, patch: pytest.MonkeyPatch) -> Found:
     """A new pod that fell ill just now still counts: the controller does not know yet."""
     history, old, new = _sets(old=2, new=1, new_up=1)
