@@ -117,7 +117,7 @@ def test_what_an_evicted_pod_is_told() -> None:
 def test_pods_go_one_by_one_and_none_comes() -> None:
     """DiskPressure and its taint at once, a pod every ten seconds, and five minutes after there is room again none of it is left."""
     found = outcome()
-    assert turned(found)[1:] == [("True", 0.0), ("False", 390.0)]  # it was last seen full at 90 s
+    assert turned(found)[1:] == [("True", 0.0), ("False", 400.0)]  # it was last seen full at 100 s, just before its healing
     gone = [pod for pod in evicted(found) if not pod["status"]["message"].startswith("Pod was rejected")]
     assert {pod["metadata"]["labels"]["app"] for pod in gone} == {"web", "agent"}
     for pod in gone:
