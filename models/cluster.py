@@ -39,6 +39,8 @@ from kchaos.sim.noise import Noise
 from kchaos.sim.world import EPOCH_S, World
 
 SYSTEM_NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
+SOON_S = 1.0
+"""Timers due within it are not looked at: some of upkeep's own are always due."""
 KUBELET, PROXY = "kubelet", "kube-proxy"
 
 
@@ -136,6 +138,8 @@ class Cluster:
             rt, self.control.servers, server, body, self.constants, self.assumptions.of, self.recorder.mark, self._truth_changed,
             subnet_of(index),
         )  # fmt: skip
+        if spec.name in self.kubelets:
+            kubelet.runtime.inherit(self.kubelets[spec.name].runtime)
         self.kubelets[spec.name] = kubelet
         self.world.loop.soon(kubelet.start, (adopted,), self.world.processes[rt.address].owner)
         if len(self.topology.nodes) <= 50:
@@ -262,7 +266,7 @@ class Cluster:
         now = self.world.loop.time()
         if now - self.last_change_s < for_s or now < self._notice_s:
             return False
-        return not self.world.loop.foreground_after(now + 1.0)
+        return not self.world.loop.foreground_after(now + SOON_S)
 
     def still(self, for_s: float) -> bool:
         """Tell whether nothing but upkeep has happened for ``for_s`` seconds, whatever may be due."""
@@ -273,9 +277,16 @@ class Cluster:
         end = self.world.loop.time() + at_most_s
         while self.world.loop.time() < end:
             self.world.run(min(end, self.world.loop.time() + step_s))
-            if self.quiet(for_s):
+            if self.at_rest(for_s):
                 return True
         return False
+
+    def at_rest(self, for_s: float) -> bool:
+        """Tell whether the cluster is quiet, and still is a second later: what was due in between may have begun something."""
+        if not self.quiet(for_s):
+            return False
+        self.run_for(SOON_S)
+        return self.quiet(for_s)
 
     def execute(self, request: Request) -> Obj:
         """Carry out a request at once on the first living API server: for reading final state. Raises ApiError."""

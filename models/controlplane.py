@@ -86,40 +86,51 @@ class ControlPlane:
             self._start_manager(host)
             self._start_scheduler(host)
 
-    def _start_manager(self, host: str) -> None:
+    def _start_manager(self, host: str, server: str = "") -> None:
         rt = self.world.start(host, MANAGER)
-        index = self.hosts.index(host)
+        index = self.hosts.index(server or host)
         manager = ControllerManager(
-            rt, self.servers, index, self.constants, self._controllers, self._events, self._elect, lambda: self.exited(host, MANAGER)
+            rt, self.servers, index, self.constants, self._controllers, self._events, self._elect, lambda: self._stepped_down(host, MANAGER)
         )
         self.managers[host] = manager
         self.world.loop.soon(manager.start, (), self.world.processes[rt.address].owner)
 
-    def _start_scheduler(self, host: str) -> None:
+    def _start_scheduler(self, host: str, server: str = "") -> None:
         rt = self.world.start(host, SCHEDULER)
-        index = self.hosts.index(host)
-        scheduler = Scheduler(rt, self.servers, index, self.constants, self._events, self._elect, lambda: self.exited(host, SCHEDULER))
+        index = self.hosts.index(server or host)
+        scheduler = Scheduler(
+            rt, self.servers, index, self.constants, self._events, self._elect, lambda: self._stepped_down(host, SCHEDULER)
+        )
         self.schedulers[host] = scheduler
         self.world.loop.soon(scheduler.start, (), self.world.processes[rt.address].owner)
 
-    def exited(self, host: str, process: str) -> None:
-        """Let a control-plane process die now and its kubelet start it again."""
+    def _stepped_down(self, host: str, process: str) -> None:
+        self.exited(host, process)
+
+    def exited(self, host: str, process: str, server: str = "") -> bool:
+        """Let a control-plane process die now and its kubelet start it again; tell whether it ran.
+
+        ``server``: the master whose API server it then asks first, by default the one beside it.
+        """
+        if self.world.processes[f"{host}/{process}"].owner.crashed:
+            return False
         self.world.crash(f"{host}/{process}")
         if process == APISERVER:  # the kernel closes its connections: clients know at once
             for address in self.world.processes:
                 if not address.endswith(f"/{APISERVER}"):
                     self.world.network.closed(host, address)
-        self.world.loop.schedule(self.world.loop.time() + RESTART_S, self._restart, (host, process), None)
+        self.world.loop.schedule(self.world.loop.time() + RESTART_S, self._restart, (host, process, server), None)
+        return True
 
-    def _restart(self, host: str, process: str) -> None:
+    def _restart(self, host: str, process: str, server: str) -> None:
         if not self.world.hosts[host].up:
             return
         if process == APISERVER:
             self._start_api(host)
         elif process == MANAGER:
-            self._start_manager(host)
+            self._start_manager(host, server)
         elif process == SCHEDULER:
-            self._start_scheduler(host)
+            self._start_scheduler(host, server)
         else:
             raise HarnessError(f"no such control-plane process: {process}")
 

@@ -10,16 +10,20 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import click
 import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from kchaos.check.property import Severity
-from kchaos.engine.campaign import BudgetOption, Example
+from kchaos.engine.campaign import BudgetOption
+from kchaos.engine.cases import Example
+from kchaos.engine.corpus import FOLDER as CORPUS
+from kchaos.engine.corpus import read as read_corpus
 from kchaos.engine.execute import Answer, Listener, Question, execute
 from kchaos.engine.inputs import HelmOptions, only_files, read_paths
 from kchaos.engine.machines import Machines, of_file, of_numbers
-from kchaos.engine.output import FOLDER, Files, harmless, mute, name_of, write_all
+from kchaos.engine.output import FOLDER, Files, harmless, mute, name_of, whole, write_all
 from kchaos.engine.result import Result, with_replays
 from kchaos.engine.settings import FILE, Settings, load_settings
 from kchaos.errors import InvalidScenario
@@ -74,15 +78,18 @@ def run(paths: tuple[str, ...], options: dict[str, Any]) -> int:
     version = options["version"] or settings.kubernetes or DEFAULT
     constants(version)  # refuses unknown versions
     helm = HelmOptions(options["values"], options["sets"], options["namespace"], options["release_name"], version)
+    corpus = _corpus(options["corpus"], paths)
+    kept, problems = read_corpus(corpus) if corpus is not None else ([], [])
     question = Question(
         texts=read_paths(paths, helm), machines=_machines(options), settings=settings, context=read_paths(options["beside"], helm),
         faults=options["faults"], budget=BudgetOption.of(options["budget"]), seed=options["seed"], fail_on=Severity(options["fail_on"]),
         jobs=options["jobs"], kubernetes=version, namespace=options["namespace"], command=_command(),
+        corpus=kept,
     )  # fmt: skip
-    if options["sweep"] == "writes":
+    if options["sweep"] != "faults":
         from kchaos.commands.writes import writes
 
-        return writes(question, options["as_json"], options["quiet"])
+        return writes(options["sweep"], question, options["as_json"], options["quiet"])
     bar = _Bar(errors) if not options["quiet"] else None
     began = time.monotonic()
     try:
@@ -91,9 +98,12 @@ def run(paths: tuple[str, ...], options: dict[str, Any]) -> int:
         if bar is not None:
             bar.stop()
     result = msgspec.structs.replace(answer.result, duration_s=round(time.monotonic() - began, 3))
-    result, folder, problems = _write(answer, result, formats, options["out"], paths, question.fail_on)
+    result, folder, unwritten = _write(answer, result, formats, options["out"], paths, question.fail_on)
+    problems += [*unwritten, *_keep(answer, corpus)]
     where = str(folder / "report.html") if folder is not None and "html" in formats else str(folder or "")
-    _tell(result, where, options["as_json"], options["quiet"])
+    saved = answer.corpus and corpus is not None
+    told = f"Kept in {corpus}, to be tried first next time: {len(answer.corpus)} of the failures (commit them)" if saved else ""
+    _tell(result, where, options["as_json"], options["quiet"], told)
     for problem in problems:
         errors.print(f"warning: {harmless(problem)}", style="yellow", markup=False, highlight=False)
     if result.examples.interrupted:
@@ -102,7 +112,7 @@ def run(paths: tuple[str, ...], options: dict[str, Any]) -> int:
     return result.exit_code
 
 
-def _tell(result: Result, where: str, as_json: bool, quiet: bool) -> None:
+def _tell(result: Result, where: str, as_json: bool, quiet: bool, kept: str) -> None:
     """Print the result. Who stops reading has seen enough; if it can't be written, the verdict goes to standard error before the error does."""
     from kchaos.reports.columns import headline
     from kchaos.reports.terminal import show
@@ -113,12 +123,34 @@ def _tell(result: Result, where: str, as_json: bool, quiet: bool) -> None:
             sys.stdout.buffer.flush()
         else:
             show(result, Console(), where, quiet)
+            if kept and not quiet:
+                click.echo(harmless(kept))
             sys.stdout.flush()
     except (BrokenPipeError, SystemExit):  # rich makes the second of the first
         mute()
     except OSError:
         Console(stderr=True).print(harmless(headline(result)), markup=False, highlight=False, soft_wrap=True)
         raise
+
+
+def _corpus(option: str | None, paths: tuple[str, ...]) -> Path | None:
+    """Return the folder that keeps this input's failures; None: none is wanted, or the input has no name."""
+    if option == "none" or (option is None and paths == ("-",)):
+        return None
+    return Path(option or CORPUS) / name_of(paths)
+
+
+def _keep(answer: Answer, folder: Path | None) -> list[str]:
+    """Write failures to the corpus; return what went wrong. What is there already stays as it is."""
+    if folder is None:
+        return []
+    try:
+        for one in answer.corpus.values():
+            folder.mkdir(parents=True, exist_ok=True)
+            whole(folder / f"{one.name}.scenario.json", one.scenario.save)
+    except OSError as error:
+        return [f"can't keep failures in {folder}: {error.strerror or error}"]
+    return []
 
 
 def _namespace(name: str) -> None:

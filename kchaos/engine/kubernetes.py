@@ -28,7 +28,7 @@ from kchaos.models.topology import Topology
 from kchaos.nemesis.schedule import Nemesis
 from kchaos.properties.catalog import CATALOG
 from kchaos.scenario import Budget, Scenario
-from kchaos.sim.noise import Noise
+from kchaos.sim.noise import Deviations, Noise
 from kchaos.sim.world import EPOCH_S
 
 QUIET_S = 30.0
@@ -68,6 +68,8 @@ class System(NamedTuple):
     context: Sequence[Obj] = ()
     digest: str = ""
     """Of everything above: stands for the inputs in the header of a run."""
+    inputs: Mapping[str, Any] = {}
+    """What all of it was built from, as a scenario holds it."""
 
 
 class Workload(NamedTuple):
@@ -102,6 +104,8 @@ class Outcome(NamedTuple):
     violations: list[tuple[Property, Violation]]
     steps: list[dict[str, Any]]
     virtual_s: float
+    deviations: Deviations = Deviations()
+    """What schedule noise did: the same run under these is the same run."""
 
 
 def install_order(objects: Sequence[Obj]) -> list[Obj]:
@@ -225,8 +229,7 @@ def run(system: System, booted: Boot, scenario: Scenario, properties: Sequence[P
 def _run(cluster: Cluster, system: System, booted: Boot, scenario: Scenario, properties: Sequence[Property] | None) -> Outcome:
     view = View({plural: table for plural, table in booted.image.store.tables.items() if plural != "leases"})
     settings = {**system.settings, "backing": booted.backing, "pods_behind": booted.pods_behind}
-    targets = tuple(step.args.get("target", "") for step in scenario.steps if step.do == "rollback")
-    facts = {"epoch_s": EPOCH_S, "ready_before": booted.ready_before, "rollback_targets": targets}
+    facts: dict[str, Any] = {"epoch_s": EPOCH_S, "ready_before": booted.ready_before}
     monitors = Monitors(properties if properties is not None else list(CATALOG.values()), Context(view, settings, facts))
     cluster.recorder.listeners.append(monitors.feed)
     for service in booted.services:
@@ -253,15 +256,19 @@ def _run(cluster: Cluster, system: System, booted: Boot, scenario: Scenario, pro
     cluster.recorder.mark("phase", name="settle")
     cluster.run_until_quiet(scenario.budget.settle_s, QUIET_S)
     if not _recovered(cluster, booted):  # a back-off may still run out: containers and images are tried again within five minutes
+        cluster.last_change_s = loop.time()  # of healing, which a kubelet that waits does not notice
         cluster.run_until_quiet(scenario.budget.settle_s, BACKOFF_S)
     cluster.traffic.finish()
     cluster.audit_network()
     steps = nemesis.report()
+    rollbacks = (line for line in steps if line["name"] == "rollback")
+    facts["rollback_targets"] = tuple(name for line in rollbacks for name in line.get("targets", [line["args"].get("target", "")]))
     cluster.recorder.mark("phase", name="final")
     violations = monitors.finish(loop.time())
     finished = cluster.recorder.finish()
     virtual = loop.time() - start
-    return Outcome(scenario, finished, violations, steps, virtual)
+    made = cluster.world.picker.made() if cluster.world.picker is not None else Deviations()
+    return Outcome(scenario, finished, violations, steps, virtual, made)
 
 
 def _recovered(cluster: Cluster, booted: Boot) -> bool:
@@ -301,5 +308,5 @@ def _chaos(cluster: Cluster, nemesis: Nemesis[Cluster], budget: Budget) -> None:
     step = 5.0
     while cluster.world.loop.time() < end:
         cluster.world.run(min(end, cluster.world.loop.time() + step))
-        if (nemesis.pending == 0 or nemesis.listens) and cluster.quiet(QUIET_S):
+        if (nemesis.pending == 0 or nemesis.listens) and cluster.at_rest(QUIET_S):
             return

@@ -1,71 +1,111 @@
-"""The sweep over writes: one operation of a user, and the control plane crashes after each single write that it brings about.
+"""The sweeps over writes: one operation of a user, disturbed at each single write that controllers and the scheduler make for it.
 
-First the operation runs undisturbed and the writes of each controller and of the scheduler are counted. Then it runs once for each of
-them, and the process that wrote dies right after the commit, before it hears the answer. A level-triggered control plane ends in the
-same state each time (Sieve, OSDI '22, calls this the intermediate-state pattern).
+First the operation runs undisturbed and the writes are counted; then it runs again for each of them and each way of disturbing. A
+level-triggered control plane ends in the same state each time. Here it crashes: the process that wrote dies right after the commit,
+before it hears the answer (Sieve, OSDI '22, calls this the intermediate-state pattern). :mod:`kchaos.engine.stale` has another way.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
 
-from kchaos.canonical import encode
+from kchaos.engine.endstate import destroyed, destructions, different, end_state
 from kchaos.engine.kubernetes import Boot, Outcome, System, run
 from kchaos.engine.sweep import sweep
-from kchaos.history.record import Run, Write
-from kchaos.models.api.pods import controller_of, phase, ready
-from kchaos.models.api.tree import Obj, get
+from kchaos.engine.triggers import commit, commits
+from kchaos.history.record import Run
 from kchaos.models.controlplane import MANAGER, SCHEDULER
+from kchaos.properties.common import begins_deletion
 from kchaos.scenario import Nth, Scenario, Step
 
 OTHERS = ("user", "kubelet", "kube-controller-manager", "")
 """Who writes without being a controller; the manager's own writes are to its Lease."""
-COMPARED = (
-    "deployments", "replicasets", "statefulsets", "daemonsets", "jobs", "pods", "services", "endpointslices", "persistentvolumeclaims",
-    "persistentvolumes", "poddisruptionbudgets", "nodes",
-)  # fmt: skip
+_DONE = {"ADDED": "creation", "MODIFIED": "change", "DELETED": "removal"}
 
 
-class WriteCase(NamedTuple):
-    """One crash: after the ``n``-th write of ``actor``."""
+class Moment(NamedTuple):
+    """One write of the undisturbed run: the ``n``-th of its type, kind and actor since chaos began."""
 
-    actor: str
+    event: dict[str, str]
     n: int
+    t: float
+    """Virtual seconds at which it came."""
+    weighty: bool
+    """Something was made or asked to go."""
+
+    @property
+    def actor(self) -> str:
+        """Return who wrote."""
+        return self.event["actor"]
 
     @property
     def words(self) -> str:
-        """Return ``write 3 of replicaset-controller``."""
-        return f"write {self.n} of {self.actor}"
+        """Return ``creation 3 of pods by replicaset-controller``."""
+        return f"{_DONE[self.event['type']]} {self.n} of {self.event['resource']} by {self.actor}"
 
-    def step(self) -> Step:
-        """Return the fault."""
-        process = SCHEDULER if self.actor == SCHEDULER else MANAGER
-        return Step(do="leader-crash", args={"target": process}, when=Nth({"on": "commit", "actor": self.actor}, self.n))
+    @property
+    def when(self) -> Nth:
+        """Return the trigger that fires right after its commit."""
+        return Nth(self.event, self.n)
+
+    @property
+    def process(self) -> str:
+        """Return the process whose leader wrote."""
+        return SCHEDULER if self.actor == SCHEDULER else MANAGER
 
 
-class WriteResult(NamedTuple):
-    """What one crash came to: ``fired``, whether the end state is the undisturbed one, and what of safety was violated."""
+class Case(NamedTuple):
+    """One disturbance at one write, in words and as faults."""
 
-    case: WriteCase
+    moment: Moment
+    words: str
+    steps: tuple[Step, ...]
+
+
+Disturb = Callable[[Boot, Sequence[Moment], int], Sequence[Case]]
+"""Called with all writes of the operation and which of them is meant; the cases are about that one."""
+
+
+class CaseResult(NamedTuple):
+    """What one disturbance came to: whether it came about, and what is wrong.
+
+    ``differences``: roles with another end state; ``destroyed``: roles of which more was deleted; ``violations``: of safety.
+    """
+
+    case: Case
     fired: bool
-    same: bool
     differences: tuple[str, ...]
+    destroyed: tuple[str, ...]
     violations: tuple[str, ...]
 
+    @property
+    def same(self) -> bool:
+        """Tell whether the end state is the undisturbed one."""
+        return not self.differences
 
-def cases(outcome: Outcome) -> list[WriteCase]:
-    """Return a case for each write that controllers and scheduler made in an undisturbed run while the operation went on."""
-    counts: dict[str, int] = {}
+    @property
+    def wrong(self) -> bool:
+        """Tell whether there is anything to report."""
+        return bool(self.differences or self.destroyed or self.violations)
+
+
+def crash(booted: Boot, found: Sequence[Moment], index: int) -> Sequence[Case]:
+    """Return the crash of the process that wrote."""
+    moment = found[index]
+    return [Case(moment, f"crash after {moment.words}", (Step(do="leader-crash", args={"target": moment.process}, when=moment.when),))]
+
+
+def moments(run: Run) -> list[Moment]:
+    """Return each write that controllers and the scheduler made in an undisturbed run while the operation went on."""
+    counts: dict[tuple[str, str, str], int] = {}
     out = []
-    chaos = False
-    for entry in outcome.run.entries:
-        if not isinstance(entry, Write):
-            chaos = entry.data["name"] == "chaos" if entry.what == "phase" else chaos
-        elif chaos and entry.actor not in OTHERS and not entry.actor.startswith("csi-"):
-            counts[entry.actor] = counts.get(entry.actor, 0) + 1
-            out.append(WriteCase(entry.actor, counts[entry.actor]))
+    for write in commits(run):
+        if write.actor not in OTHERS and not write.actor.startswith("csi-"):
+            key = (write.actor, write.resource, write.type)
+            counts[key] = counts.get(key, 0) + 1
+            weighty = write.type != "MODIFIED" or begins_deletion(write)
+            out.append(Moment(commit(write), counts[key], write.t, weighty))
     return out
 
 
@@ -82,52 +122,22 @@ def operations(system: System, booted: Boot, names: list[str] | None = None) -> 
     return [*(step for step in steps if step.do == "rollout"), *scaled, *drains]
 
 
-def sweep_writes(system: System, booted: Boot, operation: Step, seed: int = 0) -> Iterator[WriteResult]:
-    """Yield the result of each crash of one operation."""
+def sweep_writes(system: System, booted: Boot, operation: Step, disturb: Disturb = crash, seed: int = 0) -> Iterator[CaseResult]:
+    """Yield the result of each disturbance of one operation."""
     alone = run(system, booted, Scenario(seed=seed, steps=(operation,)))
-    wanted = end_state(alone.run)
-    for case in cases(alone):
-        found = run(system, booted, Scenario(seed=seed, steps=(operation, case.step())))
-        got = end_state(found.run)
-        different = tuple(sorted(key for key in {*wanted, *got} if wanted.get(key) != got.get(key)))
-        bad = tuple(f"{prop.id} {v.object}: {v.summary}" for prop, v in found.violations if not prop.id.startswith("KC2"))
-        yield WriteResult(case, found.steps[1]["status"] == "bit", not different, different, bad)
+    wanted, before, known = end_state(alone.run), destructions(alone.run), _unsafe(alone)
+    writes = moments(alone.run)
+    for index in range(len(writes)):
+        for case in disturb(booted, writes, index):
+            found = run(system, booted, Scenario(seed=seed, steps=(operation, *case.steps)))
+            fired = all(line["status"] == "bit" for line in found.steps[1:])
+            gone = destroyed(before, destructions(found.run))
+            bad = tuple(text for what, text in _unsafe(found).items() if what not in known)
+            yield CaseResult(case, fired, different(wanted, end_state(found.run)), gone, bad)
 
 
-def end_state(run_: Run) -> dict[str, str]:
-    """Return what a run ends in, by role: objects without names that were generated, uids, versions and times.
-
-    Objects of one role (the pods of one owner with one template) are counted, so that which of equal pods is which does not matter.
-    """
-    tables: dict[str, dict[str, Obj]] = {name: dict(table) for name, table in run_.header.initial.items()}
-    for entry in run_.entries:
-        if isinstance(entry, Write):
-            table = tables.setdefault(entry.resource, {})
-            if entry.type == "DELETED":
-                table.pop(entry.key, None)
-            else:
-                table[entry.key] = entry.obj
-    roles: dict[str, list[str]] = {}
-    for resource in COMPARED:
-        for key, obj in tables.get(resource, {}).items():
-            role, shape = _role(resource, key, obj)
-            roles.setdefault(f"{resource} {role}", []).append(hashlib.sha256(encode(shape)).hexdigest()[:12])
-    return {role: ",".join(sorted(found)) for role, found in roles.items()}
-
-
-def _role(resource: str, key: str, obj: Obj) -> tuple[str, Any]:
-    ref = controller_of(obj)
-    owner = f"of {ref['kind']} {ref['name']}" if ref is not None else key
-    if resource == "pods":
-        if ref is not None and ref["kind"] == "StatefulSet":
-            owner = key
-        return owner, {"phase": phase(obj), "ready": ready(obj), "placed": bool(obj["spec"].get("nodeName"))}
-    if resource == "endpointslices":
-        ends = [get(one, "conditions", default={}) for one in obj.get("endpoints") or ()]
-        return owner, {"endpoints": sorted(encode(one).decode() for one in ends), "ports": obj.get("ports")}
-    if resource == "nodes":
-        return key, {"taints": obj["spec"].get("taints"), "unschedulable": obj["spec"].get("unschedulable", False)}
-    if resource in ("persistentvolumes", "persistentvolumeclaims"):
-        return (key if resource.endswith("claims") else get(obj, "spec", "claimRef", "name", default="")), get(obj, "status", "phase")
-    status = {name: value for name, value in (obj.get("status") or {}).items() if isinstance(value, int) and name != "collisionCount"}
-    return key, {"replicas": obj["spec"].get("replicas"), "status": status}
+def _unsafe(outcome: Outcome) -> dict[tuple[str, str, str], str]:
+    """Return what of safety was violated, by property, object and root: not what says how long nobody answered."""
+    return {
+        (prop.id, v.object, v.root): f"{prop.id} {v.object}: {v.summary}" for prop, v in outcome.violations if not prop.id.startswith("KC2")
+    }

@@ -88,7 +88,11 @@ def plan_olds(deployment: Obj, new: Obj, olds: list[Obj]) -> Plan:
     plan: Plan = []
     taken = 0
     for rs in by_age(active):  # cleanupUnhealthyReplicas
+        if taken >= budget:
+            break
         unhealthy = replicas(rs) - available(rs)
+        if unhealthy < 0:  # the set was sized and its status not yet written: what is available there is not known ("invalid request")
+            return plan
         count = min(budget - taken, unhealthy)
         if count > 0:
             size[uid(rs)] -= count

@@ -14,6 +14,7 @@ from kchaos.models.api.request import Request
 from kchaos.models.cluster import Cluster
 from kchaos.models.controlplane import APISERVER, MANAGER, SCHEDULER
 from kchaos.models.faults.requests import Refusing
+from kchaos.nemesis.arguments import Argument
 from kchaos.nemesis.fault import Active, Evidence, Kind, Once
 
 COMPONENTS = (MANAGER, SCHEDULER)
@@ -28,12 +29,16 @@ def component(args: dict[str, Any]) -> str:
 
 
 def _crash(cluster: Cluster, args: dict[str, Any]) -> Active:
-    """Let the leader of a component die now; its kubelet starts it again."""
+    """Let the leader of a component die now; its kubelet starts it again.
+
+    ``server``: the master whose API server it then asks, as a load balancer may choose; by default the one beside it.
+    """
     process = component(args)
+    server = _server(cluster, {"target": str(args["server"]).partition(",")[0]})
     host = cluster.control.leader(process)
     if host is None:
         return Once({"leaders_crashed": 0})
-    cluster.control.exited(host, process)
+    cluster.control.exited(host, process, server)
     cluster.disturbed()
     return Once({"leaders_crashed": 1})
 
@@ -92,15 +97,16 @@ class _ApiCrash:
     """One API server dies; its clients go to another one, or wait; its kubelet starts it again."""
 
     def __init__(self, cluster: Cluster, host: str) -> None:
-        self._watches = len(list(cluster.control.apis[host].cache.watchers()))
-        cluster.control.exited(host, APISERVER)
+        watches = len(list(cluster.control.apis[host].cache.watchers()))
+        self._crashed = int(cluster.control.exited(host, APISERVER))
+        self._watches = watches if self._crashed else 0
         cluster.disturbed()
 
     def undo(self) -> None:
         """Nothing to undo: it has been started again."""
 
     def evidence(self) -> Evidence:
-        return {"servers_crashed": 1, "watches_lost": self._watches}
+        return {"servers_crashed": self._crashed, "watches_lost": self._watches}
 
 
 class _Stale:
@@ -123,12 +129,15 @@ class _Stale:
         return {"revisions_behind": self._missed}
 
 
-def _kind(name: str, summary: str, target: str, evidence: str, inject: Any) -> Kind[Cluster]:
-    return Kind(name=name, summary=summary, klass="process", target=target, evidence=evidence, inject=inject, level1=False)
+def _kind(name: str, summary: str, target: str, evidence: str, inject: Any, *arguments: Argument) -> Kind[Cluster]:
+    return Kind(
+        name=name, summary=summary, klass="process", target=target, evidence=evidence, inject=inject, level1=False, arguments=arguments
+    )
 
 
 KINDS = (
-    _kind("leader-crash", "the leading controller manager or scheduler dies and is started again", "component", "leaders crashed", _crash),
+    _kind("leader-crash", "the leading controller manager or scheduler dies and is started again", "component", "leaders crashed", _crash,
+          Argument("server", "leader()", target="master")),
     _kind("leader-loss", "the leader can't renew its lease and steps down", "component", "renewals refused",
           lambda cluster, args: _NoRenewal(cluster, component(args))),
     _kind("two-leaders", "the leader freezes, another takes over, and the first goes on until it notices", "component", "leaders frozen",

@@ -24,11 +24,12 @@ from kchaos.engine.kubernetes import boot, run
 from kchaos.engine.machines import of_numbers
 from kchaos.engine.sweep import sweep
 from kchaos.engine.system import build, inputs_of
+from kchaos.engine.writes import sweep_writes
 from kchaos.models.api.request import USER, Request
 from kchaos.models.cluster import Cluster
 from kchaos.models.manifests.load import Text, load
 from kchaos.models.topology import spread_over_zones
-from kchaos.scenario import At, Budget, Scenario, Step
+from kchaos.scenario import At, Budget, Nth, Scenario, Step
 from kchaos.sim.world import World
 from tests.support import ROOT, Settings
 
@@ -182,6 +183,35 @@ def examples() -> list[Figure]:
     return [Figure("online-boutique examples per second and core", count / wall, 20, "1/s", True)]
 
 
+def chaotic() -> list[Figure]:
+    """The same application and length, a rollout in each, and a fault of the control plane or of the network at an event of it."""
+    _, system = _application("online-boutique", 5, 3, masters=3)
+    booted = boot(system)
+    faults = [
+        ("leader-crash", "kube-controller-manager"), ("answer-lost", "replicaset-controller"), ("events-held", "pods"),
+        ("stale-apiserver", "master-0"), ("apiserver-crash", "master-1"), ("overlay-loss", "node-1"), ("one-way-to-masters", "node-2"),
+    ]  # fmt: skip
+    event = {"on": "commit", "type": "ADDED", "resource": "pods", "actor": "replicaset-controller"}
+    count = 21
+    begun = time.perf_counter()
+    for i in range(count):
+        rollout = Step(do="rollout", args={"target": list(booted.workloads)[i % len(booted.workloads)]})
+        fault = Step(do=faults[i % len(faults)][0], args={"target": faults[i % len(faults)][1]}, when=Nth(event), for_s=10.0)
+        outcome = run(system, booted, Scenario(seed=i, steps=(rollout, fault), budget=Budget(chaos_s=30.0, settle_s=22.0)))
+        assert outcome.steps[0]["status"] == "bit" and outcome.steps[1]["status"] != "disarmed", outcome.steps
+    return [Figure("the same under control-plane and network faults", count / (time.perf_counter() - begun), 20, "1/s", True)]
+
+
+def every_write() -> list[Figure]:
+    """A crash after each write of a rollout of online-boutique's frontend."""
+    _, system = _application("online-boutique", 6, 3)
+    booted = boot(system)
+    begun = time.perf_counter()
+    found = list(sweep_writes(system, booted, Step(do="rollout", args={"target": "Deployment/default/frontend"})))
+    assert found and all(one.fired and one.same for one in found), found
+    return [Figure("write sweep, for 100 writes", (time.perf_counter() - begun) / len(found) * 100, 30, "s")]
+
+
 def level_one() -> list[Figure]:
     """The sweep's level 1 of an application of twenty objects on six nodes, on one core."""
     objects, _ = _application("online-boutique", 6, 3)
@@ -209,7 +239,7 @@ def loading() -> list[Figure]:
 
 def main() -> int:
     figures: list[Figure] = []
-    for measure in (loop, a_day, examples, level_one, loading, many_pods, marginal):
+    for measure in (loop, a_day, examples, chaotic, every_write, level_one, loading, many_pods, marginal):
         for figure in measure():
             figures.append(figure)
             sign = "≥" if figure.at_least else "≤"

@@ -38,7 +38,7 @@ def test_every_write_can_be_the_last(do: str, target: str, at_least: int) -> Non
     """All crashes come about, all end states are the undisturbed one, nothing of safety is violated."""
     found = list(sweep_writes(*booted(), Step(do=do, args={"target": target})))
     assert len(found) >= at_least
-    assert [one.case.words for one in found if not (one.fired and one.same) or one.violations] == []
+    assert [one.case.words for one in found if not one.fired or one.wrong] == []
 
 
 def test_an_edge_triggered_controller_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -68,6 +68,6 @@ def test_the_command(capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypa
     path = str(SITUATIONS / "stuck-after-bad-template.healthy.yaml")
     assert run_cli(["run", path, "--sweep", "writes", "--faults", "scale-down", "--json"]) == 0
     document = json.loads(capfd.readouterr().out)
-    assert document["verdict"] == "pass" and document["writes"] == document["crashed"] == document["equal"] > 5
+    assert document["verdict"] == "pass" and document["writes"] == document["came_about"] == document["equal"] > 5
     assert run_cli(["run", path, "--sweep", "writes", "--budget", "3"]) == 3
     assert capfd.readouterr().out.startswith("UNKNOWN: a crash after each of 3 writes")

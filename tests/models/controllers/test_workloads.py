@@ -26,6 +26,13 @@ def test_unhealthy_then_spare() -> None:
     assert [(rs["metadata"]["name"], size) for rs, size in plan] == [("old", 5), ("old", 3)]
 
 
+def test_a_status_that_lags_stops_the_shrinking() -> None:
+    """An old set that was just sized still counts its former pods as available: nothing more is taken for it."""
+    deployment = {"metadata": {"name": "d"}, "spec": {"replicas": 3, "strategy": {"type": "RollingUpdate"}}}
+    new, old = _replicas("new", 2, 2, 2), _replicas("old", 2, 3, 1)
+    assert plan_olds(deployment, new, [old]) == []
+
+
 def _stateful(policy: str, replicas: int, **spec: Any) -> dict[str, Any]:
     meta = {"name": "db", "namespace": "a", "uid": "u", "generation": 1}
     return {"metadata": meta, "spec": {"replicas": replicas, "podManagementPolicy": policy, **spec}, "status": {}}
