@@ -209,6 +209,8 @@ def of_refusal(cause: str) -> str:
 
 def of_rollout(cause: str, obj: Obj) -> str:
     """Return what to change for a rollout that never ends, from what was told of it."""
+    if "exceeded quota" in cause and "replicasets" in cause:
+        return "raise the ResourceQuota: a rollout needs a ReplicaSet more, and old ones count too (revisionHistoryLimit)"
     if "exceeded quota" in cause:
         return "raise the ResourceQuota by the room of one pod, or let one go first: maxUnavailable: 1 and maxSurge: 0"
     if "Multi-Attach" in cause:

@@ -24,6 +24,9 @@ from kchaos.properties.advice import (
 from kchaos.properties.common import declare, workload_of
 from kchaos.properties.disruption import BEYOND, SORTS, TOO_EARLY, Handlers, UnderFaults, fault_words
 
+SINGLE_MEMBER = "single StatefulSet replica"
+"""Root of what befalls the only pod of a StatefulSet unplanned: one weakness, told once."""
+
 
 class _Outage(UnderFaults):
     """Times in which nobody, or less than a quorum, of a workload really served."""
@@ -184,16 +187,16 @@ class _Outage(UnderFaults):
             away = ": nothing replaces a StatefulSet's pod on a node that does not answer" if held else ""
             text = f"its only pod was away {ends} during {words}{away}"
             yield Violation(
-                t=spans[0][0], object=workload, summary=text, severity=Severity.WARNING, figures=figures, root="single StatefulSet replica",
+                t=spans[0][0], object=workload, summary=text, severity=Severity.WARNING, figures=figures, root=SINGLE_MEMBER,
                 advice="run three or more replicas; or, once the node is surely off, taint it node.kubernetes.io/out-of-service or delete it",
             )  # fmt: skip
         elif workload.startswith(("Deployment/", "StatefulSet/", "ReplicaSet/", "ReplicationController/", "Pod/")):
             advice, weakness = of_single(self.context, workload, self.faults, held)
             manner = "planned" if self.planned or ROLLS & {one["name"] for one in self.faults} else "unplanned"
-            text = f"its only pod was away {ends} during {words}"
+            text, member = f"its only pod was away {ends} during {words}", workload.startswith("StatefulSet/")
             yield Violation(
                 t=spans[0][0], object=workload, summary=text, severity=Severity.WARNING, figures=figures,
-                root=weakness or f"single replica {manner}", advice=advice,
+                root=weakness or (SINGLE_MEMBER if member and manner == "unplanned" else f"single replica {manner}"), advice=advice,
             )  # fmt: skip
 
 

@@ -14,8 +14,14 @@ from kchaos.properties.common import Obj, declare, folded, ident, workload_of
 from kchaos.properties.disruption import BEYOND, Handlers, UnderFaults, fault_words
 from kchaos.properties.waits import Refused, Room, of_pod, of_start_up, together
 
-STALLS = ("FailedCreate", "FailedScheduling", "FailedAttachVolume")
-STALLED = {"Pod": "pods", "ReplicaSet": "replicasets", "StatefulSet": "statefulsets", "DaemonSet": "daemonsets"}
+STALLS = ("FailedCreate", "FailedScheduling", "FailedAttachVolume", "ReplicaSetCreateError")
+STALLED = {
+    "Pod": "pods",
+    "Deployment": "deployments",
+    "ReplicaSet": "replicasets",
+    "StatefulSet": "statefulsets",
+    "DaemonSet": "daemonsets",
+}
 OVERDUE_S = 30.0
 """A pod that has not gone this long after its grace period is stuck."""
 
@@ -100,7 +106,8 @@ class _Rollouts(UnderFaults):
             return ()
         obj = self.context.view.get(STALLED.get(data["kind"], ""), f"{data['namespace']}/{data['name']}")
         if obj is not None:
-            self._told.setdefault(workload_of(self.context, obj), {})[data["reason"]] = data["message"]
+            owner = ident(obj) if data["kind"] == "Deployment" else workload_of(self.context, obj)
+            self._told.setdefault(owner, {})[data["reason"]] = data["message"]
         return ()
 
     @staticmethod
@@ -151,6 +158,9 @@ def _unfinished(obj: Obj) -> str | None:
             have = status.get("currentReplicas", 0)
     if obj["kind"] == "StatefulSet" and get(obj, "spec", "updateStrategy", "type") == "OnDelete":
         return None
+    generation = int(obj["metadata"].get("generation", 0))
+    if obj["kind"] == "Deployment" and int(status.get("observedGeneration", generation)) < generation:
+        return "no ReplicaSet of the new template is made"
     if have < want:
         return f"{have} of {want} pods are of the new template"
     if up < want:

@@ -65,3 +65,13 @@ def test_a_namespace_that_can_not_be() -> None:
     result = result_of(APP.replace("{name: web}", "{name: web, namespace: Prod_1}"))
     assert [(f.id, f.line) for f in result.findings] == [("KC309", 3)]
     assert "metadata.namespace: Invalid value" in result.findings[0].summary
+
+
+def test_a_rollout_without_room_for_its_replica_set() -> None:
+    """The old pods are all up to date with the old template: that the new one was never taken up is what counts."""
+    quota = "---\napiVersion: v1\nkind: ResourceQuota\nmetadata: {name: q}\nspec: {hard: {count/replicasets.apps: 1}}\n"
+    result = result_of(APP + quota, "rollout", budget="2")
+    assert [(f.id, f.severity.value) for f in result.findings if f.severity.value == "error"] == [("KC204", "error")]
+    told = result.findings[0]
+    assert "no ReplicaSet of the new template is made" in told.summary and "exceeded quota: q" in told.summary
+    assert "revisionHistoryLimit" in told.advice

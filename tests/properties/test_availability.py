@@ -116,6 +116,11 @@ def the_only_member_comes_back_by_itself(bad: bool, patch: pytest.MonkeyPatch) -
     return _members((10.0, 0, 0), (30.0, 1, 1), replicas=1, workload=DB, faults=("out-of-service",), outage_s=0.0 if bad else 30.0)
 
 
+@CASES.bug("KC202", "single StatefulSet replica", Severity.WARNING)
+def the_only_member_crashes(bad: bool, patch: pytest.MonkeyPatch) -> Found:
+    return _members((10.0, 0, 0), (15.0, 1, 1), replicas=1, workload=DB, faults=("pod-kill",), outage_s=0.0 if bad else 30.0)
+
+
 @CASES.bug("KC202", "single replica planned", Severity.WARNING)
 def the_only_member_has_no_image(bad: bool, patch: pytest.MonkeyPatch) -> Found:
     """No node is down: that nothing replaces its pods there is beside the point."""
