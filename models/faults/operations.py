@@ -245,7 +245,6 @@ def _kind(
     )  # fmt: skip
 
 
-_BY = Argument("by", 1, low=1, whole=True, usual=(1, 3))
 KINDS = (
     _kind("drain", "a node is drained as kubectl does it, and uncordoned afterwards", "node", "pods evicted or refused",
           lambda cluster, args: _Drain(cluster, args["target"])),
@@ -255,7 +254,9 @@ KINDS = (
           lambda cluster, args: _BadRollout(cluster, args["target"], float(args["after_s"])),
           Argument("after_s", 120.0, usual=(5.0, 300.0))),
     _kind("scale-up", "one replica more, and back", "workload", "scale changed",
-          lambda cluster, args: _Scale(cluster, args["target"], args["by"]), _BY),
+          lambda cluster, args: _Scale(cluster, args["target"], args["by"]),
+          Argument("by", 1, low=1, whole=True, usual=(1, 3))),
     _kind("scale-down", "one replica less, and back", "workload", "scale changed",
-          lambda cluster, args: _Scale(cluster, args["target"], -args["by"]), _BY),
+          lambda cluster, args: _Scale(cluster, args["target"], -args["by"]),
+          Argument("by", 1, low=1, whole=True, usual=(1, 1))),
 )  # fmt: skip
