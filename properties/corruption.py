@@ -21,14 +21,21 @@ ADVICE = "no manifest prevents this: back the store up, and let only API servers
 
 
 class _Repaired(BaseMonitor):
-    """A corrupted status is not the one that healing had to put back."""
+    """A corrupted status is not the one that healing had to put back; nothing is claimed where another fault may hold the repairer up."""
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
         self._since: dict[tuple[str, str], float] = {}
+        self._disturbed = False
 
     def marks(self) -> Mapping[str, Callable[[Mark], Iterable[Violation]]]:
-        return {"corruption": self._seen}
+        return {"corruption": self._seen, "fault": self._fault}
+
+    def _fault(self, mark: Mark) -> Iterable[Violation]:
+        data = mark.data
+        if data["action"] == "injected" and not data["planned"] and not data["name"].startswith("corrupt-"):
+            self._disturbed = True
+        return ()
 
     def _seen(self, mark: Mark) -> Iterable[Violation]:
         data = mark.data
@@ -37,7 +44,7 @@ class _Repaired(BaseMonitor):
             self._since[place] = mark.t
             return
         since = self._since.pop(place, None)
-        if since is not None and data["state"] == "restored" and mark.t - since >= NOTICED_S:
+        if since is not None and not self._disturbed and data["state"] == "restored" and mark.t - since >= NOTICED_S:
             text = f"{data['field']} was wrong for {mark.t - since:.0f} s, and {data['repairs']} did not repair it"
             yield Violation(t=mark.t, object=data["target"], summary=text, root=f"not repaired {data['resource']}")
 

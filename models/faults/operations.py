@@ -144,6 +144,8 @@ class _BadRollout:
         self._changed = 0
         self._reverted = False
         self._image: str | None = None
+        self._broken = False
+        self._due = False
         self._matches: Callable[[Obj], bool] = lambda pod: any(c.get("image") == BROKEN_IMAGE for c in pod["spec"]["containers"])
         for kubelet in cluster.kubelets.values():
             kubelet.runtime.bad_images.append(self._matches)
@@ -158,12 +160,18 @@ class _BadRollout:
         except ApiError as error:
             self._refused(error.message)
             return
+        if self._due:  # a person does not begin what is to be over by now
+            self._refused("no API server answered before it was to be undone")
+            return
         image = get(current, "spec", "template", "spec", "containers", default=())[0].get("image", "")
         if image == BROKEN_IMAGE:  # two at once: the first one undoes it
             self._refused("its image is the broken one already")
             return
         self._image = image
         await self._patch(BROKEN_IMAGE)
+        self._broken = True
+        if self._due:
+            self._revert()
 
     def _refused(self, why: str) -> None:
         self._cluster.recorder.mark("operation", what="rollback", target=self._target, state="refused", why=why)
@@ -177,7 +185,8 @@ class _BadRollout:
             self._refused(error.message)
 
     def _revert(self) -> None:
-        if self._reverted or self._image is None:
+        self._due = True
+        if self._reverted or self._image is None or not self._broken:  # not before the answer: one could overtake the other
             return
         self._reverted = True
         self._cluster.recorder.mark("operation", what="rollback", target=self._target, state="reverted")
@@ -236,7 +245,6 @@ def _kind(
     )  # fmt: skip
 
 
-_BY = Argument("by", 1, low=1, whole=True, usual=(1, 3))
 KINDS = (
     _kind("drain", "a node is drained as kubectl does it, and uncordoned afterwards", "node", "pods evicted or refused",
           lambda cluster, args: _Drain(cluster, args["target"])),
@@ -246,7 +254,9 @@ KINDS = (
           lambda cluster, args: _BadRollout(cluster, args["target"], float(args["after_s"])),
           Argument("after_s", 120.0, usual=(5.0, 300.0))),
     _kind("scale-up", "one replica more, and back", "workload", "scale changed",
-          lambda cluster, args: _Scale(cluster, args["target"], args["by"]), _BY),
+          lambda cluster, args: _Scale(cluster, args["target"], args["by"]),
+          Argument("by", 1, low=1, whole=True, usual=(1, 3))),
     _kind("scale-down", "one replica less, and back", "workload", "scale changed",
-          lambda cluster, args: _Scale(cluster, args["target"], -args["by"]), _BY),
+          lambda cluster, args: _Scale(cluster, args["target"], -args["by"]),
+          Argument("by", 1, low=1, whole=True, usual=(1, 1))),
 )  # fmt: skip

@@ -13,7 +13,7 @@ from typing import Any
 
 from kchaos.models.cluster import Cluster
 from kchaos.nemesis.arguments import Argument
-from kchaos.nemesis.fault import Active, Evidence, Kind
+from kchaos.nemesis.fault import Active, Evidence, Kind, Once
 from kchaos.nemesis.links import CutLinks
 from kchaos.nemesis.shapes import Cuts, apart, between, bridge, each_its_own, halves, one_way, ring
 
@@ -51,6 +51,11 @@ def _paths_cut(cluster: Cluster) -> int:
             entry = proxy.rules.get(service)
             ways |= dict.fromkeys((node, backend.node) for _, backend in (entry.spread if entry is not None else ()))
     return sum(cluster.world.network.is_cut(*way) for way in ways if way[0] != way[1])
+
+
+def _apart(cluster: Cluster, args: dict[str, Any]) -> Active:
+    """Cut one member of the store off; a store of one member has its quorum always."""
+    return _Alone(cluster, args["target"]) if len(cluster.control.hosts) > 1 else Once({"requests_unanswered": 0})
 
 
 class _Alone:
@@ -137,7 +142,7 @@ KINDS = (
           "messages held", _servers, Argument("masters", "server-of()", target="master"), _WAY),
     _kind("apiserver-each", "every node reaches one API server only", "cluster", "messages held", _own),
     _kind("masters-apart", "a master's store member is cut off from the others: its API server answers nothing", "master",
-          "requests unanswered, watches lost", lambda cluster, args: _Alone(cluster, args["target"])),
+          "requests unanswered, watches lost", _apart),
     _kind("partition-halves", "half of the nodes and the majority of the masters on one side, the rest on the other", "cluster",
           "messages held, ways cut", _halves),
     _kind("partition-bridge", "two halves of the nodes don't reach each other; one master reaches both", "cluster",

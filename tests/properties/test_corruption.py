@@ -30,6 +30,26 @@ def the_status_stays_wrong(bad: bool, patch: pytest.MonkeyPatch) -> Found:
 
 
 @CASES.bug("KC110", "not repaired deployments")
+def its_controller_is_left_alone(bad: bool, patch: pytest.MonkeyPatch) -> Found:
+    """Whose process is down can't repair anything."""
+    history = History(deployment(replicas=3))
+    history.mark("fault", step=0, name="rollout" if bad else "leader-crash", action="injected", args={}, planned=bad)
+    history.mark(
+        "corruption",
+        state="begun",
+        fault="corrupt-status",
+        target="Deployment/shop/web",
+        repairs="its controller",
+        before=3,
+        after=2,
+        **FIELD,
+    )
+    history.wait(60.0)
+    history.mark("corruption", state="restored", target="Deployment/shop/web", repairs="its controller", **FIELD)
+    return about(history.end(), "KC110")
+
+
+@CASES.bug("KC110", "not repaired deployments")
 def nobody_is_to_repair_what_users_write(bad: bool, patch: pytest.MonkeyPatch) -> Found:
     history = History(deployment(replicas=3))
     owner = "its controller" if bad else ""

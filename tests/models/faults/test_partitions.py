@@ -92,6 +92,26 @@ def test_a_bridge_is_seen_by_nobody_but_clients() -> None:
     assert any(m.data["lost"].get("timeout") for m in found.run.marks("traffic"))
 
 
+def test_the_only_member_of_a_store_is_its_quorum() -> None:
+    (line,) = outcome(step("masters-apart", "leader(kube-scheduler)"), masters=1).steps
+    assert line["status"] == "inert"
+
+
+def test_a_bad_rollout_that_nobody_answered_is_not_begun_later() -> None:
+    """Its undoing was due while no API server answered: what comes through then is neither of the two."""
+    fault = Step(do="partition-halves", args={"target": "cluster"}, for_s=1.0)
+    cut = Step(do="apiserver-partition", args={"target": "user", "masters": "master-0"}, for_s=80.0)
+    bad = Step(do="rollback", args={"target": "Deployment/default/api", "after_s": 30.0}, when=At(1.0))
+    found = outcome(fault, cut, bad, masters=1)
+    assert [v.summary for prop, v in found.violations if prop.id in ("KC204", "KC069")] == []
+    images = [
+        e.obj["spec"]["template"]["spec"]["containers"][0]["image"]
+        for e in found.run.entries
+        if isinstance(e, Write) and e.resource == "deployments"
+    ]
+    assert "registry.invalid/kchaos/broken:0" not in images[-1:]
+
+
 def test_two_faults_on_one_masters_quorum_heal_one_by_one() -> None:
     cluster = Cluster(msgspec.structs.replace(spread_over_zones(3, 3), masters=3))
     kinds = catalog()
