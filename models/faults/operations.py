@@ -142,8 +142,9 @@ class _BadRollout:
         _, space, owner = parts(target)
         self._space, self._owner, self._resource = space, owner, plural_of(target)
         self._changed = 0
-        self._reverted = False
+        self._over = self._reverted = False
         self._image: str | None = None
+        """What it was, once the bad one has been sent and answered."""
         self._matches: Callable[[Obj], bool] = lambda pod: any(c.get("image") == BROKEN_IMAGE for c in pod["spec"]["containers"])
         for kubelet in cluster.kubelets.values():
             kubelet.runtime.bad_images.append(self._matches)
@@ -162,8 +163,13 @@ class _BadRollout:
         if image == BROKEN_IMAGE:  # two at once: the first one undoes it
             self._refused("its image is the broken one already")
             return
-        self._image = image
+        if self._over:  # no server answered until now: who undoes it first does not do it any more
+            self._refused("it was undone before any server took it")
+            return
         await self._patch(BROKEN_IMAGE)
+        self._image = image
+        if self._over:
+            self._put_back()
 
     def _refused(self, why: str) -> None:
         self._cluster.recorder.mark("operation", what="rollback", target=self._target, state="refused", why=why)
@@ -177,6 +183,10 @@ class _BadRollout:
             self._refused(error.message)
 
     def _revert(self) -> None:
+        self._over = True
+        self._put_back()
+
+    def _put_back(self) -> None:
         if self._reverted or self._image is None:
             return
         self._reverted = True
