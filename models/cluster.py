@@ -23,6 +23,7 @@ from kchaos.models.apiserver.store import Event, Store, StoreImage
 from kchaos.models.client.client import Session
 from kchaos.models.controlplane import ControlPlane, node_object
 from kchaos.models.members import Members
+from kchaos.models.network.admits import Gate
 from kchaos.models.network.audit import audit
 from kchaos.models.network.overlay import leased, new_lease, subnet_of
 from kchaos.models.network.proxy import Backend, Proxy
@@ -114,6 +115,7 @@ class Cluster:
         self.proxies: dict[str, Proxy] = {}
         self.traffic = Traffic(self.world.loop.time, self._rules, self._check, self._interval)
         self._traffic_due = False
+        self.gate = Gate(store.table("networkpolicies"), store.table("pods"))
         self.members = Members(store, self._answers)
         self.network = NodeNetwork(store, self._agent_works, self._later, self._due, self.recorder.mark)
         self.control.start()
@@ -162,6 +164,9 @@ class Cluster:
         if event.resource == "leases" and event.type == "MODIFIED":
             return  # heartbeats
         if event.resource == "pods" and self.members.committed(event):
+            self._due()
+        elif event.resource == "networkpolicies":
+            self.gate.changed()
             self._due()
         if event.actor != "kubelet" or event.resource != "nodes":
             self.last_change_s = self.world.loop.time()
@@ -221,6 +226,8 @@ class Cluster:
             return "timeout"
         if source != backend.node and self.network.path(source, backend.node):
             return "overlay"
+        if self.gate.closed(backend.pod, backend.ports):
+            return "policy"
         kubelet = self.kubelets.get(backend.node)
         return "" if kubelet is not None and kubelet.serving(backend.pod) else "refused"
 

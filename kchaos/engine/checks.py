@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Iterable, Iterator
 
 from kchaos.engine.kubernetes import Boot
+from kchaos.engine.policies import policy_notes
 from kchaos.engine.references import references
 from kchaos.engine.settings import Settings
 from kchaos.models.api.selectors import compile_selector, from_map
@@ -17,7 +18,7 @@ from kchaos.models.manifests.notes import Note
 NOT_MODELLED = {
     "HorizontalPodAutoscaler": "nothing scales by itself: spec.replicas counts",
     "ValidatingWebhookConfiguration": "its webhook is not called", "MutatingWebhookConfiguration": "its webhook is not called",
-    "NetworkPolicy": "all connections are allowed", "Ingress": "requests go to the Services directly",
+    "Ingress": "requests go to the Services directly",
     "ValidatingAdmissionPolicy": "it is not evaluated", "APIService": "its API is not served",
     "Role": "the application's own requests to the API are not simulated",
     "ClusterRole": "the application's own requests to the API are not simulated", "RuntimeClass": "its overhead is not added",
@@ -38,6 +39,7 @@ def checks(loaded: Loaded, booted: Boot, context: Iterable[Obj] = ()) -> list[No
     out += _classes(loaded.manifests, context)
     out += _gates(loaded.manifests)
     out += references(loaded, context, [_ident(one.obj) for one in booted.refused])
+    out += policy_notes(loaded.manifests, context, not unknown)
     for one in unknown:
         name = get(one.obj, "metadata", "name", default="")
         text = f"{one.obj['kind']} {name}: an operator would turn it into pods that are not in these files, so what becomes of them is not known"

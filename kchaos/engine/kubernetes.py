@@ -178,9 +178,16 @@ def _services(cluster: Cluster) -> tuple[tuple[str, ...], dict[str, tuple[str, .
         owners = [workload_of(store, pod) for k, pod in sorted(store.table("pods").items()) if k.startswith(space) and fits(labels(pod))]
         backing[key] = tuple(dict.fromkeys(owners))
         pods_behind[key] = len(owners)
-        if spec.get("clusterIP") != "None" and owners:
+        if spec.get("clusterIP") != "None" and owners and _lets_in(cluster, key):
             found.append(key)
     return tuple(found), backing, pods_behind
+
+
+def _lets_in(cluster: Cluster, service: str) -> bool:
+    """Tell whether NetworkPolicies let anybody in to a Service's pods; if not, that is told of the files, and no request is sent."""
+    entries = [proxy.rules[service] for proxy in cluster.proxies.values() if service in proxy.rules]
+    backends = list(dict.fromkeys(backend for entry in entries for _, backend in entry.spread))
+    return not backends or any(not cluster.gate.closed(backend.pod, backend.ports) for backend in backends)
 
 
 def run(system: System, booted: Boot, scenario: Scenario, properties: Sequence[Property] | None = None) -> Outcome:

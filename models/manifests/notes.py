@@ -48,6 +48,8 @@ RULES: tuple[Rule, ...] = (
     Rule("KC320", "governing-service", "The Service that a StatefulSet names is there.",
          DOCS + "concepts/workloads/controllers/statefulset/#stable-network-id"),
     Rule("KC321", "jobs-complete", "Every Job completes while the cluster comes up.", DOCS + "concepts/workloads/controllers/job/"),
+    Rule("KC330", "policies-let-through", "NetworkPolicies let some client in to every Service, and pods out to the Services that they name.",
+         DOCS + "concepts/services-networking/network-policies/"),
     Rule("KC313", "hooks", "Helm hooks are treated as `helm install` does.", "https://helm.sh/docs/topics/charts_hooks/"),
 )  # fmt: skip
 BY_ID = {rule.id: rule for rule in RULES}

@@ -22,7 +22,7 @@ from kchaos.models.network.addresses import net, number
 from kchaos.models.network.compiler import Options, assemble, fragment, in_use
 from kchaos.models.network.netfilter import Hook, through
 from kchaos.models.network.rules import Table
-from kchaos.models.network.services import SERVICE, Categories, ServicePort
+from kchaos.models.network.services import SERVICE, Categories, Endpoint, ServicePort
 from kchaos.models.network.tables import NodeTables, Packet
 from kchaos.runtime import Runtime
 
@@ -40,6 +40,8 @@ class Backend(NamedTuple):
     pod: str
     node: str
     address: str = ""
+    ports: tuple[tuple[str, int], ...] = ()
+    """(protocol, number) of all the Service's ports there."""
 
 
 class Entry(NamedTuple):
@@ -68,6 +70,11 @@ def ways(port: ServicePort, categories: Categories, options: Options) -> tuple[t
         return tuple((weight, address) for address, weight in found.items()), ""
     stopped = through(tables, "filter", "FORWARD", hook, 0)
     return (), "dropped" if any(way.action == "DROP" for way in stopped) else "no endpoints"
+
+
+def _backend(endpoint: Endpoint, use: tuple[tuple[ServicePort, Categories], ...]) -> Backend:
+    ports = [(port.protocol, one.port) for port, found in use for one in found.reachable if one.address == endpoint.address]
+    return Backend(endpoint.pod, endpoint.node, endpoint.address, tuple(ports))
 
 
 class Proxy:
@@ -151,6 +158,6 @@ class Proxy:
             known = self.rules.get(key)
             if known is None or known.use != use:
                 found, why = ways(*use[0], ANY)
-                behind = {one.address: Backend(one.pod, one.node, one.address) for one in use[0][1].reachable}
+                behind = {one.address: _backend(one, use) for one in use[0][1].reachable}
                 self.rules[key] = Entry(use, tuple((weight, behind[address]) for weight, address in found), why)
         self._changed()

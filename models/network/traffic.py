@@ -1,6 +1,7 @@
 """The requests that users send to Services, and what becomes of them: piecewise constant between changes, never one event per request.
 
-Each Service gets ``rate`` requests a second, spread evenly over the nodes that have power. A client there is a pod: its node's rules say with
+Each Service gets ``rate`` requests a second, spread evenly over the nodes that have power. A client there is a pod outside the application, or,
+where NetworkPolicies let only some in, one with the labels that they ask for (admits.py). Its node's rules say with
 what probability which endpoint is asked (proxy.py), the overlay's tables whether a packet gets there and back (state.py). Whenever rules,
 tables, what runs, or a link changes, the interval is closed and what was lost in it is counted by reason:
 
@@ -8,6 +9,7 @@ tables, what runs, or a link changes, the interval is closed and what was lost i
 - ``refused``: the backend's process does not listen (not started up yet, or past SIGTERM);
 - ``timeout``: the backend's node is dead, frozen or cut off;
 - ``overlay``: a route, ARP or FDB entry leads nowhere, or overlay packets are lost;
+- ``policy``: NetworkPolicies let nobody in to that pod;
 - ``dns``: the client's resolver asked only DNS replicas that are dead.
 """
 
