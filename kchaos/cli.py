@@ -48,7 +48,10 @@ def cli() -> None:
     show_default=True,
     help="writes: instead, crash the control plane after each single write of each operation, and compare the end states.",
 )
-@click.option("--budget", metavar="200|10s", help="Number of examples, or a time. Default: all single faults and 40 pairs.")
+@click.option(
+    "--budget", metavar="200|10s", help="Number of examples, or a time. Default: all single faults, 40 pairs, 20 drawn scenarios."
+)
+@click.option("--corpus", metavar="DIR|none", help="Failures of earlier runs, tried first; new ones are added. Default: kchaos-corpus.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of everything random.")
 @click.option(
     "--fail-on", type=click.Choice(["error", "warning"]), default="error", show_default=True, help="From which severity on to exit 1."
@@ -66,7 +69,7 @@ def cli() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON document (docs/result.md).")
 @click.option("-q", "--quiet", is_flag=True, help="Print the verdict only.")
 def run(paths: tuple[str, ...], **options: Any) -> int:
-    """Run manifests, a chart or a kustomization through every single fault, then pairs.
+    """Run manifests, a chart or a kustomization through every single fault, then pairs and drawn scenarios.
 
     PATH is a file, a folder, a glob, or - for standard input.
 
@@ -87,6 +90,24 @@ def replay(file: Path, as_json: bool, save: Path | None) -> int:
     from kchaos.commands.replay import replay as do
 
     return do(file, as_json, save)
+
+
+@cli.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option(
+    "-o",
+    "--output",
+    "target",
+    type=click.Path(path_type=Path),
+    help="Where to write it. Default: beside FILE, as NAME.small.scenario.json.",
+)
+@click.option("--tries", type=click.IntRange(1), default=400, show_default=True, help="Candidates to try at most.")
+@click.option("--rule", metavar="KC...", help="Which violation to keep. Default: the worst.")
+def shrink(file: Path, target: Path | None, tries: int, rule: str | None) -> int:
+    """Find the smallest scenario that fails as FILE does: fewer steps, fewer objects, fewer nodes and replicas."""
+    from kchaos.commands.shrink import shrink as do
+
+    return do(file, target, tries, rule)
 
 
 @cli.command()

@@ -102,14 +102,17 @@ class ControlPlane:
         self.schedulers[host] = scheduler
         self.world.loop.soon(scheduler.start, (), self.world.processes[rt.address].owner)
 
-    def exited(self, host: str, process: str) -> None:
-        """Let a control-plane process die now and its kubelet start it again."""
+    def exited(self, host: str, process: str) -> bool:
+        """Let a control-plane process die now and its kubelet start it again; tell whether it ran."""
+        if self.world.processes[f"{host}/{process}"].owner.crashed:
+            return False
         self.world.crash(f"{host}/{process}")
         if process == APISERVER:  # the kernel closes its connections: clients know at once
             for address in self.world.processes:
                 if not address.endswith(f"/{APISERVER}"):
                     self.world.network.closed(host, address)
         self.world.loop.schedule(self.world.loop.time() + RESTART_S, self._restart, (host, process), None)
+        return True
 
     def _restart(self, host: str, process: str) -> None:
         if not self.world.hosts[host].up:

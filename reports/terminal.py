@@ -154,7 +154,9 @@ def _story(result: Result, console: Console) -> None:
     first = next((f for f in result.findings if f.story and not f.accepted and f.severity.value != "info"), None)
     if first is None:
         return
-    console.print(f"\nHow it came to {first.id}:", style="bold")
+    figures = first.figures
+    shrunk = f" (shrunk from {figures['shrunk_from']} steps to {figures['shrunk_to']})" if "shrunk_from" in figures else ""
+    console.print(f"\nHow it came to {first.id}{shrunk}:", style="bold", highlight=False)
     for sentence in first.story:
         console.print(Text(f"  {sentence}"), soft_wrap=True)
     if first.replay:
@@ -162,9 +164,13 @@ def _story(result: Result, console: Console) -> None:
 
 
 def _rest(result: Result, console: Console) -> None:
-    inert = [f"{fault.name} ({fault.inert})" for fault in result.faults if fault.inert]
+    inert = [f"{fault.name} ({fault.inert})" for fault in result.faults if fault.inert and not fault.bit]
     if inert:
         console.print(f"\nWithout effect, so nothing is claimed of them: {', '.join(inert)}", style="dim", highlight=False, soft_wrap=True)
+    never = result.coverage.never
+    if never:
+        told = ", ".join(never[:LISTED]) + (f" and {len(never) - LISTED} more" if len(never) > LISTED else "")
+        console.print(f"Never exercised: {told} (--faults NAME or a larger --budget does)", style="dim", highlight=False, soft_wrap=True)
     if result.not_modelled:
         console.print("\nNot modelled, and so without influence here:", style="dim")
         for one in result.not_modelled[:8]:

@@ -10,16 +10,20 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import click
 import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from kchaos.check.property import Severity
-from kchaos.engine.campaign import BudgetOption, Example
+from kchaos.engine.campaign import BudgetOption
+from kchaos.engine.cases import Example
+from kchaos.engine.corpus import FOLDER as CORPUS
+from kchaos.engine.corpus import read as read_corpus
 from kchaos.engine.execute import Answer, Listener, Question, execute
 from kchaos.engine.inputs import HelmOptions, only_files, read_paths
 from kchaos.engine.machines import Machines, of_file, of_numbers
-from kchaos.engine.output import FOLDER, Files, harmless, name_of, write_all
+from kchaos.engine.output import FOLDER, Files, harmless, name_of, whole, write_all
 from kchaos.engine.result import Result, with_replays
 from kchaos.engine.settings import FILE, Settings, load_settings
 from kchaos.errors import InvalidScenario
@@ -74,10 +78,13 @@ def run(paths: tuple[str, ...], options: dict[str, Any]) -> int:
     version = options["version"] or settings.kubernetes or DEFAULT
     constants(version)  # refuses unknown versions
     helm = HelmOptions(options["values"], options["sets"], options["namespace"], options["release_name"], version)
+    corpus = _corpus(options["corpus"], paths)
+    kept, problems = read_corpus(corpus) if corpus is not None else ([], [])
     question = Question(
         texts=read_paths(paths, helm), machines=_machines(options), settings=settings, context=read_paths(options["beside"], helm),
         faults=options["faults"], budget=BudgetOption.of(options["budget"]), seed=options["seed"], fail_on=Severity(options["fail_on"]),
         jobs=options["jobs"], kubernetes=version, namespace=options["namespace"], command=_command(),
+        corpus=kept,
     )  # fmt: skip
     if options["sweep"] == "writes":
         from kchaos.commands.writes import writes
@@ -91,7 +98,8 @@ def run(paths: tuple[str, ...], options: dict[str, Any]) -> int:
         if bar is not None:
             bar.stop()
     result = msgspec.structs.replace(answer.result, duration_s=round(time.monotonic() - began, 3))
-    result, folder, problems = _write(answer, result, formats, options["out"], paths, question.fail_on)
+    result, folder, unwritten = _write(answer, result, formats, options["out"], paths, question.fail_on)
+    problems += [*unwritten, *_keep(answer, corpus)]
     if options["as_json"]:
         sys.stdout.buffer.write(result.to_json())
         sys.stdout.buffer.flush()
@@ -100,12 +108,34 @@ def run(paths: tuple[str, ...], options: dict[str, Any]) -> int:
 
         where = str(folder / "report.html") if folder is not None and "html" in formats else str(folder or "")
         show(result, Console(), where, options["quiet"])
+        if answer.corpus and corpus is not None and not options["quiet"]:
+            click.echo(harmless(f"Kept in {corpus}, to be tried first next time: {len(answer.corpus)} of the failures (commit them)"))
     for problem in problems:
         errors.print(f"warning: {harmless(problem)}", style="yellow", markup=False, highlight=False)
     if result.examples.interrupted:
         errors.print(f"{'terminated' if answer.terminated else 'interrupted'}: this is what is known so far", style="magenta")
         return 143 if answer.terminated else 130
     return result.exit_code
+
+
+def _corpus(option: str | None, paths: tuple[str, ...]) -> Path | None:
+    """Return the folder that keeps this input's failures; None: none is wanted, or the input has no name."""
+    if option == "none" or (option is None and paths == ("-",)):
+        return None
+    return Path(option or CORPUS) / name_of(paths)
+
+
+def _keep(answer: Answer, folder: Path | None) -> list[str]:
+    """Write failures to the corpus; return what went wrong. What is there already stays as it is."""
+    if folder is None:
+        return []
+    try:
+        for one in answer.corpus.values():
+            folder.mkdir(parents=True, exist_ok=True)
+            whole(folder / f"{one.name}.scenario.json", one.scenario.save)
+    except OSError as error:
+        return [f"can't keep failures in {folder}: {error.strerror or error}"]
+    return []
 
 
 def _namespace(name: str) -> None:

@@ -1,28 +1,36 @@
-"""A campaign: the sweep's scenarios run one after the other or on several processes, gathered in order.
+"""A campaign: what failed before, the sweep's level 1, then pairs and drawn scenarios in turn; on one process or several, gathered in order.
 
-What is found depends on the seed and on how many examples ran, never on how many processes ran them nor on how fast they were.
+What is found depends on the seed and on how many examples ran, never on how many processes ran them nor on how fast they were: scenarios are
+drawn in rounds, and each round knows what all rounds before it have exercised.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Generator, Iterator
-from typing import Any, NamedTuple
-
-import msgspec
+from collections.abc import Callable, Generator, Iterator, Sequence
+from typing import NamedTuple
 
 from kchaos.canonical import digest
-from kchaos.check.property import Violation
-from kchaos.engine.kubernetes import Boot, Outcome, System, boot, run
-from kchaos.engine.measure import Figures, measure
+from kchaos.engine.cases import Case, Example, Sort, Variants, example
+from kchaos.engine.coverage import Coverage, Summary
+from kchaos.engine.drawn import Drawn, Space, draw_scenarios
+from kchaos.engine.kubernetes import Boot, System, boot
 from kchaos.engine.signals import Terminated, check
 from kchaos.engine.sweep import Sweep
+from kchaos.engine.triggers import Word
 from kchaos.engine.workers import Workers
 from kchaos.errors import InvalidScenario
-from kchaos.scenario import Budget, Scenario, Step
+from kchaos.models.faults.catalog import catalog
+from kchaos.scenario import Scenario, Step
 
 DEFAULT_PAIRS = 40
+DEFAULT_DRAWN = 20
+ROUND = 20
+"""Pairs or drawn scenarios that are run before the others have their turn."""
+ENDLESS = 10**9
+POOL = 12
+"""Scenarios that showed something new and are varied; the newest stay."""
 
 
 class BudgetOption(NamedTuple):
@@ -53,78 +61,123 @@ class BudgetOption(NamedTuple):
         return (self.examples is not None and examples >= self.examples) or (self.seconds is not None and seconds >= self.seconds)
 
 
-class Example(NamedTuple):
-    """One run of the campaign, without its history: what was violated, what the steps came to, figures."""
-
-    number: int
-    steps: tuple[Step, ...]
-    digest: str
-    violations: tuple[tuple[str, Violation], ...]
-    report: tuple[dict[str, Any], ...]
-    figures: Figures
-    virtual_s: float
-
-    @property
-    def label(self) -> str:
-        """Return in words what was done."""
-        return " then ".join(f"{step.do} of {step.args.get('target')}" for step in self.steps) or "no fault"
-
-
 class Done(NamedTuple):
     """A finished or interrupted campaign."""
 
     examples: tuple[Example, ...]
-    planned: int
     level1: tuple[int, int]
     pairs: tuple[int, int]
     interrupted: bool
     terminated: bool = False
     """Interrupted by SIGTERM rather than Ctrl-C."""
+    coverage: Summary = Summary((0, 0), (0, 0), 0, {}, ())
 
     @property
     def complete(self) -> bool:
         """Tell whether all of level 1 ran."""
         return self.level1[0] == self.level1[1]
 
+    def count(self, sort: Sort) -> int:
+        """Return how many examples of a sort ran."""
+        return sum(one.case.sort is sort for one in self.examples)
+
     def digest(self) -> str:
-        """Return the digest over all examples' digests, in order."""
-        return digest([one.digest for one in self.examples])
+        """Return the digest over all examples' digests, in order; what failed before is left out: it depends on a folder."""
+        return digest([one.digest for one in self.examples if one.case.sort is not Sort.CORPUS])
 
 
-def scenario_of(steps: tuple[Step, ...], seed: int, budget: Budget | None = None) -> Scenario:
-    """Return the scenario of an example, without its inputs."""
-    return Scenario(seed=seed, steps=steps, budget=budget or Budget())
+class _Plan:
+    """Which cases come next: rounds, each planned when all before it have run."""
+
+    def __init__(self, plan: Sweep, seed: int, masters: int, budget: BudgetOption, corpus: Sequence[Case], space: Space | None) -> None:
+        self._sweep = plan
+        self._seed = seed
+        self._masters = masters
+        self._corpus = corpus
+        self._space = space
+        self._pool: list[Drawn] = []
+        self._words: dict[tuple[tuple[str, str], ...], int] = {}
+        self.coverage = Coverage(space.targets if space is not None else ())
+        self.pairs, self.drawn = _shares(plan, budget, space)
+        level1 = len(plan.level1)
+        self.level1 = level1 if budget.examples is None else min(budget.examples, level1)
+
+    def rounds(self) -> Iterator[list[Case]]:
+        """Yield what to run, round by round; :meth:`learn` is told of each example in between."""
+        if self._corpus:
+            yield list(self._corpus)
+        yield [self._case(Sort.LEVEL1, steps) for steps in self._sweep.level1[: self.level1]]
+        pairs = drawn = 0
+        while pairs < self.pairs or drawn < self.drawn:
+            ahead = min(ROUND, self.pairs - pairs)
+            if ahead > 0:
+                yield [self._case(Sort.PAIR, self._sweep.pair(i)) for i in range(pairs, pairs + ahead)]
+                pairs += ahead
+            ahead = min(ROUND, self.drawn - drawn)
+            if ahead > 0:
+                found = self._draw(ahead, drawn // ROUND)
+                if not found:
+                    self.drawn = drawn
+                    continue
+                yield [Case(Sort.DRAWN, one.scenario, one.masters) for one in found]
+                drawn += ahead
+
+    def _case(self, sort: Sort, steps: tuple[Step, ...]) -> Case:
+        return Case(sort, Scenario(seed=self._seed, steps=steps), self._masters)
+
+    def _draw(self, count: int, number: int) -> list[Drawn]:
+        assert self._space is not None
+        space = self._space._replace(words=[Word(dict(event), times) for event, times in self._words.items()])
+        return draw_scenarios(space, count, f"{self._seed}/drawn/{number}", bit=self.coverage.bit, pool=self._pool)
+
+    def learn(self, one: Example) -> None:
+        """Know what an example exercised."""
+        new = self.coverage.add(one.report, one.transitions)
+        for word in one.words:
+            key = tuple(word.event.items())
+            self._words[key] = max(word.times, self._words.get(key, 0))
+        if new and one.case.sort is Sort.DRAWN:
+            self._pool = [*self._pool, one.case.drawn()][-POOL:]
 
 
-def example(system: System, booted: Boot, index: int, steps: tuple[Step, ...], seed: int) -> tuple[Example, Outcome]:
-    """Run one example."""
-    outcome = run(system, booted, scenario_of(steps, seed))
-    figures = measure(outcome.run, system.settings.get("rates", {}))
-    found = tuple((prop.id, violation) for prop, violation in outcome.violations)
-    return Example(index, steps, outcome.run.digest, found, tuple(outcome.steps), figures, round(outcome.virtual_s, 3)), outcome
+def _shares(plan: Sweep, budget: BudgetOption, space: Space | None) -> tuple[int, int]:
+    """Return how many pairs and how many drawn scenarios are planned."""
+    pairs, draws = len(plan.pairs), space is not None and bool(space.targets)
+    if budget.seconds is not None:
+        return pairs, ENDLESS if draws else 0
+    if budget.examples is None:
+        return min(DEFAULT_PAIRS, pairs), DEFAULT_DRAWN if draws else 0
+    left = max(0, budget.examples - len(plan.level1))
+    first = min(pairs, left - left // 2 if draws else left)  # in turn, pairs first; what one has not, the other gets
+    return first, left - first if draws else 0
+
+
+def planned(plan: Sweep, budget: BudgetOption, space: Space | None) -> int:
+    """Return how many examples are planned; with a budget of seconds level 1 only, as nobody knows the rest."""
+    if budget.seconds is not None:
+        return len(plan.level1)
+    level1 = len(plan.level1) if budget.examples is None else min(budget.examples, len(plan.level1))
+    return level1 + sum(_shares(plan, budget, space))
 
 
 def campaign(
     system: System, booted: Boot, plan: Sweep, *, seed: int = 0, budget: BudgetOption | None = None, jobs: int = 1,
-    progress: Callable[[Example], None] | None = None,
+    progress: Callable[[Example], None] | None = None, corpus: Sequence[Case] = (), space: Space | None = None,
 ) -> Done:  # fmt: skip
-    """Run level 1, then pairs, within the budget; an interruption (Ctrl-C, SIGTERM) keeps what is known."""
+    """Run what failed before, level 1, then pairs and (with a ``space``) drawn scenarios, within the budget.
+
+    An interruption (Ctrl-C, SIGTERM) keeps what is known. ``corpus`` does not count in the budget.
+    """
     budget = budget or BudgetOption()
-    level1 = len(plan.level1)
-    if budget.examples is not None:
-        planned = min(budget.examples, level1 + len(plan.pairs))
-    elif budget.seconds is not None:
-        planned = level1 + len(plan.pairs)
-    else:
-        planned = level1 + min(DEFAULT_PAIRS, len(plan.pairs))
-    work = ((i, plan.level1[i] if i < level1 else plan.pair(i - level1)) for i in range(planned))
     until = time.monotonic() + budget.seconds if budget.seconds is not None else None
+    planner = _Plan(plan, seed, system.topology.masters, budget, corpus, space)
     found: list[Example] = []
     interrupted = terminated = False
-    source = _alone(system, booted, work, seed) if jobs <= 1 else _together(system, work, seed, jobs)
+    runner = _Alone(system, booted, seed) if jobs <= 1 else _Together(system, seed, jobs)
     try:
-        for one in source:
+        for one in _run(planner, runner):
             found.append(one)
+            planner.learn(one)
             if progress is not None:
                 progress(one)
             if until is not None and time.monotonic() >= until:
@@ -133,36 +186,54 @@ def campaign(
     except KeyboardInterrupt as stop:
         interrupted, terminated = True, isinstance(stop, Terminated)
     finally:
-        source.close()
-    ran = len(found)
-    return Done(tuple(found), planned, (min(ran, level1), level1), (max(0, ran - level1), len(plan.pairs)), interrupted, terminated)
+        runner.close()
+    ran = {sort: sum(one.case.sort is sort for one in found) for sort in Sort}
+    level1, pairs = (ran[Sort.LEVEL1], len(plan.level1)), (ran[Sort.PAIR], len(plan.pairs))
+    return Done(tuple(found), level1, pairs, interrupted, terminated, planner.coverage.summary())
 
 
-def _alone(system: System, booted: Boot, work: Iterator[tuple[int, tuple[Step, ...]]], seed: int) -> Generator[Example, None, None]:
-    for index, steps in work:
-        yield example(system, booted, index, steps, seed)[0]
+def _run(planner: _Plan, runner: _Alone | _Together) -> Iterator[Example]:
+    number = 0
+    for cases in planner.rounds():
+        yield from runner.answers((number + i, case) for i, case in enumerate(cases))
+        number += len(cases)
 
 
-def _prepare(first: tuple[System, int]) -> Callable[[tuple[int, tuple[Step, ...]]], Example]:
+def _operations() -> tuple[str, ...]:
+    return tuple(kind.name for kind in catalog() if kind.operation)
+
+
+class _Alone:
+    """Runs examples in this process."""
+
+    def __init__(self, system: System, booted: Boot, seed: int) -> None:
+        self._variants = Variants(system, booted, seed)
+        self._operations = _operations()
+
+    def answers(self, work: Iterator[tuple[int, Case]]) -> Iterator[Example]:
+        for number, case in work:
+            yield example(self._variants, number, case, self._operations)[0]
+
+    def close(self) -> None:
+        """Nothing to end."""
+
+
+def _prepare(first: tuple[System, int]) -> Callable[[tuple[int, Case]], Example]:
     """Boot in a worker process; return what runs one example there."""
     system, seed = first
-    booted = boot(system, seed)
-    return lambda question: example(system, booted, *question, seed)[0]
+    alone = _Alone(system, boot(system, seed), seed)
+    return lambda question: next(iter(alone.answers(iter([question]))))
 
 
-def _together(system: System, work: Iterator[tuple[int, tuple[Step, ...]]], seed: int, jobs: int) -> Generator[Example, None, None]:
-    """Run on ``jobs`` processes; yield in the order of the plan."""
-    workers = Workers(jobs, _prepare, (system, seed))
-    try:
-        yield from workers.answers(work)
-    finally:
-        workers.kill()
+class _Together:
+    """Runs examples on ``jobs`` processes, and yields them in the order of the plan."""
 
+    def __init__(self, system: System, seed: int, jobs: int) -> None:
+        self._workers = Workers(jobs, _prepare, (system, seed))
 
-def as_json(one: Example) -> dict[str, Any]:
-    """Return an example as JSON."""
-    return {
-        "index": one.number, "steps": msgspec.to_builtins(one.steps), "digest": one.digest, "virtual_s": one.virtual_s,
-        "outage_s": one.figures.outage_s, "lost_requests": one.figures.lost,
-        "violations": [{"id": ident, **msgspec.to_builtins(violation)} for ident, violation in one.violations],
-    }  # fmt: skip
+    def answers(self, work: Iterator[tuple[int, Case]]) -> Generator[Example, None, None]:
+        yield from self._workers.answers(work)
+
+    def close(self) -> None:
+        """End the processes."""
+        self._workers.kill()

@@ -10,32 +10,31 @@ from typing import Any, NamedTuple
 import msgspec
 
 from kchaos.check.property import Severity
-from kchaos.check.verdict import Finding, Verdict
-from kchaos.engine.campaign import BudgetOption, Done, Example, campaign, example
+from kchaos.check.verdict import Verdict
+from kchaos.engine.campaign import BudgetOption, Done, campaign, planned
+from kchaos.engine.cases import Example, Sort, Variants
 from kchaos.engine.checks import checks, not_modelled, unfit_settings, unknown_workloads
+from kchaos.engine.corpus import Kept, cases
 from kchaos.engine.findings import Shown, of_examples, of_notes, order, verdict_of
 from kchaos.engine.jobs import ended, why_nothing_runs
 from kchaos.engine.kubernetes import Boot, System, boot
 from kchaos.engine.machines import Machines
-from kchaos.engine.result import Cell, Counts, FaultResult, NoteResult, Result, WorkloadResult
+from kchaos.engine.replays import Replay, Told, tell
+from kchaos.engine.result import Cell, Counts, CoverageResult, FaultResult, NoteResult, Result, WorkloadResult
 from kchaos.engine.settings import FILE as SETTINGS_FILE
 from kchaos.engine.settings import Settings
+from kchaos.engine.shrink import TRIES
 from kchaos.engine.size import refuse_too_many
-from kchaos.engine.story import story
-from kchaos.engine.sweep import Sweep, choose, sweep
+from kchaos.engine.sweep import choose, space, sweep
 from kchaos.engine.system import build, inputs_of
 from kchaos.errors import ExitCode, InvalidScenario
-from kchaos.history.record import Run
 from kchaos.models.api.tree import Obj
 from kchaos.models.faults.catalog import catalog
 from kchaos.models.manifests.load import Loaded, Text, load
 from kchaos.models.manifests.notes import Note
-from kchaos.scenario import Scenario
 
-STORIES = 25
-"""Findings that get a story and a replay file; more than a person reads."""
-PATIENCE_S = 2.0
-"""For how long stories are told after an interruption."""
+SHRINKING = 0.5
+"""Share of a budget that shrinking may take on top of it."""
 
 
 class Question(NamedTuple):
@@ -53,6 +52,8 @@ class Question(NamedTuple):
     kubernetes: str = "1.34"
     namespace: str = "default"
     command: str = ""
+    corpus: Sequence[Kept] = ()
+    """Failures of earlier runs, to be tried first."""
 
 
 class Listener:
@@ -68,19 +69,12 @@ class Listener:
         """One example ran."""
 
 
-class Replay(NamedTuple):
-    """The scenario that shows a finding, and its run."""
-
-    name: str
-    scenario: Scenario
-    run: Run
-
-
 class Answer(NamedTuple):
-    """The result and the replays of its findings, by finding fingerprint."""
+    """The result; the replays of its findings, by fingerprint; and those of them that are to be kept in the corpus."""
 
     result: Result
     replays: dict[str, Replay]
+    corpus: dict[str, Replay]
     terminated: bool = False
     """Interrupted by SIGTERM rather than Ctrl-C."""
 
@@ -91,10 +85,17 @@ class Prepared(NamedTuple):
     loaded: Loaded
     context: Loaded
     machines: Machines
-    inputs: dict[str, Any]
-    topology: dict[str, Any]
     system: System
     booted: Boot
+
+
+class Found(NamedTuple):
+    """What a campaign found, what is said of the input, what of the corpus was replayed, and when all of it began."""
+
+    done: Done
+    notes: list[Note]
+    corpus: dict[str, Any]
+    began: float
 
 
 def prepare(question: Question, listener: Listener | None = None) -> Prepared:
@@ -115,24 +116,31 @@ def prepare(question: Question, listener: Listener | None = None) -> Prepared:
     topology: dict[str, Any] = msgspec.to_builtins(machines.topology)
     system = build(topology, inputs)
     listener.loaded(loaded, machines)
-    return Prepared(loaded, context, machines, inputs, topology, system, boot(system, question.seed))
+    return Prepared(loaded, context, machines, system, boot(system, question.seed))
 
 
 def execute(question: Question, listener: Listener | None = None) -> Answer:
     """Answer a question. Raises InvalidScenario if nothing can be run; then its ``notes`` say why."""
     listener = listener or Listener()
-    loaded, context, machines, inputs, topology, system, booted = prepare(question, listener)
+    loaded, context, machines, system, booted = prepare(question, listener)
     kinds = catalog()
-    plan = sweep(system, booted, choose(question.faults, kinds), question.seed)
+    chosen = choose(question.faults, kinds)
+    plan = sweep(system, booted, chosen, question.seed)
+    drawn = space(system, booted, chosen if question.faults is not None else [kind.name for kind in kinds], question.seed)
     budget = question.budget
-    listener.planned(len(plan.level1), budget.examples or len(plan.level1))
-    done = campaign(system, booted, plan, seed=question.seed, budget=budget, jobs=question.jobs, progress=listener.ran)
+    began = time.monotonic()
+    corpus, gone = cases(question.corpus, system)
+    listener.planned(len(plan.level1), planned(plan, budget, drawn) + len(corpus))
+    done = campaign(
+        system, booted, plan, seed=question.seed, budget=budget, jobs=question.jobs, progress=listener.ran, corpus=corpus, space=drawn,
+    )  # fmt: skip
     notes = [*loaded.notes, *context.notes, *checks(loaded, booted, [one.obj for one in context.manifests])]
     notes += ended(loaded, booted)
     notes += unknown_workloads(question.settings.workloads, SETTINGS_FILE, booted)
     seen = dict.fromkeys(name for one in done.examples for _, v in one.violations for name in (v.object, v.root))
     notes += unfit_settings(question.settings, SETTINGS_FILE, loaded, seen)
-    return _conclude(question, loaded, machines, system, booted, plan, done, notes, topology, inputs)
+    found = Found(done, notes, {"replayed": len(corpus), "other": gone}, began)
+    return _conclude(question, loaded, machines, system, booted, found)
 
 
 def _id(obj: Obj) -> str:
@@ -148,19 +156,30 @@ class NothingToRun(InvalidScenario):
         super().__init__(f"nothing to run: no Kubernetes object in {where}", hint="give YAML or JSON manifests, a chart or a kustomization")
 
 
-def _conclude(
-    question: Question, loaded: Loaded, machines: Machines, system: System, booted: Boot, plan: Sweep, done: Done, notes: list[Note],
-    topology: dict[str, Any], inputs: dict[str, Any],
-) -> Answer:  # fmt: skip
+def _conclude(question: Question, loaded: Loaded, machines: Machines, system: System, booted: Boot, found: Found) -> Answer:
+    done, notes = found.done, found.notes
     manifests = {one.id: one for one in loaded.manifests}
     accepts = question.settings.accept
     shown = order([*of_examples(done, manifests, accepts), *of_notes(notes, accepts)])
-    reasons: list[str] = []
-    unknown = False
-    for note in notes:
-        if note.level == "unknown":
-            unknown = True
-            reasons.append(note.message)
+    unknown, reasons = _doubts(loaded, booted, done, notes)
+    verdict = verdict_of(shown, done.complete, unknown, question.fail_on)
+    told = _told(question, Variants(system, booted, question.seed), shown, found)
+    code = ExitCode.VIOLATION if verdict is Verdict.FAIL else ExitCode.UNKNOWN if verdict is Verdict.UNKNOWN else ExitCode.PASS
+    result = Result(
+        verdict=verdict.value, exit_code=int(code), reasons=tuple(dict.fromkeys(reasons)), seed=question.seed, digest=done.digest(),
+        kubernetes=question.kubernetes, topology=machines.words, examples=_counts(done),
+        objects=len(loaded.manifests) + len(loaded.custom), workloads=_workloads(booted, done, manifests), findings=tuple(told.findings),
+        faults=_faults(done), notes=tuple(NoteResult(rule=n.rule, level=n.level, file=n.file, line=n.line, message=n.message, hint=n.hint) for n in notes),
+        not_modelled=tuple(not_modelled(loaded)), assumptions=_assumptions(system, booted, question.settings), command=question.command,
+        inputs={text.name: hashlib.sha256(text.data).hexdigest() for text in question.texts}, coverage=_coverage(done), corpus=found.corpus,
+    )  # fmt: skip
+    return Answer(result, told.replays, told.corpus, done.terminated)
+
+
+def _doubts(loaded: Loaded, booted: Boot, done: Done, notes: Sequence[Note]) -> tuple[bool, list[str]]:
+    """Return whether something could not be told, and why the verdict may be no pass, in words."""
+    reasons = [note.message for note in notes if note.level == "unknown"]
+    unknown = bool(reasons)
     if not booted.at_rest:
         unknown = True
         reasons.append("the cluster did not come to rest within 15 minutes after the objects were applied")
@@ -169,56 +188,32 @@ def _conclude(
     if not booted.workloads and not unknown and (why := why_nothing_runs(loaded, notes)):
         reasons.append(why)
         unknown = True
-    verdict = verdict_of(shown, done.complete, unknown, question.fail_on)
-    told, replays = _stories(system, booted, shown, question, topology, inputs, done.interrupted)
-    code = ExitCode.VIOLATION if verdict is Verdict.FAIL else ExitCode.UNKNOWN if verdict is Verdict.UNKNOWN else ExitCode.PASS
-    result = Result(
-        verdict=verdict.value, exit_code=int(code), reasons=tuple(dict.fromkeys(reasons)), seed=question.seed, digest=done.digest(),
-        kubernetes=question.kubernetes, topology=machines.words,
-        examples=Counts(
-            run=len(done.examples), level1_done=done.level1[0], level1=done.level1[1], pairs_done=done.pairs[0], pairs=done.pairs[1],
-            interrupted=done.interrupted,
-        ),
-        objects=len(loaded.manifests) + len(loaded.custom), workloads=_workloads(booted, done, manifests), findings=tuple(told),
-        faults=_faults(done), notes=tuple(NoteResult(rule=n.rule, level=n.level, file=n.file, line=n.line, message=n.message, hint=n.hint) for n in notes),
-        not_modelled=tuple(not_modelled(loaded)), assumptions=_assumptions(system, booted, question.settings), command=question.command,
-        inputs={text.name: hashlib.sha256(text.data).hexdigest() for text in question.texts},
+    return unknown, reasons
+
+
+def _told(question: Question, variants: Variants, shown: Sequence[Shown], found: Found) -> Told:
+    """Tell the stories of findings; shrinking may take half of the budget on top of it."""
+    budget = question.budget
+    tries = TRIES if budget.examples is None else int(budget.examples * SHRINKING)
+    until = found.began + budget.seconds * (1 + SHRINKING) if budget.seconds is not None else None
+    return tell(
+        variants, shown, fail_on=question.fail_on, known=[one.fingerprint for one in question.corpus], tries=tries,
+        interrupted=found.done.interrupted, until=lambda: until is not None and time.monotonic() >= until,
     )  # fmt: skip
-    return Answer(result, replays, done.terminated)
 
 
-def _stories(
-    system: System,
-    booted: Boot,
-    shown: Sequence[Shown],
-    question: Question,
-    topology: dict[str, Any],
-    inputs: dict[str, Any],
-    interrupted: bool = False,
-) -> tuple[list[Finding], dict[str, Replay]]:
-    """Run the example behind each finding again, tell its story, keep its replay."""
-    told: list[Finding] = []
-    replays: dict[str, Replay] = {}
-    runs: dict[int, Run] = {}
-    begun = time.monotonic()
-    for one in shown:
-        finding = one.finding
-        if interrupted and time.monotonic() - begun > PATIENCE_S:
-            told.append(finding)
-            continue
-        if one.example is not None and len(replays) < STORIES:
-            index = one.example.number
-            if index not in runs:
-                runs[index] = example(system, booted, index, one.example.steps, question.seed)[1].run
-            name = f"{finding.id}-{finding.fingerprint[:8]}"
-            scenario = Scenario(
-                name=f"{finding.id} {finding.property}: {finding.summary}"[:200], seed=question.seed, steps=one.example.steps,
-                topology=topology, inputs=inputs,
-            )  # fmt: skip
-            replays[finding.fingerprint] = Replay(name, scenario, runs[index])
-            finding = msgspec.structs.replace(finding, story=tuple(story(runs[index], finding.object)), replay=f"{name}.scenario.json")
-        told.append(finding)
-    return told, replays
+def _counts(done: Done) -> Counts:
+    return Counts(
+        run=len(done.examples), level1_done=done.level1[0], level1=done.level1[1], pairs_done=done.pairs[0], pairs=done.pairs[1],
+        drawn=done.count(Sort.DRAWN), corpus=done.count(Sort.CORPUS), interrupted=done.interrupted,
+    )  # fmt: skip
+
+
+def _coverage(done: Done) -> CoverageResult:
+    return CoverageResult(
+        faults=done.coverage.faults, pairs=done.coverage.pairs, transitions=done.coverage.transitions,
+        by_component=dict(done.coverage.by_component), never=done.coverage.never,
+    )  # fmt: skip
 
 
 def _workloads(booted: Boot, done: Done, manifests: dict[str, Any]) -> tuple[WorkloadResult, ...]:

@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 from kchaos.check.property import Severity, Violation
 from kchaos.check.verdict import Finding, Verdict, fingerprint
-from kchaos.engine.campaign import Done, Example
+from kchaos.engine.campaign import Done
+from kchaos.engine.cases import Example
 from kchaos.engine.settings import Accept
 from kchaos.models.manifests.load import Manifest
 from kchaos.models.manifests.notes import BY_ID, Note

@@ -28,7 +28,7 @@ from kchaos.models.topology import Topology
 from kchaos.nemesis.schedule import Nemesis
 from kchaos.properties.catalog import CATALOG
 from kchaos.scenario import Budget, Scenario
-from kchaos.sim.noise import Noise
+from kchaos.sim.noise import Deviations, Noise
 from kchaos.sim.world import EPOCH_S
 
 QUIET_S = 30.0
@@ -66,6 +66,8 @@ class System(NamedTuple):
     context: Sequence[Obj] = ()
     digest: str = ""
     """Of everything above: stands for the inputs in the header of a run."""
+    inputs: Mapping[str, Any] = {}
+    """What all of it was built from, as a scenario holds it."""
 
 
 class Workload(NamedTuple):
@@ -100,6 +102,8 @@ class Outcome(NamedTuple):
     violations: list[tuple[Property, Violation]]
     steps: list[dict[str, Any]]
     virtual_s: float
+    deviations: Deviations = Deviations()
+    """What schedule noise did: the same run under these is the same run."""
 
 
 def install_order(objects: Sequence[Obj]) -> list[Obj]:
@@ -242,7 +246,8 @@ def _run(cluster: Cluster, system: System, booted: Boot, scenario: Scenario, pro
     violations = monitors.finish(loop.time())
     finished = cluster.recorder.finish()
     virtual = loop.time() - start
-    return Outcome(scenario, finished, violations, steps, virtual)
+    made = cluster.world.picker.made() if cluster.world.picker is not None else Deviations()
+    return Outcome(scenario, finished, violations, steps, virtual, made)
 
 
 def _recovered(cluster: Cluster, booted: Boot) -> bool:

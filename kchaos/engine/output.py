@@ -29,7 +29,7 @@ Files = Mapping[str, Callable[[Path], object]]
 """File name -> what writes it to a path."""
 
 
-def _whole(path: Path, write: Callable[[Path], object]) -> None:
+def whole(path: Path, write: Callable[[Path], object]) -> None:
     """Write a file whole or not at all: a full disk leaves no half of one."""
     part = path.with_name(path.name + ".part")
     try:
@@ -55,7 +55,7 @@ def write_all(folder: Path, files_at: Callable[[Path], Files]) -> tuple[Path | N
                 if _REPLAY.fullmatch(old.name):
                     old.unlink()
             for name, write in files_at(where).items():
-                _whole(where / name, write)
+                whole(where / name, write)
             return where, problems
         except OSError as error:
             place = str(folder) if index == 0 else "a temporary folder"

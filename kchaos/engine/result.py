@@ -15,18 +15,32 @@ SCHEMA_VERSION = 1
 
 
 class Counts(msgspec.Struct, frozen=True, kw_only=True):
-    """How much of the sweep ran: done and all of level 1, of the pairs."""
+    """How much ran: done and all of level 1, of the pairs; drawn scenarios; failures of earlier runs."""
 
     run: int
     level1_done: int
     level1: int
     pairs_done: int
     pairs: int
+    drawn: int = 0
+    corpus: int = 0
     interrupted: bool = False
 
     def words(self) -> str:
-        """Return ``level 1 212/212, pairs 40/3800``."""
-        return f"level 1 {self.level1_done}/{self.level1}, pairs {self.pairs_done}/{self.pairs}"
+        """Return ``level 1 212/212, pairs 40/3800, drawn 20``."""
+        told = f"level 1 {self.level1_done}/{self.level1}, pairs {self.pairs_done}/{self.pairs}"
+        told += f", drawn {self.drawn}" if self.drawn else ""
+        return told + (f", corpus {self.corpus}" if self.corpus else "")
+
+
+class CoverageResult(msgspec.Struct, frozen=True, kw_only=True):
+    """What was exercised: of faults and of pairs of them (bit, possible), transitions between decisions, and faults that never bit."""
+
+    faults: tuple[int, int] = (0, 0)
+    pairs: tuple[int, int] = (0, 0)
+    transitions: int = 0
+    by_component: dict[str, int] = {}
+    never: tuple[str, ...] = ()
 
 
 class Cell(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,6 +112,9 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     command: str = ""
     inputs: dict[str, str] = {}
     """File -> SHA-256 of its bytes."""
+    coverage: CoverageResult = CoverageResult()
+    corpus: dict[str, Any] = {}
+    """Failures of earlier runs: how many were ``replayed``, and the files of ``other`` inputs, whose targets are not here."""
     python: str = platform.python_version()
     duration_s: float = 0.0
 

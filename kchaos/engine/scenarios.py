@@ -82,9 +82,14 @@ def checked(scenario: Scenario) -> System:
         _objects(f"inputs.{name}", scenario.inputs.get(name))
     _nodes(scenario.topology)
     system = of_scenario(scenario)
-    for index, step in enumerate(scenario.steps):
-        _step(f"steps[{index}]", step, system)
+    check_steps(scenario.steps, system)
     return system
+
+
+def check_steps(steps: Sequence[Step], system: System) -> None:
+    """Raise InvalidScenario if a step makes no sense in a system: an unknown fault, argument or target."""
+    for index, step in enumerate(steps):
+        _step(f"steps[{index}]", step, system)
 
 
 def _objects(where: str, found: Any) -> None:

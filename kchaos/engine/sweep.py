@@ -6,6 +6,7 @@ import random
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from kchaos.engine.drawn import Space, Variant
 from kchaos.engine.kubernetes import Boot, System
 from kchaos.errors import InvalidScenario
 from kchaos.models.cluster import Cluster
@@ -85,6 +86,17 @@ def sweep(system: System, booted: Boot, faults: Sequence[str] | None = None, see
     drains = [pair for pair in pairs if all(level1[i][0].do == "drain" for i in pair)][:DRAINS_FIRST]
     pairs = [*drains, *(pair for pair in pairs if pair not in drains)]
     return Sweep(tuple(level1), tuple(pairs))
+
+
+def space(system: System, booted: Boot, faults: Sequence[str], seed: int, more_seeds: int = 1) -> Space:
+    """Return what scenarios may be drawn from: these faults on all their targets, the boot's seed and another, one and three masters."""
+    kinds = catalog()
+    targets = {name: tuple(_targets(name, system, booted, kinds)) for name in faults}
+    masters = system.topology.masters
+    variants = [Variant(seed, masters), Variant(seed, 3 if masters == 1 else 1)]
+    variants += [Variant(seed + 1 + i, masters) for i in range(more_seeds)]
+    operations = [kind.name for kind in kinds if kind.operation]
+    return Space({name: found for name, found in targets.items() if found}, (), variants, operations)
 
 
 def _targets(name: str, system: System, booted: Boot, kinds: Catalog[Cluster]) -> Iterator[str]:

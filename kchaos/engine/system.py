@@ -66,7 +66,7 @@ def build(topology: Mapping[str, Any], inputs: Mapping[str, Any]) -> System:
     starts = {"*": base.start_s, **{key: own.start_s for key, own in table.items()}}
     expected = {**settings.expectations(), "rates": _rates(objects, table, base), "start_s": starts}
     stamp = digest([plain, msgspec.to_builtins(machines)])
-    return System(objects, machines, constants(plain["kubernetes"]), AssumptionTable(table, base), expected, context, stamp)
+    return System(objects, machines, constants(plain["kubernetes"]), AssumptionTable(table, base), expected, context, stamp, plain)
 
 
 def _rates(objects: Sequence[Obj], table: Mapping[str, Assumptions], base: Assumptions) -> dict[str, float]:

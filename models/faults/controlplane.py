@@ -92,15 +92,16 @@ class _ApiCrash:
     """One API server dies; its clients go to another one, or wait; its kubelet starts it again."""
 
     def __init__(self, cluster: Cluster, host: str) -> None:
-        self._watches = len(list(cluster.control.apis[host].cache.watchers()))
-        cluster.control.exited(host, APISERVER)
+        watches = len(list(cluster.control.apis[host].cache.watchers()))
+        self._crashed = int(cluster.control.exited(host, APISERVER))
+        self._watches = watches if self._crashed else 0
         cluster.disturbed()
 
     def undo(self) -> None:
         """Nothing to undo: it has been started again."""
 
     def evidence(self) -> Evidence:
-        return {"servers_crashed": 1, "watches_lost": self._watches}
+        return {"servers_crashed": self._crashed, "watches_lost": self._watches}
 
 
 class _Stale:

@@ -1,0 +1,116 @@
+"""What a campaign runs, example by example: level 1, pairs and drawn scenarios, and those that failed before; on which system."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+import msgspec
+
+from kchaos.check.property import Violation
+from kchaos.engine.coverage import transitions
+from kchaos.engine.drawn import Drawn, Variant
+from kchaos.engine.kubernetes import Boot, Outcome, System, boot, run
+from kchaos.engine.measure import Figures, measure
+from kchaos.engine.system import build
+from kchaos.engine.triggers import Word, vocabulary
+from kchaos.scenario import Scenario, Step
+
+
+class Sort(StrEnum):
+    """Why an example is run."""
+
+    CORPUS = "corpus"
+    LEVEL1 = "level 1"
+    PAIR = "pair"
+    DRAWN = "drawn"
+
+
+class Case(NamedTuple):
+    """One example to come. ``scenario``: steps, noise and seed, without topology and inputs; ``masters``: on how many."""
+
+    sort: Sort
+    scenario: Scenario
+    masters: int
+
+    def drawn(self) -> Drawn:
+        """Return it as what can be varied."""
+        return Drawn(self.scenario, self.masters)
+
+
+class Example(NamedTuple):
+    """One run of the campaign, without its history: what was violated, what the steps came to, figures, what it exercised."""
+
+    number: int
+    case: Case
+    digest: str
+    violations: tuple[tuple[str, Violation], ...]
+    report: tuple[dict[str, Any], ...]
+    figures: Figures
+    virtual_s: float
+    transitions: tuple[str, ...] = ()
+    words: tuple[Word, ...] = ()
+    """The sorts of events that a run without any fault, or of one operation alone, showed."""
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """Return the steps."""
+        return self.case.scenario.steps
+
+    @property
+    def label(self) -> str:
+        """Return in words what was done."""
+        return label_of(self.steps)
+
+
+def label_of(steps: Sequence[Step]) -> str:
+    """Return in words what is done: all of two steps, the first two of more."""
+    told = [f"{step.do} of {step.args.get('target')}" for step in steps[:2]]
+    if len(steps) > 2:
+        told[-1] += f" and {len(steps) - 2} more"
+    return " then ".join(told) or "no fault"
+
+
+class Variants:
+    """The system under test on one or three masters and under several seeds, each booted once, when it is first needed."""
+
+    def __init__(self, system: System, booted: Boot, seed: int) -> None:
+        self._base = system
+        self._systems = {system.topology.masters: system}
+        self._booted = {Variant(seed, system.topology.masters): booted}
+
+    def system(self, masters: int) -> System:
+        """Return the system on that many masters."""
+        found = self._systems.get(masters)
+        if found is None:
+            topology = {**msgspec.to_builtins(self._base.topology), "masters": masters}
+            found = self._systems[masters] = build(topology, self._base.inputs)
+        return found
+
+    def of(self, case: Case) -> tuple[System, Boot]:
+        """Return what a case runs on."""
+        system = self.system(case.masters)
+        key = Variant(case.scenario.seed, case.masters)
+        if key not in self._booted:
+            self._booted[key] = boot(system, key.seed)
+        return system, self._booted[key]
+
+    def whole(self, case: Case) -> Scenario:
+        """Return a case's scenario with topology and inputs: it can be saved and replayed anywhere."""
+        system = self.system(case.masters)
+        return msgspec.structs.replace(case.scenario, topology=msgspec.to_builtins(system.topology), inputs=dict(system.inputs))
+
+
+def example(variants: Variants, number: int, case: Case, operations: Sequence[str] = ()) -> tuple[Example, Outcome]:
+    """Run one example. ``operations``: the names of steps after which the events are worth knowing, if nothing else was done."""
+    system, booted = variants.of(case)
+    outcome = run(system, booted, case.scenario)
+    figures = measure(outcome.run, system.settings.get("rates", {}))
+    found = tuple((prop.id, violation) for prop, violation in outcome.violations)
+    steps = case.scenario.steps
+    plain = case.sort is Sort.LEVEL1 and (not steps or steps[0].do in operations)
+    words = tuple(vocabulary(outcome.run)) if plain else ()
+    return Example(
+        number, case, outcome.run.digest, found, tuple(outcome.steps), figures, round(outcome.virtual_s, 3), transitions(outcome.run), words
+    ), outcome

@@ -1,0 +1,62 @@
+"""The corpus: shrunk failures in the user's own repository, replayed first the next time.
+
+A folder for each input (``kchaos-corpus/NAME``), a scenario file for each failure (``KC204-0a1b2c3d.scenario.json``: rule and fingerprint).
+Each is whole and can be replayed alone. A campaign takes only its steps, seed and noise, and runs them on what the input is *now*: a failure
+that was mended passes, and stays as a guard.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from kchaos.engine.cases import Case, Sort
+from kchaos.engine.kubernetes import System
+from kchaos.engine.scenarios import check_steps
+from kchaos.errors import InvalidScenario
+from kchaos.scenario import Scenario
+from kchaos.scenario import load as load_scenario
+
+FOLDER = "kchaos-corpus"
+_FILE = re.compile(r"(KC\d{3})-([0-9a-f]{8})\.scenario\.json")
+
+
+class Kept(NamedTuple):
+    """One failure of the corpus: its file, the start of its fingerprint, and its scenario."""
+
+    file: str
+    fingerprint: str
+    scenario: Scenario
+
+
+def read(folder: Path) -> tuple[list[Kept], list[str]]:
+    """Return the failures that a folder keeps, by file name, and what is wrong with files that can't be read, in words."""
+    found: list[Kept] = []
+    problems: list[str] = []
+    for path in sorted(folder.glob("*.scenario.json")):
+        match = _FILE.fullmatch(path.name)
+        try:
+            found.append(Kept(str(path), match[2] if match else "", load_scenario(path)))
+        except InvalidScenario as error:
+            problems.append(str(error))
+    return found, problems
+
+
+def cases(kept: Sequence[Kept], system: System) -> tuple[list[Case], list[str]]:
+    """Return what to run on the system as it is now, and the files whose steps name what is no longer here."""
+    out: list[Case] = []
+    gone: list[str] = []
+    for one in kept:
+        try:
+            check_steps(one.scenario.steps, system)
+        except InvalidScenario:
+            gone.append(one.file)
+            continue
+        scenario = msgspec.structs.replace(one.scenario, name="", topology={}, inputs={})
+        masters = int(one.scenario.topology.get("masters", system.topology.masters))
+        out.append(Case(Sort.CORPUS, scenario, masters))
+    return out, gone

@@ -1,0 +1,142 @@
+"""Drawn scenarios: up to a dozen faults and operations at drawn times and events, for the questions that nobody thought of.
+
+Hypothesis draws (kchaos/nemesis/strategies.py). *Swarm omission*: each scenario draws first which few kinds it is made of, for many kinds at once
+hide each other's effects (Groce et al., "Swarm testing", ISSTA 2012). Half of the steps fire at an event that the undisturbed operations
+showed (triggers.py). Kinds that never bit are drawn more often, and a scenario that showed something new is varied.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+from hypothesis import strategies as st
+
+from kchaos.engine.triggers import Word, faults_at
+from kchaos.nemesis.strategies import draw
+from kchaos.scenario import At, Scenario, Step
+
+MOST_STEPS = 12
+MOST_KINDS = 5
+SPAN_S = 120.0
+"""Steps at drawn times begin within this span."""
+LASTING_S = (2.0, 10.0, 45.0, 120.0, 400.0)
+"""For how long a fault lasts, if not to the end: less than a lease, a grace period, a toleration …"""
+NOISE = (0.01, 0.05)
+RARE, NEVER = 2, 5
+"""How much more often kinds are drawn that bit less than three times, or never."""
+
+
+class Variant(NamedTuple):
+    """What a scenario runs on: the seed of the boot, and how many masters."""
+
+    seed: int
+    masters: int
+
+
+class Drawn(NamedTuple):
+    """One drawn scenario: steps, noise and seed without inputs; on how many masters."""
+
+    scenario: Scenario
+    masters: int
+
+
+class Space(NamedTuple):
+    """What is drawn from. ``targets``: those of each fault that are relevant here; ``words``: the events that are known."""
+
+    targets: Mapping[str, Sequence[str]]
+    words: Sequence[Word]
+    variants: Sequence[Variant]
+    operations: Sequence[str]
+    """Which of the faults are operations of users."""
+
+
+class _Sharp(NamedTuple):
+    """A fault that can matter at an event."""
+
+    word: Word
+    name: str
+    args: dict[str, Any]
+    for_s: float | None
+
+
+def draw_scenarios(space: Space, count: int, seed: str, *, bit: Mapping[str, int] | None = None, pool: Sequence[Drawn] = ()) -> list[Drawn]:
+    """Return ``count`` scenarios. ``bit``: how often each kind has bitten so far; ``pool``: scenarios worth varying."""
+    usable = [name for name, targets in space.targets.items() if targets]
+    if not usable:
+        return []
+    weighted = [name for name in usable for _ in range(_weight((bit or {}).get(name, 0)))]
+    fresh = _scenarios(space, st.lists(st.sampled_from(weighted), min_size=1, max_size=MOST_KINDS, unique=True))
+    strategy = st.one_of(fresh, _varied(space, pool, usable)) if pool else fresh
+    return list(draw(strategy, count, seed))
+
+
+def _weight(times: int) -> int:
+    return NEVER if times == 0 else RARE if times < 3 else 1
+
+
+def _steps(space: Space, kinds: Sequence[str]) -> st.SearchStrategy[Step]:
+    """Return a strategy for one step of some kinds: at a time, or at an event where the kind can matter."""
+    sharp = [
+        _Sharp(word, name, args, for_s)
+        for word in space.words for name, args, for_s in faults_at(word) if name in kinds
+    ]  # fmt: skip
+    times = st.integers(0, int(SPAN_S * 10)).map(lambda tenths: At(tenths / 10))
+    lasting = st.one_of(st.none(), st.sampled_from(LASTING_S))
+    timed = st.sampled_from(list(kinds)).flatmap(
+        lambda name: st.builds(
+            lambda target, when, for_s: Step(do=name, args={"target": target}, when=when, for_s=None if name in space.operations else for_s),
+            st.sampled_from(list(space.targets[name])), times, lasting,
+        )
+    )  # fmt: skip
+    if not sharp:
+        return timed
+    return st.one_of(timed, st.sampled_from(sharp).flatmap(_at_event))
+
+
+def _at_event(sharp: _Sharp) -> st.SearchStrategy[Step]:
+    return st.integers(1, sharp.word.times).map(lambda n: Step(do=sharp.name, args=sharp.args, when=sharp.word.nth(n), for_s=sharp.for_s))
+
+
+def _noise() -> st.SearchStrategy[dict[str, Any]]:
+    seeded = st.builds(lambda seed, p: {"type": "seeded", "seed": seed, "p": p}, st.integers(0, 2**16), st.sampled_from(NOISE))
+    return st.one_of(st.just({"type": "quiet"}), seeded)
+
+
+@st.composite
+def _scenarios(pick: Callable[[st.SearchStrategy[Any]], Any], space: Space, swarm: st.SearchStrategy[list[str]]) -> Drawn:
+    kinds = pick(swarm)
+    operations = [name for name in space.operations if space.targets.get(name)]
+    if operations and pick(st.booleans()):  # without an operation, little happens that a fault could disturb
+        kinds = list(dict.fromkeys([*kinds, pick(st.sampled_from(operations))]))
+    steps = pick(st.lists(_steps(space, kinds), min_size=1, max_size=MOST_STEPS))
+    return _made(pick, space, steps, pick(_noise()))
+
+
+def _made(pick: Callable[[st.SearchStrategy[Any]], Any], space: Space, steps: Sequence[Step], noise: dict[str, Any]) -> Drawn:
+    variant = pick(st.sampled_from(list(space.variants)))
+    return Drawn(Scenario(seed=variant.seed, steps=tuple(steps), noise=noise), variant.masters)
+
+
+@st.composite
+def _varied(pick: Callable[[st.SearchStrategy[Any]], Any], space: Space, pool: Sequence[Drawn], kinds: Sequence[str]) -> Drawn:
+    """Vary a scenario that showed something new: a step more, a step less, or one step at another moment."""
+    drawn: Drawn = pick(st.sampled_from(list(pool)))
+    steps = list(drawn.scenario.steps)
+    place = pick(st.integers(0, len(steps) - 1))
+    how = pick(st.sampled_from(("more", "less", "other moment")))
+    if how == "less" and len(steps) > 1:
+        del steps[place]
+    elif how == "other moment" and (same := [word for word in space.words if _matters(steps[place], word)]):
+        word: Word = pick(st.sampled_from(same))
+        steps[place] = msgspec.structs.replace(steps[place], when=word.nth(pick(st.integers(1, word.times))))
+    elif len(steps) < MOST_STEPS:
+        steps.insert(place, pick(_steps(space, kinds)))
+    noise = pick(st.one_of(st.just(drawn.scenario.noise), _noise()))
+    return _made(pick, space, steps, noise)
+
+
+def _matters(step: Step, word: Word) -> bool:
+    """Tell whether a step's fault can matter at an event."""
+    return any(name == step.do and args["target"] == step.args.get("target") for name, args, _ in faults_at(word))
