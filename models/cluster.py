@@ -117,7 +117,7 @@ class Cluster:
         self._traffic_due = False
         self.gate = Gate(store.table("networkpolicies"), store.table("pods"))
         self.members = Members(store, self._answers)
-        self.network = NodeNetwork(store, self._agent_works, self._later, self._due, self.recorder.mark)
+        self.network = NodeNetwork(store, self._agent_works, self._later, self._due, self.recorder.mark, self.world.network.cuts)
         self.control.start()
         for index, spec in enumerate(topology.nodes):
             self.world.add_host(spec.name)
@@ -192,6 +192,7 @@ class Cluster:
     def traffic_changed(self) -> None:
         """Something that decides the fate of requests anywhere may have changed: look at it once, after all of this instant."""
         self.members.all_changed()
+        self.network.links_changed()
         self._due()
 
     def _truth_changed(self, pod: str) -> None:
@@ -248,10 +249,11 @@ class Cluster:
         self.world.loop.schedule(self.world.loop.time() + delay_s, callback, (), None, background=True)
 
     def _interval(self, service: str, interval: Interval) -> None:
-        if interval.lost or interval.ready == 0:
+        fate = interval.fate
+        if fate.lost or fate.ready == 0:
             self.recorder.mark(
-                "traffic", service=service, start=round(interval.start_s, 6), end=round(interval.end_s, 6), lost=interval.lost,
-                ready=interval.ready,
+                "traffic", service=service, start=round(interval.start_s, 6), end=round(interval.end_s, 6), lost=fate.lost, ready=fate.ready,
+                rate=interval.rate, ways=[list(way) for way in fate.ways],
             )  # fmt: skip
 
     # -- time ----------------------------------------------------------------------------------------------------------

@@ -24,6 +24,7 @@ from kchaos.models.apiserver.store import Event
 from kchaos.models.cluster import AssumptionTable, Cluster, Image
 from kchaos.models.faults.catalog import catalog
 from kchaos.models.members import workload_of
+from kchaos.models.network.traffic import RATE
 from kchaos.models.topology import Topology
 from kchaos.nemesis.schedule import Nemesis
 from kchaos.properties.catalog import CATALOG
@@ -214,8 +215,9 @@ def _run(cluster: Cluster, system: System, booted: Boot, scenario: Scenario, pro
     facts = {"epoch_s": EPOCH_S, "ready_before": booted.ready_before, "rollback_targets": targets}
     monitors = Monitors(properties if properties is not None else list(CATALOG.values()), Context(view, settings, facts))
     cluster.recorder.listeners.append(monitors.feed)
+    rates: Mapping[str, float] = system.settings.get("rates", {})
     for service in booted.services:
-        cluster.traffic.watch(service)
+        cluster.traffic.watch(service, float(rates.get(service, RATE)))
     kinds = catalog()
     loop = cluster.world.loop
     nemesis: Nemesis[Cluster] = Nemesis(

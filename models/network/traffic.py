@@ -21,17 +21,35 @@ from typing import NamedTuple
 from kchaos.models.network.proxy import Backend, Entry
 
 Rules = Mapping[str, Entry]
+RATE = 10.0
+"""Requests a second, if nothing else is said."""
 ATTEMPTS = 2
 """resolv.conf(5): a resolver asks twice; each time the rules choose a replica anew."""
 
 
+Way = tuple[str, str, str, float]
+"""From which node, to a pod on which node, why lost, and what share of all requests."""
+ON_THE_WAY = ("overlay", "timeout")
+"""Reasons of which it is told where requests are lost."""
+WAYS = 8
+"""Ways that are told at most: those on which most is lost."""
+
+
+class Fate(NamedTuple):
+    """What becomes of a Service's requests: share lost by reason, how many backends answer, and where most is lost."""
+
+    lost: dict[str, float]
+    ready: int
+    ways: tuple[Way, ...] = ()
+
+
 class Interval(NamedTuple):
-    """A stretch of time in which a Service's fate was constant: share of requests lost, by reason."""
+    """A stretch of time in which a Service's fate was constant, at so many requests a second."""
 
     start_s: float
     end_s: float
-    lost: dict[str, float]
-    ready: int
+    fate: Fate
+    rate: float
 
 
 class Traffic:
@@ -48,46 +66,52 @@ class Traffic:
         self._rules = rules
         self._check = check
         self._closed = closed
-        self._open: dict[str, tuple[float, dict[str, float], int]] = {}
-        self.services: dict[str, None] = {}
+        self._open: dict[str, tuple[float, Fate]] = {}
+        self.services: dict[str, float] = {}
+        """Requests a second, by Service."""
         self.dns_dead = 0.0
         """Share of DNS replicas that are dead and still asked."""
 
-    def watch(self, service: str) -> None:
+    def watch(self, service: str, rate: float = RATE) -> None:
         """Send requests to a Service (namespace/name) from the next change on."""
-        self.services[service] = None
+        self.services[service] = rate
 
     def recompute(self) -> None:
         """Something changed: close the intervals whose fate is another from now on."""
         now = self._now()
         tables = self._rules()
-        for service in self.services:
-            lost, ready = self._fate(service, tables)
+        for service, rate in self.services.items():
+            fate = self._fate(service, tables)
             found = self._open.get(service)
             if found is not None:
-                if found[1] == lost and found[2] == ready:
+                if found[1] == fate:
                     continue
                 if now > found[0]:
-                    self._closed(service, Interval(found[0], now, found[1], found[2]))
-            self._open[service] = (now, lost, ready)
+                    self._closed(service, Interval(found[0], now, found[1], rate))
+            self._open[service] = (now, fate)
 
     def finish(self) -> None:
         """Close all intervals."""
         now = self._now()
-        for service, (start, lost, ready) in self._open.items():
+        for service, (start, fate) in self._open.items():
             if now > start:
-                self._closed(service, Interval(start, now, lost, ready))
+                self._closed(service, Interval(start, now, fate, self.services[service]))
         self._open.clear()
 
-    def _fate(self, service: str, tables: Mapping[str, Rules]) -> tuple[dict[str, float], int]:
+    def unresolved(self) -> float:
+        """Return the share of look-ups that fail: all tries of a resolver reach dead replicas."""
+        return self.dns_dead**ATTEMPTS
+
+    def _fate(self, service: str, tables: Mapping[str, Rules]) -> Fate:
         lost: dict[str, float] = {}
         if not tables:
-            return lost, 0
-        unresolved = self.dns_dead**ATTEMPTS
+            return Fate(lost, 0)
+        unresolved = self.unresolved()
         if unresolved:
             lost["dns"] = unresolved
         share = (1.0 - unresolved) / len(tables)
         answering: dict[str, None] = {}
+        ways: dict[tuple[str, str, str], float] = {}
         for node, table in tables.items():
             entry = table.get(service)
             if entry is None or not entry.spread:
@@ -98,6 +122,11 @@ class Traffic:
                 why = self._check(backend, node)
                 if why:
                     lost[why] = lost.get(why, 0.0) + share * weight
+                    if why in ON_THE_WAY:
+                        way = (node, backend.node, why)
+                        ways[way] = ways.get(way, 0.0) + share * weight
                 else:
                     answering[backend.pod or backend.address] = None
-        return {reason: round(value, 6) for reason, value in sorted(lost.items())}, len(answering)
+        worst = sorted(ways.items(), key=lambda one: (-one[1], one[0]))[:WAYS] if ways else ()
+        told = tuple((*way, round(value, 6)) for way, value in worst)
+        return Fate({reason: round(value, 6) for reason, value in sorted(lost.items())}, len(answering), told)
