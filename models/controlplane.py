@@ -90,7 +90,7 @@ class ControlPlane:
         rt = self.world.start(host, MANAGER)
         index = self.hosts.index(host)
         manager = ControllerManager(
-            rt, self.servers, index, self.constants, self._controllers, self._events, self._elect, lambda: self.exited(host, MANAGER)
+            rt, self.servers, index, self.constants, self._controllers, self._events, self._elect, partial(self._gone, host, MANAGER)
         )
         self.managers[host] = manager
         self.world.loop.soon(manager.start, (), self.world.processes[rt.address].owner)
@@ -98,7 +98,7 @@ class ControlPlane:
     def _start_scheduler(self, host: str) -> None:
         rt = self.world.start(host, SCHEDULER)
         index = self.hosts.index(host)
-        scheduler = Scheduler(rt, self.servers, index, self.constants, self._events, self._elect, lambda: self.exited(host, SCHEDULER))
+        scheduler = Scheduler(rt, self.servers, index, self.constants, self._events, self._elect, partial(self._gone, host, SCHEDULER))
         self.schedulers[host] = scheduler
         self.world.loop.soon(scheduler.start, (), self.world.processes[rt.address].owner)
 
@@ -113,6 +113,10 @@ class ControlPlane:
                     self.world.network.closed(host, address)
         self.world.loop.schedule(self.world.loop.time() + RESTART_S, self._restart, (host, process), None)
         return True
+
+    def _gone(self, host: str, process: str) -> None:
+        """A process says that it exits."""
+        self.exited(host, process)
 
     def _restart(self, host: str, process: str) -> None:
         if not self.world.hosts[host].up:

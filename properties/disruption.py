@@ -21,7 +21,8 @@ SORTS = {
     "node-power-loss": "node lost", "node-pause": "node lost", "network-partition": "node lost", "out-of-service": "node lost",
     "rollout": "rollout", "rollback": "rollout", "slow-start": "rollout", "image-pull-failure": "rollout",
     "pod-kill": "crash", "container-kill": "crash", "oom-kill": "crash", "probe-flap": "crash", "scale-up": "scaling", "scale-down": "scaling",
-    "overlay-loss": "network", "stale-fdb": "network", "proxy-stopped": "network", "dns-replica-dead": "network", "lease-lost": "network",
+    "overlay-loss": "network", "stale-fdb": "network", "proxy-stopped": "network", "dns-replica-dead": "network", "lease-lost": "network", "zone-partition": "network",
+    "partition-halves": "network", "partition-bridge": "network", "partition-ring": "network",
 }  # fmt: skip
 """Faults that show one weakness of an application."""
 

@@ -11,9 +11,12 @@ COLUMNS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("rollout", ("rollout", "rollback", "image-pull-failure")),
     ("slow start", ("slow-start",)),
     ("scaling", ("scale-up", "scale-down")),
-    ("network", ("overlay-loss", "stale-fdb", "proxy-stopped", "dns-replica-dead", "lease-lost")),
+    ("network", (
+        "overlay-loss", "stale-fdb", "proxy-stopped", "dns-replica-dead", "lease-lost", "zone-partition", "partition-halves",
+        "partition-bridge", "partition-ring", "apiserver-partition", "apiserver-each",
+    )),
     ("crash", ("pod-kill", "container-kill", "oom-kill", "probe-flap")),
-)
+)  # fmt: skip
 ENDLESS = {"KC203": "never ends", "KC204": "never ends", "KC201": "no place", "KC069": "not again"}
 """What a cell says of violations that are not seconds without an answer."""
 _RANK = {"error": 0, "warning": 1, "info": 2, "": 3}

@@ -21,7 +21,9 @@ def scenarios(count: int, seed: int) -> list[Scenario]:
     targets = {
         **{sort: list(names) for sort, names in FIXED.items()},
         "master": ["master-0"],
+        "client": ["node-1", "master-0", "user"],
         "node": [f"node-{i}" for i in range(1, 7)],
+        "webhook": ["*"],
         "zone": ["zone-a", "zone-b", "zone-c"],
         "workload": ["Deployment/default/api", "StatefulSet/default/store"],
     }

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from kchaos.engine.settings import schema as settings_schema
 from kchaos.models.faults.catalog import catalog
+from kchaos.models.faults.symbols import words_for
 from kchaos.models.manifests.notes import RULES
 from kchaos.properties.catalog import CATALOG
 
@@ -20,7 +21,11 @@ def faults(as_json: bool) -> int:
     kinds = list(catalog())
     if as_json:
         click.echo(json.dumps([
-            {"name": k.name, "summary": k.summary, "class": k.klass, "target": k.target, "planned": k.planned, "evidence": k.evidence}
+            {
+                "name": k.name, "summary": k.summary, "class": k.klass, "target": k.target, "planned": k.planned, "evidence": k.evidence,
+                "symbols": words_for(k, k.target),
+                "arguments": [{"name": one.name, "default": one.default, "is": one.words} for one in k.arguments],
+            }
             for k in kinds
         ], indent=2))  # fmt: skip
         return 0

@@ -14,6 +14,7 @@ import msgspec
 from hypothesis import strategies as st
 
 from kchaos.engine.triggers import Word, faults_at
+from kchaos.nemesis.arguments import Argument
 from kchaos.nemesis.strategies import draw
 from kchaos.scenario import At, Scenario, Step
 
@@ -50,6 +51,8 @@ class Space(NamedTuple):
     variants: Sequence[Variant]
     operations: Sequence[str]
     """Which of the faults are operations of users."""
+    arguments: Mapping[str, Sequence[Argument]] = {}
+    """What each fault takes beside its target."""
 
 
 class _Sharp(NamedTuple):
@@ -84,15 +87,28 @@ def _steps(space: Space, kinds: Sequence[str]) -> st.SearchStrategy[Step]:
     ]  # fmt: skip
     times = st.integers(0, int(SPAN_S * 10)).map(lambda tenths: At(tenths / 10))
     lasting = st.one_of(st.none(), st.sampled_from(LASTING_S))
-    timed = st.sampled_from(list(kinds)).flatmap(
-        lambda name: st.builds(
-            lambda target, when, for_s: Step(do=name, args={"target": target}, when=when, for_s=None if name in space.operations else for_s),
-            st.sampled_from(list(space.targets[name])), times, lasting,
-        )
-    )  # fmt: skip
+
+    def timed(name: str) -> st.SearchStrategy[Step]:
+        args = st.builds(lambda target, more: {"target": target, **more}, st.sampled_from(list(space.targets[name])), _more(space, name))
+        return st.builds(Step, do=st.just(name), args=args, when=times, for_s=st.none() if name in space.operations else lasting)
+
+    at_times = st.sampled_from(list(kinds)).flatmap(timed)
     if not sharp:
-        return timed
-    return st.one_of(timed, st.sampled_from(sharp).flatmap(_at_event))
+        return at_times
+    return st.one_of(at_times, st.sampled_from(sharp).flatmap(_at_event))
+
+
+def _more(space: Space, name: str) -> st.SearchStrategy[dict[str, Any]]:
+    """Return a strategy for arguments beside the target: the defaults half of the time, else some other values."""
+    known = {one.name: _value(one) for one in space.arguments.get(name, ()) if not one.target}
+    return st.one_of(st.just({}), st.fixed_dictionaries({}, optional=known)) if known else st.just({})
+
+
+def _value(argument: Argument) -> st.SearchStrategy[Any]:
+    if argument.choices:
+        return st.sampled_from(argument.choices)
+    low, high = argument.drawn
+    return st.integers(int(low), int(high)) if argument.whole else st.floats(low, high).map(lambda value: round(value, 2))
 
 
 def _at_event(sharp: _Sharp) -> st.SearchStrategy[Step]:

@@ -211,8 +211,7 @@ def run(system: System, booted: Boot, scenario: Scenario, properties: Sequence[P
 def _run(cluster: Cluster, system: System, booted: Boot, scenario: Scenario, properties: Sequence[Property] | None) -> Outcome:
     view = View({plural: table for plural, table in booted.image.store.tables.items() if plural != "leases"})
     settings = {**system.settings, "backing": booted.backing, "pods_behind": booted.pods_behind}
-    targets = tuple(step.args.get("target", "") for step in scenario.steps if step.do == "rollback")
-    facts = {"epoch_s": EPOCH_S, "ready_before": booted.ready_before, "rollback_targets": targets}
+    facts: dict[str, Any] = {"epoch_s": EPOCH_S, "ready_before": booted.ready_before}
     monitors = Monitors(properties if properties is not None else list(CATALOG.values()), Context(view, settings, facts))
     cluster.recorder.listeners.append(monitors.feed)
     rates: Mapping[str, float] = system.settings.get("rates", {})
@@ -244,6 +243,8 @@ def _run(cluster: Cluster, system: System, booted: Boot, scenario: Scenario, pro
     cluster.traffic.finish()
     cluster.audit_network()
     steps = nemesis.report()
+    rollbacks = (line for line in steps if line["name"] == "rollback")
+    facts["rollback_targets"] = tuple(name for line in rollbacks for name in line.get("targets", [line["args"].get("target", "")]))
     cluster.recorder.mark("phase", name="final")
     violations = monitors.finish(loop.time())
     finished = cluster.recorder.finish()

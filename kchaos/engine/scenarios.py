@@ -2,63 +2,27 @@
 
 from __future__ import annotations
 
-import difflib
-import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
 from kchaos.engine.kubernetes import System
-from kchaos.engine.sweep import FIXED
+from kchaos.engine.sweep import FIXED, webhook_places
 from kchaos.engine.system import of_scenario
 from kchaos.errors import InvalidScenario, Location
 from kchaos.models.api.resources import RESOURCES
 from kchaos.models.api.schema import misfits
 from kchaos.models.api.tree import Obj, get
 from kchaos.models.faults.catalog import catalog
-from kchaos.models.faults.targets import parts
+from kchaos.models.faults.symbols import Scope, check
 from kchaos.models.manifests.quantities import unreadable
 from kchaos.models.topology import NodeSpec
+from kchaos.nemesis.arguments import near
 from kchaos.scenario import Nth, Scenario, Step, load, wrong
 from kchaos.sim.noise import Noise
 
-_REQUESTS = ("code", "phase", "every", "n")
-EXTRA = {
-    "slow-start": ("extra_s",), "rollback": ("after_s",), "probe-flap": ("for_s",), "scale-up": ("by",), "scale-down": ("by",),
-    "network-delay": ("delay_s", "jitter_s"), "network-loss": ("loss",), "clock-skew": ("by_s",), "clock-behind": ("by_s",),
-    "clock-drift": ("rate",), "request-refused": _REQUESTS, "request-conflict": _REQUESTS, "request-throttled": _REQUESTS,
-    "request-failed-after-commit": _REQUESTS, "answer-lost": _REQUESTS, "store-full": _REQUESTS,
-}  # fmt: skip
-"""Arguments beside ``target`` that a fault understands."""
-
-
-class Range(NamedTuple):
-    """What a number may be."""
-
-    low: float
-    high: float = math.inf
-    whole: bool = False
-
-    def words(self) -> str:
-        """Return it in words."""
-        sort = "a whole number" if self.whole else "a number"
-        if self.low == -math.inf:
-            return sort
-        return f"{sort}, {self.low:g} or more" if self.high == math.inf else f"{sort} from {self.low:g} to {self.high:g}"
-
-    def has(self, value: Any) -> bool:
-        """Tell whether a value is one of them."""
-        sort = int if self.whole else (int, float)
-        return isinstance(value, sort) and not isinstance(value, bool) and math.isfinite(value) and self.low <= value <= self.high
-
-
-RANGES = {
-    "by": Range(1, whole=True), "loss": Range(0, 1), "by_s": Range(-math.inf), "rate": Range(0.01, 100), "code": Range(0, 599, whole=True),
-    "every": Range(1, whole=True), "n": Range(0, whole=True),
-}  # fmt: skip
-"""What arguments may be; others are seconds, 0 or more."""
 EVENT = ("on", "verb", "resource", "subresource", "name", "namespace", "actor", "type", "key")
 
 
@@ -88,8 +52,9 @@ def checked(scenario: Scenario) -> System:
 
 def check_steps(steps: Sequence[Step], system: System) -> None:
     """Raise InvalidScenario if a step makes no sense in a system: an unknown fault, argument or target."""
+    scope = scope_of(system)
     for index, step in enumerate(steps):
-        _step(f"steps[{index}]", step, system)
+        _step(f"steps[{index}]", step, scope)
 
 
 def _objects(where: str, found: Any) -> None:
@@ -110,58 +75,49 @@ def _nodes(topology: dict[str, Any]) -> None:
     for index, node in enumerate(nodes if isinstance(nodes, list) else ()):
         for name in node if isinstance(node, dict) else ():
             if name not in known:
-                raise InvalidScenario(f"topology.nodes[{index}].{name} is not known", hint=_near(name, known))
+                raise InvalidScenario(f"topology.nodes[{index}].{name} is not known", hint=near(name, known))
     for name in topology:
         if name not in ("nodes", "masters"):
             raise InvalidScenario(f"topology.{name} is not known", hint="known: nodes, masters")
 
 
-def _step(where: str, step: Step, system: System) -> None:
+def _step(where: str, step: Step, scope: Scope) -> None:
     kind = catalog().get(step.do)
     target = step.args.get("target")
     if not isinstance(target, str) or not target:
         what = {"workload": "Deployment/default/web"}.get(kind.target, f"the name of a {kind.target}")
         raise InvalidScenario(f"{where}: {step.do} needs args.target", hint=f"write {what}")
-    known = ("target", *EXTRA.get(step.do, ()))
-    for name, value in step.args.items():
-        if name not in known:
-            raise InvalidScenario(f"{where}: args.{name} is not known to {step.do}", hint=_near(name, known))
-        if name == "phase" and value not in ("before", "after"):
-            raise InvalidScenario(f"{where}: args.phase must be before or after", hint="before or after the commit")
-        if name not in ("target", "phase"):
-            fits = RANGES.get(name, Range(0))
-            if not fits.has(value):
-                raise InvalidScenario(f"{where}: args.{name} must be {fits.words()}", hint=f"write for example {name}: 1")
     if isinstance(step.when, Nth):
         for name in step.when.event:
             if name not in EVENT:
-                raise InvalidScenario(f"{where}: when.event.{name} is not known", hint=_near(name, EVENT))
-    if kind.target == "node":
-        _among(where, "node", target, (node.name for node in system.topology.nodes))
-    elif kind.target == "zone":
-        _among(where, "zone", target, system.topology.zones)
-    elif kind.target == "master":
-        _among(where, "master", target, (f"master-{index}" for index in range(system.topology.masters)))
-    elif kind.target in ("component", "cluster"):
-        _among(where, kind.target, target, FIXED[kind.target])
-    elif kind.target == "resource":
-        _among(where, "resource", target, (one.plural for one in RESOURCES))
-    elif kind.target == "workload":
-        parts(target)
-        objects = [*system.objects, *system.context]
-        if not any(obj["metadata"].get("generateName") and target.startswith(_id(obj)) for obj in objects):
-            _among(where, "workload", target, map(_id, objects))
+                raise InvalidScenario(f"{where}: when.event.{name} is not known", hint=near(name, EVENT))
+    try:
+        args = kind.complete(step.args)
+        check(kind, kind.target, target, scope)
+        for one in kind.arguments:
+            if one.target:
+                check(kind, one.target, args[one.name], scope, own=False)
+    except InvalidScenario as error:
+        raise InvalidScenario(f"{where}: {error.message}", hint=error.hint) from error
 
 
-def _among(where: str, what: str, target: str, names: Iterable[str]) -> None:
-    names = list(names)
-    if target not in names:
-        raise InvalidScenario(f"{where}: no {what} {target} in this scenario", hint=_near(target, names))
-
-
-def _near(name: str, names: Sequence[str]) -> str:
-    near = difflib.get_close_matches(name, names, n=1)
-    return f"did you mean {near[0]}?" if near else f"known: {', '.join(names[:6])}"
+def scope_of(system: System) -> Scope:
+    """Return what targets of each sort exist in a system."""
+    return {
+        **FIXED,
+        "node": [node.name for node in system.topology.nodes],
+        "zone": system.topology.zones,
+        "master": [f"master-{index}" for index in range(system.topology.masters)],
+        "client": [
+            *(node.name for node in system.topology.nodes),
+            *(f"master-{index}" for index in range(system.topology.masters)),
+            "user",
+        ],
+        "resource": [one.plural for one in RESOURCES],
+        "webhook": ["*", *webhook_places([*system.objects, *system.context])],
+        "workload": [_id(obj) for obj in [*system.objects, *system.context]],
+        "generated": [_id(obj) for obj in [*system.objects, *system.context] if obj["metadata"].get("generateName")],
+    }
 
 
 def _id(obj: Obj) -> str:

@@ -179,7 +179,9 @@ class _Teller:
         name = data["name"]
         if data["action"] == "injected":
             summary = self._kinds.get(name).summary if name in self._kinds else name
-            yield Sentence(t, f"{name} of {data['args'].get('target', '')}: {summary}")
+            yield Sentence(t, f"{name} of {_target(data)}: {summary}{_set(data['args'])}")
+        elif data["action"] == "unresolved":
+            yield Sentence(t, f"{name} of {data['args'].get('target', '')} does nothing: {data['why']}")
         elif data["action"] == "healed" and not self._kinds.get(name).operation:
             yield Sentence(t, f"{name} is over: healed")
 
@@ -260,3 +262,15 @@ _GENERATED = re.compile(r"-[bcdfghjklmnpqrstvwxz2456789]{5}\b")
 def _words(workload: str) -> str:
     kind, _, rest = workload.partition("/")
     return f"{kind} {rest}"
+
+
+def _target(data: dict[str, Any]) -> str:
+    """Return a fault's target; of a symbolic one the name, and in brackets what it is."""
+    target = str(data["args"].get("target", ""))
+    return f"{target} ({data['words']})" if data.get("words") else target
+
+
+def _set(args: dict[str, Any]) -> str:
+    """Return the arguments that a step sets, in brackets."""
+    given = ", ".join(f"{name} {value}" for name, value in args.items() if name != "target")
+    return f" ({given})" if given else ""

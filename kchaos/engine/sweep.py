@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
+
+import msgspec
 
 from kchaos.engine.drawn import Space, Variant
 from kchaos.engine.kubernetes import Boot, System
 from kchaos.errors import InvalidScenario
+from kchaos.models.api.tree import Obj
 from kchaos.models.cluster import Cluster
+from kchaos.models.controlplane import MANAGER, SCHEDULER
 from kchaos.models.faults.catalog import catalog
 from kchaos.models.faults.controlplane import COMPONENTS
+from kchaos.models.security.webhooks import place_of
 from kchaos.nemesis.fault import Catalog
 from kchaos.scenario import At, Step
 
@@ -28,6 +33,7 @@ FIXED = {
     ),
 }  # fmt: skip
 """Targets of a sort that does not hang on the application: components, kinds whose watches go wrong, who asks."""
+SEVERAL_MASTERS = ("apiserver-partition", "apiserver-each", "masters-apart")
 GENTLE = ("rollout", "rollback", "slow-start", "image-pull-failure")
 
 
@@ -88,15 +94,25 @@ def sweep(system: System, booted: Boot, faults: Sequence[str] | None = None, see
     return Sweep(tuple(level1), tuple(pairs))
 
 
+MASTERS = (f"leader({MANAGER})", f"leader({SCHEDULER})", "server-of(user)", "minority()")
+"""Masters as drawn scenarios name them: they hold on one master and on three."""
+
+
 def space(system: System, booted: Boot, faults: Sequence[str], seed: int, more_seeds: int = 1) -> Space:
     """Return what scenarios may be drawn from: these faults on all their targets, the boot's seed and another, one and three masters."""
     kinds = catalog()
-    targets = {name: tuple(_targets(name, system, booted, kinds)) for name in faults}
     masters = system.topology.masters
+    several = system._replace(topology=msgspec.structs.replace(system.topology, masters=max(3, masters)))
+    targets: dict[str, tuple[str, ...]] = {}
+    for kind in (kinds.get(name) for name in faults):
+        if found := tuple(_targets(kind.name, several, booted, kinds)):
+            targets[kind.name] = MASTERS if kind.target == "master" else found
+        if kind.target == "node" and found:
+            targets[kind.name] += tuple(f"node-of({workload})" for workload in booted.workloads)
     variants = [Variant(seed, masters), Variant(seed, 3 if masters == 1 else 1)]
     variants += [Variant(seed + 1 + i, masters) for i in range(more_seeds)]
     operations = [kind.name for kind in kinds if kind.operation]
-    return Space({name: found for name, found in targets.items() if found}, (), variants, operations)
+    return Space(targets, (), variants, operations, {name: kinds.get(name).arguments for name in targets})
 
 
 def _targets(name: str, system: System, booted: Boot, kinds: Catalog[Cluster]) -> Iterator[str]:
@@ -110,14 +126,25 @@ def _targets(name: str, system: System, booted: Boot, kinds: Catalog[Cluster]) -
         yield from dict.fromkeys(node.zone for node in sorted(system.topology.nodes, key=lambda n: n.zone) if node.name in nodes)
     elif kind.target == "workload":
         yield from (workload for workload in booted.workloads if relevant(name, workload, booted))
+    elif name in SEVERAL_MASTERS and system.topology.masters < 2:
+        return  # with one API server, its loss is network-partition's and apiserver-crash's question
     elif kind.target == "master":
-        yield from (
-            host for host in (f"master-{i}" for i in range(system.topology.masters)) if name != "masters-apart" or host != "master-0"
-        )
+        yield from (f"master-{i}" for i in range(system.topology.masters))
+    elif kind.target == "client":
+        yield from (*(node.name for node in system.topology.nodes if node.name in nodes), "user")
+    elif kind.target == "webhook":
+        yield from webhook_places(system.objects)
     elif kind.target in FIXED:
         yield from FIXED[kind.target]
     else:
         raise InvalidScenario(f"{name} has targets of a sort that the sweep does not know: {kind.target}")
+
+
+def webhook_places(objects: Iterable[Obj]) -> list[str]:
+    """Return the services (or URLs) behind the admission webhooks among some objects."""
+    kinds = ("MutatingWebhookConfiguration", "ValidatingWebhookConfiguration")
+    hooks = (hook for obj in objects if obj["kind"] in kinds for hook in obj.get("webhooks") or ())
+    return list(dict.fromkeys(place_of(hook) for hook in hooks))
 
 
 def relevant(fault: str, workload: str, booted: Boot) -> bool:

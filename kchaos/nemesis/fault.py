@@ -6,12 +6,14 @@ A backend registers kinds in a :class:`Catalog`; a scenario's step names one and
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
 
 from kchaos.errors import InvalidScenario
+from kchaos.nemesis.arguments import Argument, complete
+from kchaos.nemesis.targets import Resolved
 
 Evidence = dict[str, int | float | str]
 C = TypeVar("C")
@@ -41,12 +43,34 @@ class Once:
         return self._evidence
 
 
+class Together:
+    """Several injected faults as one :class:`Active`: undone last first, numbers of their evidence added up."""
+
+    def __init__(self, parts: Sequence[Active]) -> None:
+        self._parts = tuple(parts)
+
+    def undo(self) -> None:
+        """Heal all."""
+        for part in reversed(self._parts):
+            part.undo()
+
+    def evidence(self) -> Evidence:
+        """Return the sums."""
+        out: Evidence = {}
+        for part in self._parts:
+            for name, value in part.evidence().items():
+                before = out.get(name, 0)
+                out[name] = value if isinstance(value, str) or isinstance(before, str) else before + value
+        return out
+
+
 class Kind(msgspec.Struct, Generic[C], frozen=True, kw_only=True):
     """One kind of fault or user operation.
 
     ``klass``: process, network, disk, clock, api, node, zone, container, workload. ``planned``: somebody means to do it (drain,
     rollout, scale), so an application should lose nothing. ``target``: what ``args["target"]`` names. ``evidence`` says what counts.
-    ``level1``: part of the sweep that asks the obvious questions; the others are tried when they are named.
+    ``level1``: part of the sweep that asks the obvious questions; the others are tried when they are named. ``arguments``: what it
+    takes beside its target. ``one_pod``: of a workload it takes one pod, so that a target may say which.
     """
 
     name: str
@@ -57,14 +81,30 @@ class Kind(msgspec.Struct, Generic[C], frozen=True, kw_only=True):
     operation: bool = False
     level1: bool = True
     evidence: str = ""
+    arguments: tuple[Argument, ...] = ()
+    one_pod: bool = False
     inject: Callable[[C, dict[str, Any]], Active]
+
+    def complete(self, args: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a step's arguments with all defaults: what ``inject`` is given. Raises InvalidScenario for what it does not take."""
+        return complete(self.name, self.arguments, args)
+
+
+Resolve = Callable[[C, Kind[C], str, str, str], Resolved]
+"""Called when a fault fires with (cluster, kind, sort of target, text, and for an argument the name of the step's own target)."""
+
+
+def _plain(_cluster: Any, _kind: Any, _sort: str, text: str, _of: str) -> Resolved:
+    """Take every target for a name."""
+    return Resolved((text,))
 
 
 class Catalog(Generic[C]):
-    """The kinds that one backend knows, in the order in which they were registered."""
+    """The kinds that one backend knows, in the order in which they were registered. ``resolve`` knows its symbolic targets."""
 
-    def __init__(self) -> None:
+    def __init__(self, resolve: Resolve[C] = _plain) -> None:
         self._kinds: dict[str, Kind[C]] = {}
+        self.resolve = resolve
 
     def add(self, kind: Kind[C]) -> Kind[C]:
         """Register one kind."""

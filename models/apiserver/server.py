@@ -28,6 +28,8 @@ WRITE_S = 0.0023
 the next; with these two, rollouts take the course that was recorded from real servers."""
 CACHE_LAG_S = 0.003
 """How far a healthy watch cache trails the store."""
+LONGEST_WAIT_S = 9.0
+"""What webhooks hold a request up at most: clients here give up after ten seconds, the real ones after the server's minute."""
 BOOKMARK_S = 60.0
 """Interval of bookmarks (cacher.go: bookmarkFrequency is one minute)."""
 
@@ -52,6 +54,10 @@ class Hooks:
         """Called after each request of an ordinary user, as the audit log of the real server."""
         self.interceptors: list[Interceptor] = []
         self.watch_filters: list[WatchFilter] = []
+        self.alone: dict[str, int] = {}
+        """Masters whose store member has no quorum, and how many faults keep it so: requests to their servers hang, watches end."""
+        self.unanswered = 0
+        """Requests that hang, or hung until their client gave up."""
 
 
 class ApiServer:
@@ -64,7 +70,7 @@ class ApiServer:
         self.registry = Registry(store, rt, security)
         self.cache = WatchCache(store)
         self.cache_lag_s = CACHE_LAG_S
-        self.frozen = False
+        self.frozen = rt.host in hooks.alone
         self._hooks = hooks
         self._due = False
         store.subscribe(self._committed)
@@ -124,25 +130,36 @@ class ApiServer:
                 self.cache.close(sender, payload.payload[1])
             return
         kind = payload[0]
-        if kind == "req":
-            try:
-                answer: tuple[Any, ...] = ("resp", payload[1], self.execute(payload[2]), None)
-                code = 200
-            except ApiError as error:
-                code = error.code
-                answer = ("resp", payload[1], None, error.status())
-            for hook in self._hooks.on_answer:
-                hook(payload[2], code)
-            if not code:  # a fault: the answer never leaves the server
-                return
-            if payload[2].verb in ("get", "list"):
-                self._rt.send(sender, answer)
+        if self._hooks.alone and self._rt.host in self._hooks.alone and kind in ("req", "watch"):
+            self._hooks.unanswered += 1
+            if kind == "watch":
+                self._rt.send(sender, ("end", payload[1], None), payload[1])
+        elif kind == "req":
+            webhooks = self._security.webhooks
+            if webhooks.services and (wait := webhooks.wait_s(payload[2])):
+                self._rt.call_later(min(wait, LONGEST_WAIT_S), self._answer, sender, payload)
             else:
-                self._rt.call_later(WRITE_S, self._rt.send, sender, answer)
+                self._answer(sender, payload)
         elif kind == "watch":
             self._open(sender, payload)
         elif kind == "unwatch":
             self.cache.close(sender, payload[1])
+
+    def _answer(self, sender: str, payload: tuple[Any, ...]) -> None:
+        try:
+            answer: tuple[Any, ...] = ("resp", payload[1], self.execute(payload[2]), None)
+            code = 200
+        except ApiError as error:
+            code = error.code
+            answer = ("resp", payload[1], None, error.status())
+        for hook in self._hooks.on_answer:
+            hook(payload[2], code)
+        if not code:  # a fault: the answer never leaves the server
+            return
+        if payload[2].verb in ("get", "list"):
+            self._rt.send(sender, answer)
+        else:
+            self._rt.call_later(WRITE_S, self._rt.send, sender, answer)
 
     # -- watches -----------------------------------------------------------------------------------------------------
 
@@ -197,8 +214,8 @@ class ApiServer:
 
     def freeze(self, frozen: bool) -> None:
         """Stop or resume following the store: reads at version 0 and watches go stale."""
-        self.frozen = frozen
-        if not frozen and not self._due:
+        self.frozen = frozen or self._rt.host in self._hooks.alone
+        if not self.frozen and not self._due:
             self._committed(None)
 
     def _bookmarks(self) -> None:

@@ -71,6 +71,11 @@ class Client:
         self._queue: deque[tuple[Request, Answer]] = deque()
         rt.listen(self._receive)
 
+    @property
+    def server(self) -> str:
+        """Return the address of the API server that requests go to now."""
+        return self._servers[self._at]
+
     # -- requests ----------------------------------------------------------------------------------------------------
 
     async def request(self, request: Request) -> Obj:

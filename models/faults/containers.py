@@ -13,6 +13,7 @@ from kchaos.models.cluster import Cluster
 from kchaos.models.faults.targets import pods_of, restart, selects
 from kchaos.models.node.kubelet import Kubelet
 from kchaos.models.node.machine import PodMachine
+from kchaos.nemesis.arguments import Argument
 from kchaos.nemesis.fault import Active, Evidence, Kind, Once
 
 
@@ -106,12 +107,17 @@ class _BadImage:
 def _flap(cluster: Cluster, args: dict[str, Any]) -> Active:
     noticed = 0
     for kubelet, machine in _machines(cluster, args["target"])[:1]:
-        noticed += _as_node(cluster, kubelet, partial(kubelet.runtime.flap, machine, float(args.get("for_s", 45.0))))
+        noticed += _as_node(cluster, kubelet, partial(kubelet.runtime.flap, machine, float(args["for_s"])))
     return Once({"pods_flapped": noticed})
 
 
-def _kind(name: str, summary: str, evidence: str, inject: Callable[[Cluster, dict[str, Any]], Active]) -> Kind[Cluster]:
-    return Kind(name=name, summary=summary, klass="container", target="workload", evidence=evidence, inject=inject)
+def _kind(
+    name: str, summary: str, evidence: str, inject: Callable[[Cluster, dict[str, Any]], Active], *arguments: Argument, one_pod: bool = True
+) -> Kind[Cluster]:
+    return Kind(
+        name=name, summary=summary, klass="container", target="workload", evidence=evidence, inject=inject, arguments=arguments,
+        one_pod=one_pod,
+    )  # fmt: skip
 
 
 KINDS = (
@@ -120,8 +126,10 @@ KINDS = (
     _kind("oom-kill", "the containers of one pod are killed for using too much memory", "containers killed",
           lambda cluster, args: _kill(cluster, args, "OOMKilled")),
     _kind("slow-start", "containers take a minute longer to start, during a restart of the workload", "slow starts",
-          lambda cluster, args: _SlowStart(cluster, args["target"], float(args.get("extra_s", 60.0)))),
-    _kind("probe-flap", "all probes of one pod fail for 45 s", "pods that turn unready or are killed", _flap),
+          lambda cluster, args: _SlowStart(cluster, args["target"], float(args["extra_s"])),
+          Argument("extra_s", 60.0, usual=(5.0, 300.0)), one_pod=False),
+    _kind("probe-flap", "all probes of one pod fail for 45 s", "pods that turn unready or are killed", _flap,
+          Argument("for_s", 45.0, usual=(5.0, 120.0))),
     _kind("image-pull-failure", "images can't be pulled, during a restart of the workload", "failed pulls",
-          lambda cluster, args: _BadImage(cluster, args["target"])),
+          lambda cluster, args: _BadImage(cluster, args["target"]), one_pod=False),
 )  # fmt: skip

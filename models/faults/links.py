@@ -6,10 +6,12 @@ Masters do not talk to each other here: the members of the store are not modelle
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 from kchaos.models.cluster import Cluster
+from kchaos.nemesis.arguments import Argument
 from kchaos.nemesis.clocks import Drift, Skew
 from kchaos.nemesis.fault import Active, Kind
 from kchaos.nemesis.links import CutLinks, PoorLinks
@@ -27,13 +29,10 @@ def _both(cluster: Cluster, node: str) -> list[tuple[str, str]]:
     return _to_masters(cluster, node) + _from_masters(cluster, node)
 
 
-def _poor(**rates: float) -> Callable[[Cluster, dict[str, Any]], Active]:
-    def inject(cluster: Cluster, args: dict[str, Any]) -> Active:
-        own = {name: float(args.get(name, value)) for name, value in rates.items()}
-        cluster.disturbed()
-        return PoorLinks(cluster.world, _both(cluster, args["target"]), **own)
-
-    return inject
+def _poor(cluster: Cluster, args: dict[str, Any]) -> Active:
+    rates = {name: float(value) for name, value in args.items() if name != "target"}
+    cluster.disturbed()
+    return PoorLinks(cluster.world, _both(cluster, args["target"]), **rates)
 
 
 def _cut(directions: Callable[[Cluster, str], list[tuple[str, str]]]) -> Callable[[Cluster, dict[str, Any]], Active]:
@@ -58,8 +57,22 @@ class _Skew(Skew):
         self._cluster.disturbed(abs(self._by_s))
 
 
-def _kind(name: str, summary: str, klass: str, target: str, evidence: str, inject: Any) -> Kind[Cluster]:
-    return Kind(name=name, summary=summary, klass=klass, target=target, evidence=evidence, inject=inject, level1=False)
+def _skew(cluster: Cluster, args: dict[str, Any]) -> Active:
+    return _Skew(cluster, args["target"], float(args["by_s"]))
+
+
+def _kind(
+    name: str,
+    summary: str,
+    klass: str,
+    target: str,
+    evidence: str,
+    inject: Callable[[Cluster, dict[str, Any]], Active],
+    *arguments: Argument,
+) -> Kind[Cluster]:
+    return Kind(
+        name=name, summary=summary, klass=klass, target=target, evidence=evidence, inject=inject, level1=False, arguments=arguments
+    )  # fmt: skip
 
 
 KINDS = (
@@ -68,12 +81,14 @@ KINDS = (
     _kind("one-way-from-masters", "what the masters send to a node does not arrive; what it sends does", "network", "node", "messages held",
           _cut(_from_masters)),
     _kind("network-delay", "a node's messages to and from the masters take 0.5 s, with jitter", "network", "node", "messages while slow",
-          _poor(delay_s=0.5, jitter_s=0.5)),
-    _kind("network-loss", "a third of a node's messages is lost and sent again", "network", "node", "messages lost", _poor(loss=0.33)),
-    _kind("clock-skew", "a node's clock is two minutes ahead", "clock", "node", "skew",
-          lambda cluster, args: _Skew(cluster, args["target"], float(args.get("by_s", 120.0)))),
-    _kind("clock-behind", "a node's clock is two minutes behind", "clock", "node", "skew",
-          lambda cluster, args: _Skew(cluster, args["target"], float(args.get("by_s", -120.0)))),
+          _poor, Argument("delay_s", 0.5, usual=(0.01, 5.0)), Argument("jitter_s", 0.5, usual=(0.0, 5.0))),
+    _kind("network-loss", "a third of a node's messages is lost and sent again", "network", "node", "messages lost",
+          _poor, Argument("loss", 0.33, high=1.0, usual=(0.05, 0.9))),
+    _kind("clock-skew", "a node's clock is two minutes ahead", "clock", "node", "skew", _skew,
+          Argument("by_s", 120.0, low=-math.inf, usual=(1.0, 600.0))),
+    _kind("clock-behind", "a node's clock is two minutes behind", "clock", "node", "skew", _skew,
+          Argument("by_s", -120.0, low=-math.inf, usual=(-600.0, -1.0))),
     _kind("clock-drift", "a node's clock runs five per cent fast", "clock", "node", "drift",
-          lambda cluster, args: Drift(cluster.world, args["target"], float(args.get("rate", 1.05)))),
+          lambda cluster, args: Drift(cluster.world, args["target"], float(args["rate"])),
+          Argument("rate", 1.05, low=0.01, high=100.0, usual=(0.9, 1.1))),
 )  # fmt: skip

@@ -13,6 +13,7 @@ from kchaos.models.api.pods import controller_of, ended, name, namespace, uid
 from kchaos.models.api.tree import Obj
 from kchaos.models.cluster import Cluster
 from kchaos.models.faults.targets import owner_of, parts, plural_of, restart
+from kchaos.nemesis.arguments import Argument
 from kchaos.nemesis.fault import Evidence, Kind
 
 RETRY_S = 5.0
@@ -219,22 +220,26 @@ class _Scale:
         return {"replicas_changed": self._scaled}
 
 
-def _kind(name: str, summary: str, target: str, evidence: str, inject: Callable[[Cluster, dict[str, Any]], Any]) -> Kind[Cluster]:
+def _kind(
+    name: str, summary: str, target: str, evidence: str, inject: Callable[[Cluster, dict[str, Any]], Any], *arguments: Argument
+) -> Kind[Cluster]:
     return Kind(
         name=name, summary=summary, klass="workload" if target == "workload" else "node", target=target, planned=True, operation=True,
-        evidence=evidence, inject=inject,
+        evidence=evidence, inject=inject, arguments=arguments,
     )  # fmt: skip
 
 
+_BY = Argument("by", 1, low=1, whole=True, usual=(1, 3))
 KINDS = (
     _kind("drain", "a node is drained as kubectl does it, and uncordoned afterwards", "node", "pods evicted or refused",
           lambda cluster, args: _Drain(cluster, args["target"])),
     _kind("rollout", "a rolling restart of the workload", "workload", "templates changed",
           lambda cluster, args: _Restart(cluster, args["target"])),
     _kind("rollback", "a rollout of an image that does not exist, undone after two minutes", "workload", "templates changed",
-          lambda cluster, args: _BadRollout(cluster, args["target"], float(args.get("after_s", 120.0)))),
+          lambda cluster, args: _BadRollout(cluster, args["target"], float(args["after_s"])),
+          Argument("after_s", 120.0, usual=(5.0, 300.0))),
     _kind("scale-up", "one replica more, and back", "workload", "scale changed",
-          lambda cluster, args: _Scale(cluster, args["target"], int(args.get("by", 1)))),
+          lambda cluster, args: _Scale(cluster, args["target"], args["by"]), _BY),
     _kind("scale-down", "one replica less, and back", "workload", "scale changed",
-          lambda cluster, args: _Scale(cluster, args["target"], -int(args.get("by", 1)))),
+          lambda cluster, args: _Scale(cluster, args["target"], -args["by"]), _BY),
 )  # fmt: skip

@@ -1,6 +1,6 @@
 """Requests that fail before or after their commit: refused, timed out, out of space, unauthorised, answers that get lost.
 
-``args``: ``target`` names who asks (``deployment-controller``, ``kubelet``; ``*`` for every component), ``code`` 409 | 429 | 500 | 504,
+``args``: ``target`` names who asks (``deployment-controller``, ``kubelet``; ``*`` for every component), ``code`` 0 (no answer) | 409 | 429 | 500 | 504 | 507,
 ``phase`` before | after the commit, ``every``: each so-manieth matching write, ``n``: at most so many. The user's own requests are
 left alone: the step that shows a fault must itself come through.
 """
@@ -9,15 +9,15 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from fnmatch import fnmatchcase
-from typing import Any
 
-from kchaos.errors import InvalidScenario
 from kchaos.models.api.errors import ApiError, conflict
 from kchaos.models.api.request import Request
 from kchaos.models.cluster import Cluster
+from kchaos.nemesis.arguments import Argument
 from kchaos.nemesis.fault import Evidence, Kind
 
 WRITES = ("create", "update", "patch", "delete", "deletecollection")
+CODES = (0, 409, 429, 500, 504, 507)
 LOST = 0
 """Code of an answer that never leaves the server: the client times out and does not know the outcome."""
 
@@ -32,9 +32,7 @@ def _error(code: int, request: Request) -> ApiError:
         500: ("InternalError", "Internal error occurred: etcdserver: request timed out"),
         504: ("Timeout", "Timeout: request did not complete within requested timeout - context deadline exceeded"),
         507: ("InternalError", "etcdserver: mvcc: database space exceeded"),
-    }.get(code)
-    if found is None:
-        raise InvalidScenario(f"code {code} is none that requests fail with here", hint="write 409, 429, 500 or 504")
+    }[code]
     return ApiError(*found, code=LOST if code == LOST else None)
 
 
@@ -74,9 +72,6 @@ class _Failing(Refusing):
     evidence_name = "requests_failed"
 
     def __init__(self, cluster: Cluster, actor: str, code: int, phase: str, every: int, n: int) -> None:
-        if phase not in ("before", "after") or every < 1 or n < 0:
-            raise InvalidScenario("phase is before or after, every at least 1, n at least 0")
-        _error(code, Request("get", "pods"))
         self._actor, self._code, self._phase = actor, code, phase
         self._every, self._n = every, n
         self._seen = 0
@@ -103,31 +98,27 @@ class _Expired(Refusing):
         return _error(401, request) if phase == "before" and request.identity.user == self._user else None
 
 
-def _failing(code: int, phase: str, every: int) -> Any:
-    def inject(cluster: Cluster, args: dict[str, Any]) -> _Failing:
-        return _Failing(
-            cluster, str(args.get("target", "*")), int(args.get("code", code)), str(args.get("phase", phase)),
-            int(args.get("every", every)), int(args.get("n", 0)),
-        )  # fmt: skip
-
-    return inject
-
-
-def _kind(name: str, summary: str, target: str, evidence: str, inject: Any) -> Kind[Cluster]:
-    return Kind(name=name, summary=summary, klass="api", target=target, evidence=evidence, inject=inject, level1=False)
+def _failing(name: str, summary: str, code: int, phase: str, every: int) -> Kind[Cluster]:
+    """Return the kind of fault under which every so-manieth write fails with ``code``."""
+    arguments = (
+        Argument("code", code, choices=CODES), Argument("phase", phase, choices=("before", "after")),
+        Argument("every", every, low=1, whole=True, usual=(1, 5)), Argument("n", 0, whole=True, usual=(0, 5)),
+    )  # fmt: skip
+    return Kind(
+        name=name, summary=summary, klass="api", target="actor", evidence="requests failed", level1=False, arguments=arguments,
+        inject=lambda cluster, args: _Failing(cluster, args["target"], args["code"], args["phase"], args["every"], args["n"]),
+    )  # fmt: skip
 
 
-KINDS = (
-    _kind("request-refused", "every other write of a client is refused before its commit (500)", "actor", "requests failed",
-          _failing(500, "before", 2)),
-    _kind("request-conflict", "every other write of a client is answered 409 Conflict", "actor", "requests failed", _failing(409, "before", 2)),
-    _kind("request-throttled", "every other write of a client is answered 429 Too Many Requests", "actor", "requests failed",
-          _failing(429, "before", 2)),
-    _kind("request-failed-after-commit", "every other write of a client is carried out and answered with an error", "actor",
-          "requests failed", _failing(500, "after", 2)),
-    _kind("answer-lost", "every third write of a client is carried out, and its answer never arrives", "actor", "requests failed",
-          _failing(LOST, "after", 3)),
-    _kind("store-full", "the store is out of space: every write is refused", "actor", "requests failed", _failing(507, "before", 1)),
-    _kind("certificate-expired", "a node's client certificate has expired: all its requests are refused", "node", "requests refused",
-          lambda cluster, args: _Expired(cluster, args["target"])),
+KINDS: tuple[Kind[Cluster], ...] = (
+    _failing("request-refused", "every other write of a client is refused before its commit (500)", 500, "before", 2),
+    _failing("request-conflict", "every other write of a client is answered 409 Conflict", 409, "before", 2),
+    _failing("request-throttled", "every other write of a client is answered 429 Too Many Requests", 429, "before", 2),
+    _failing("request-failed-after-commit", "every other write of a client is carried out and answered with an error", 500, "after", 2),
+    _failing("answer-lost", "every third write of a client is carried out, and its answer never arrives", LOST, "after", 3),
+    _failing("store-full", "the store is out of space: every write is refused", 507, "before", 1),
+    Kind(
+        name="certificate-expired", summary="a node's client certificate has expired: all its requests are refused", klass="api",
+        target="node", evidence="requests refused", level1=False, inject=lambda cluster, args: _Expired(cluster, args["target"]),
+    ),
 )  # fmt: skip

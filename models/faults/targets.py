@@ -1,4 +1,4 @@
-"""Symbolic targets, resolved when a fault fires: ``Deployment/shop/web`` names a workload and all its pods."""
+"""What ``Deployment/shop/web`` names: a workload and all its pods; ``Pod/shop/web-0`` is that pod alone, whoever owns it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from kchaos.errors import InvalidScenario
 from kchaos.models.api.errors import ApiError
+from kchaos.models.api.pods import name, namespace
 from kchaos.models.api.resources import by_kind
 from kchaos.models.api.times import stamp
 from kchaos.models.api.tree import Obj
@@ -36,7 +37,9 @@ def owner_of(cluster: Cluster, pod: Obj) -> str:
 
 
 def selects(cluster: Cluster, target: str) -> Callable[[Obj], bool]:
-    """Return whether a pod belongs to a workload."""
+    """Return whether a pod belongs to a workload, or is the pod that the target names."""
+    if target.startswith("Pod/"):
+        return lambda pod: target == f"Pod/{namespace(pod)}/{name(pod)}"
     return lambda pod: owner_of(cluster, pod) == target
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from kchaos.models.api.errors import ApiError
 from kchaos.models.api.patch import json_patch
 from kchaos.models.api.request import Request
-from kchaos.models.api.resources import Resource
+from kchaos.models.api.resources import BY_PLURAL, Resource
 from kchaos.models.api.selectors import compile_selector
 from kchaos.models.api.tree import Obj, get
 from kchaos.models.security.rbac import Tables
@@ -41,6 +41,31 @@ class Service:
     up: bool = True
     delay_s: float = 0.0
     asked: int = field(default=0)
+    hung: int = 0
+    """Faults under which it does not answer in time."""
+    refusing: int = 0
+    """Faults under which nothing listens there."""
+
+    @property
+    def listens(self) -> bool:
+        """Tell whether a connection is taken."""
+        return self.up and not self.refusing
+
+    def waits_s(self, timeout_s: float) -> float:
+        """Return how long its caller waits for an answer, or in vain."""
+        return 0.0 if not self.listens else timeout_s if self.hung else min(self.delay_s, timeout_s)
+
+
+def place_of(hook: Obj) -> str:
+    """Return the service behind a webhook as ``namespace/name``, or its URL."""
+    config = hook.get("clientConfig") or {}
+    service = config.get("service")
+    return f"{service.get('namespace')}/{service.get('name')}" if service else str(config.get("url", ""))
+
+
+def timeout_s(hook: Obj) -> float:
+    """Return how long a webhook's answer is waited for."""
+    return float(hook.get("timeoutSeconds", 10))
 
 
 def matches_rules(hook: Obj, resource: Resource, request: Request, operation: str) -> bool:
@@ -62,6 +87,9 @@ def matches_rules(hook: Obj, resource: Resource, request: Request, operation: st
         ):
             return True
     return False
+
+
+_OPERATIONS = {"create": "CREATE", "update": "UPDATE", "patch": "UPDATE", "delete": "DELETE"}
 
 
 class Webhooks:
@@ -92,13 +120,12 @@ class Webhooks:
         """Return the answer, None for none. Raises 500 if the call fails and the webhook's failurePolicy is Fail."""
         config = hook.get("clientConfig") or {}
         service = config.get("service")
-        place = f"{service.get('namespace')}/{service.get('name')}" if service else config.get("url", "")
-        known = self.services.get(place)
+        known = self.services.get(place_of(hook))
         if known is None:
             return None
         known.asked += 1
         seconds = hook.get("timeoutSeconds", 10)
-        if known.up and known.delay_s < seconds:
+        if known.listens and known.waits_s(seconds) < seconds:
             return next((one for one in known.answers if one.meant(obj)), None)
         if hook.get("failurePolicy", "Fail") == "Ignore":
             return None
@@ -107,9 +134,32 @@ class Webhooks:
             url = f"https://{service['name']}.{service['namespace']}.svc:{port}{service.get('path', '')}"
         else:
             url = config.get("url", "")
-        why = "context deadline exceeded" if known.up else "dial tcp: connect: connection refused"
+        why = "context deadline exceeded" if known.listens else "dial tcp: connect: connection refused"
         text = f'failed calling webhook "{hook["name"]}": failed to call webhook: Post "{url}?timeout={seconds}s": {why}'
         raise ApiError("InternalError", f"Internal error occurred: {text}")
+
+    def places(self) -> list[str]:
+        """Return the services behind all webhooks of the store."""
+        tables = (self._tables("mutatingwebhookconfigurations"), self._tables("validatingwebhookconfigurations"))
+        hooks = (hook for table in tables for _, one in sorted(table.items()) for hook in one.get("webhooks") or ())
+        return list(dict.fromkeys(place_of(hook) for hook in hooks))
+
+    def wait_s(self, request: Request) -> float:
+        """Return how long a request waits for webhooks: for mutating ones one after another, for validating ones at once.
+
+        Selectors are asked of what the request carries: of a patch or a deletion that is nothing.
+        """
+        operation = _OPERATIONS.get(request.verb, "")
+        resource = BY_PLURAL.get(request.resource)
+        if not operation or resource is None or not any(one.hung or one.delay_s for one in self.services.values()):
+            return 0.0
+        body = request.body if isinstance(request.body, dict) and isinstance(request.body.get("metadata"), dict) else {"metadata": {}}
+
+        def waits(kind: str) -> list[float]:
+            hooks = self._hooks(kind, resource, request, body, operation)
+            return [self.services[place].waits_s(timeout_s(hook)) for hook in hooks if (place := place_of(hook)) in self.services]
+
+        return sum(waits("mutatingwebhookconfigurations")) + max(waits("validatingwebhookconfigurations"), default=0.0)
 
     @staticmethod
     def _denied(hook: Obj, answer: Answer) -> ApiError:
