@@ -113,7 +113,7 @@ class Cluster:
         self.user: Session = self.control.client("user", USER)
         self.kubelets: dict[str, Kubelet] = {}
         self.proxies: dict[str, Proxy] = {}
-        self.traffic = Traffic(self.world.loop.time, self._rules, self._check, self._interval)
+        self.traffic = Traffic(self.world.loop.time, self._rules, self._check, self._interval, self._asked)
         self._traffic_due = False
         self.gate = Gate(store.table("networkpolicies"), store.table("pods"))
         self.members = Members(store, self._answers)
@@ -255,6 +255,9 @@ class Cluster:
                 "traffic", service=service, start=round(interval.start_s, 6), end=round(interval.end_s, 6), lost=fate.lost, ready=fate.ready,
                 rate=interval.rate, ways=[list(way) for way in fate.ways],
             )  # fmt: skip
+
+    def _asked(self, service: str, pods: tuple[str, ...]) -> None:
+        self.recorder.mark("asked", service=service, pods=list(pods))
 
     # -- time ----------------------------------------------------------------------------------------------------------
 

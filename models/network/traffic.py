@@ -53,7 +53,10 @@ class Interval(NamedTuple):
 
 
 class Traffic:
-    """Watches a set of Services. ``check(backend, from_node)`` returns why a request would fail, or an empty string."""
+    """Watches a set of Services. ``check(backend, from_node)`` returns why a request would fail, or an empty string.
+
+    ``asked(service, pods)`` is told whenever the pods that any node's rules send requests to are others.
+    """
 
     def __init__(
         self,
@@ -61,11 +64,14 @@ class Traffic:
         rules: Callable[[], Mapping[str, Rules]],
         check: Callable[[Backend, str], str],
         closed: Callable[[str, Interval], None],
+        asked: Callable[[str, tuple[str, ...]], None],
     ) -> None:
         self._now = now
         self._rules = rules
         self._check = check
         self._closed = closed
+        self._asked = asked
+        self._pods: dict[str, tuple[str, ...]] = {}
         self._open: dict[str, tuple[float, Fate]] = {}
         self.services: dict[str, float] = {}
         """Requests a second, by Service."""
@@ -81,7 +87,10 @@ class Traffic:
         now = self._now()
         tables = self._rules()
         for service, rate in self.services.items():
-            fate = self._fate(service, tables)
+            fate, pods = self._fate(service, tables)
+            if self._pods.get(service, ()) != pods:
+                self._pods[service] = pods
+                self._asked(service, pods)
             found = self._open.get(service)
             if found is not None:
                 if found[1] == fate:
@@ -102,15 +111,16 @@ class Traffic:
         """Return the share of look-ups that fail: all tries of a resolver reach dead replicas."""
         return self.dns_dead**ATTEMPTS
 
-    def _fate(self, service: str, tables: Mapping[str, Rules]) -> Fate:
+    def _fate(self, service: str, tables: Mapping[str, Rules]) -> tuple[Fate, tuple[str, ...]]:
         lost: dict[str, float] = {}
         if not tables:
-            return Fate(lost, 0)
+            return Fate(lost, 0), ()
         unresolved = self.unresolved()
         if unresolved:
             lost["dns"] = unresolved
         share = (1.0 - unresolved) / len(tables)
         answering: dict[str, None] = {}
+        asked: dict[str, None] = {}
         ways: dict[tuple[str, str, str], float] = {}
         for node, table in tables.items():
             entry = table.get(service)
@@ -119,6 +129,7 @@ class Traffic:
                 lost[why] = lost.get(why, 0.0) + share
                 continue
             for weight, backend in entry.spread:
+                asked[backend.pod] = None
                 why = self._check(backend, node)
                 if why:
                     lost[why] = lost.get(why, 0.0) + share * weight
@@ -129,4 +140,5 @@ class Traffic:
                     answering[backend.pod or backend.address] = None
         worst = sorted(ways.items(), key=lambda one: (-one[1], one[0]))[:WAYS] if ways else ()
         told = tuple((*way, round(value, 6)) for way, value in worst)
-        return Fate({reason: round(value, 6) for reason, value in sorted(lost.items())}, len(answering), told)
+        fate = Fate({reason: round(value, 6) for reason, value in sorted(lost.items())}, len(answering), told)
+        return fate, tuple(sorted(asked))
