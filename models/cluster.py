@@ -113,7 +113,9 @@ class Cluster:
         self.user: Session = self.control.client("user", USER)
         self.kubelets: dict[str, Kubelet] = {}
         self.proxies: dict[str, Proxy] = {}
-        self.traffic = Traffic(self.world.loop.time, self._rules, self._check, self._interval, self._asked)
+        self.traffic = Traffic(
+            self.world.loop.time, self._rules, self._check, self._interval, self._asked, lambda delay_s: self._later(delay_s, self._due)
+        )
         self._traffic_due = False
         self.gate = Gate(store.table("networkpolicies"), store.table("pods"))
         self.members = Members(store, self._answers)

@@ -216,7 +216,7 @@ def _run(cluster: Cluster, system: System, booted: Boot, scenario: Scenario, pro
     cluster.recorder.listeners.append(monitors.feed)
     rates: Mapping[str, float] = system.settings.get("rates", {})
     for service in booted.services:
-        cluster.traffic.watch(service, float(rates.get(service, RATE)))
+        cluster.traffic.watch(service, float(rates.get(service, RATE)), service in system.settings.get("kept", ()))
     kinds = catalog()
     loop = cluster.world.loop
     nemesis: Nemesis[Cluster] = Nemesis(

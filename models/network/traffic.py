@@ -11,6 +11,8 @@ tables, what runs, or a link changes, the interval is closed and what was lost i
 - ``overlay``: a route, ARP or FDB entry leads nowhere, or overlay packets are lost;
 - ``policy``: NetworkPolicies let nobody in to that pod;
 - ``dns``: the client's resolver asked only DNS replicas that are dead.
+
+Every request is a connection of its own, but for UDP and where kchaos.yaml says that clients keep their connections (flows.py).
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
+from kchaos.models.network.flows import Held, next_s, tcp, udp
 from kchaos.models.network.proxy import Backend, Entry
 
 Rules = Mapping[str, Entry]
@@ -65,22 +68,30 @@ class Traffic:
         check: Callable[[Backend, str], str],
         closed: Callable[[str, Interval], None],
         asked: Callable[[str, tuple[str, ...]], None],
+        later: Callable[[float], None] = lambda delay_s: None,
     ) -> None:
         self._now = now
         self._rules = rules
         self._check = check
         self._closed = closed
         self._asked = asked
+        self._later = later
+        self._due_s = 0.0
         self._pods: dict[str, tuple[str, ...]] = {}
+        self._flows: dict[tuple[str, str], dict[Backend, Held]] = {}
+        """Connections that are kept, by Service and node."""
+        self._kept: dict[str, None] = {}
         self._open: dict[str, tuple[float, Fate]] = {}
         self.services: dict[str, float] = {}
         """Requests a second, by Service."""
         self.dns_dead = 0.0
         """Share of DNS replicas that are dead and still asked."""
 
-    def watch(self, service: str, rate: float = RATE) -> None:
-        """Send requests to a Service (namespace/name) from the next change on."""
+    def watch(self, service: str, rate: float = RATE, kept: bool = False) -> None:
+        """Send requests to a Service (namespace/name) from the next change on. ``kept``: over TCP connections that clients keep."""
         self.services[service] = rate
+        if kept:
+            self._kept[service] = None
 
     def recompute(self) -> None:
         """Something changed: close the intervals whose fate is another from now on."""
@@ -115,7 +126,7 @@ class Traffic:
         lost: dict[str, float] = {}
         if not tables:
             return Fate(lost, 0), ()
-        unresolved = self.unresolved()
+        unresolved = 0.0 if service in self._kept else self.unresolved()  # who keeps a connection looks no name up
         if unresolved:
             lost["dns"] = unresolved
         share = (1.0 - unresolved) / len(tables)
@@ -124,12 +135,17 @@ class Traffic:
         ways: dict[tuple[str, str, str], float] = {}
         for node, table in tables.items():
             entry = table.get(service)
-            if entry is None or not entry.spread:
-                why = entry.reason if entry is not None else "no endpoints"
-                lost[why] = lost.get(why, 0.0) + share
-                continue
-            for weight, backend in entry.spread:
+            sent = entry.spread if entry is not None else ()
+            left = 0.0 if sent else 1.0
+            for _, backend in sent:
                 asked[backend.pod] = None
+            if entry is not None and (service in self._kept or entry.use[0][0].protocol == "udp"):
+                sent = self._held(service, node, entry)
+                left = max(0.0, 1.0 - sum(weight for weight, _ in sent))
+            if left > 1e-9:
+                why = entry.reason if entry is not None else "no endpoints"
+                lost[why] = lost.get(why, 0.0) + share * left
+            for weight, backend in sent:
                 why = self._check(backend, node)
                 if why:
                     lost[why] = lost.get(why, 0.0) + share * weight
@@ -138,7 +154,30 @@ class Traffic:
                         ways[way] = ways.get(way, 0.0) + share * weight
                 else:
                     answering[backend.pod or backend.address] = None
+        self._forget(service, tables)
         worst = sorted(ways.items(), key=lambda one: (-one[1], one[0]))[:WAYS] if ways else ()
         told = tuple((*way, round(value, 6)) for way, value in worst)
         fate = Fate({reason: round(value, 6) for reason, value in sorted(lost.items())}, len(answering), told)
         return fate, tuple(sorted(asked))
+
+    # -- connections that are kept -------------------------------------------------------------------------------------
+
+    def _held(self, service: str, node: str, entry: Entry) -> tuple[tuple[float, Backend], ...]:
+        """Return where the kept connections of a node's clients go now."""
+        before = self._flows.get((service, node), {})
+        if entry.use[0][0].protocol == "udp":
+            flows = udp(before, entry)
+        else:
+            now = self._now()
+            flows = tcp(before, entry, lambda backend: self._check(backend, node), now)
+            end_s = next_s(flows)
+            if end_s is not None and not now < self._due_s <= end_s:
+                self._due_s = end_s
+                self._later(end_s - now)
+        self._flows[service, node] = flows
+        return tuple((held.share, backend) for backend, held in flows.items())
+
+    def _forget(self, service: str, tables: Mapping[str, Rules]) -> None:
+        """Clients on a node without power are gone with their connections; so are those of a Service that is gone."""
+        for key in [key for key in self._flows if key[0] == service and service not in tables.get(key[1], ())]:
+            del self._flows[key]
