@@ -25,6 +25,7 @@ from kchaos.models.controlplane import ControlPlane, node_object
 from kchaos.models.members import Members
 from kchaos.models.network.admits import Gate
 from kchaos.models.network.audit import audit
+from kchaos.models.network.names import Names
 from kchaos.models.network.overlay import leased, new_lease, subnet_of
 from kchaos.models.network.proxy import Backend, Proxy
 from kchaos.models.network.state import NodeNetwork
@@ -113,9 +114,11 @@ class Cluster:
         self.user: Session = self.control.client("user", USER)
         self.kubelets: dict[str, Kubelet] = {}
         self.proxies: dict[str, Proxy] = {}
+        self.names = Names(store, self.world.loop.time, self._later, self._due)
         self.traffic = Traffic(
-            self.world.loop.time, self._rules, self._check, self._interval, self._asked, lambda delay_s: self._later(delay_s, self._due)
-        )
+            self.world.loop.time, self._rules, self._check, self._interval, self._asked, self.names,
+            lambda delay_s: self._later(delay_s, self._due),
+        )  # fmt: skip
         self._traffic_due = False
         self.gate = Gate(store.table("networkpolicies"), store.table("pods"))
         self.members = Members(store, self._answers)

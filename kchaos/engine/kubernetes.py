@@ -214,9 +214,7 @@ def _run(cluster: Cluster, system: System, booted: Boot, scenario: Scenario, pro
     facts: dict[str, Any] = {"epoch_s": EPOCH_S, "ready_before": booted.ready_before}
     monitors = Monitors(properties if properties is not None else list(CATALOG.values()), Context(view, settings, facts))
     cluster.recorder.listeners.append(monitors.feed)
-    rates: Mapping[str, float] = system.settings.get("rates", {})
-    for service in booted.services:
-        cluster.traffic.watch(service, float(rates.get(service, RATE)), service in system.settings.get("kept", ()))
+    _watch(cluster, booted, system.settings)
     kinds = catalog()
     loop = cluster.world.loop
     nemesis: Nemesis[Cluster] = Nemesis(
@@ -251,6 +249,17 @@ def _run(cluster: Cluster, system: System, booted: Boot, scenario: Scenario, pro
     virtual = loop.time() - start
     made = cluster.world.picker.made() if cluster.world.picker is not None else Deviations()
     return Outcome(scenario, finished, violations, steps, virtual, made)
+
+
+def _watch(cluster: Cluster, booted: Boot, settings: Mapping[str, Any]) -> None:
+    """Send requests to the Services, and to those headless ones of which it is said how clients look them up."""
+    rates: Mapping[str, float] = settings.get("rates", {})
+    looked_up: Mapping[str, float] = settings.get("looked_up", {})
+    named = [service for service in looked_up if booted.backing.get(service)]
+    for service in named:
+        cluster.names.watch(service, looked_up[service])
+    for service in (*booted.services, *(service for service in named if service in cluster.names.entries)):
+        cluster.traffic.watch(service, float(rates.get(service, RATE)), service in settings.get("kept", ()))
 
 
 def _recovered(cluster: Cluster, booted: Boot) -> bool:

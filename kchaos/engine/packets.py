@@ -13,6 +13,7 @@ ANSWER = "the answer: "
 REASONS = {
     "no endpoints": "refused: no endpoint", "dropped": "dropped: no endpoint on that node", "refused": "refused: nothing listens",
     "timeout": "no answer", "overlay": "lost between nodes", "policy": "forbidden by NetworkPolicies",
+    "no record": "no address: the name was looked up while no pod was ready", "stale record": "sent to an address that is nobody's any more",
     "dns": "no address: every try of a look-up reached a dead DNS replica",
 }  # fmt: skip
 Zones = Mapping[str, str]

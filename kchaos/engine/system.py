@@ -70,12 +70,13 @@ def build(topology: Mapping[str, Any], inputs: Mapping[str, Any]) -> System:
 
 
 def _requests(objects: Sequence[Obj], table: Mapping[str, Assumptions], base: Assumptions) -> dict[str, Any]:
-    """Return requests per second by Service, and which Services' clients keep their connections.
+    """Return requests per second by Service, which Services' clients keep their connections, and which headless ones look-ups keep for long.
 
     What is said of the Service's own name counts, else of a workload that it selects.
     """
     rates: dict[str, float] = {}
     kept: list[str] = []
+    looked_up: dict[str, float] = {}
     for one in objects:
         if one["kind"] != "Service":
             continue
@@ -93,7 +94,9 @@ def _requests(objects: Sequence[Obj], table: Mapping[str, Assumptions], base: As
         rates[key] = found.requests_per_s
         if found.keeps_connections:
             kept.append(key)
-    return {"rates": rates, "kept": kept}
+        if found.resolver_cache_s is not None and get(one, "spec", "clusterIP") == "None":
+            looked_up[key] = found.resolver_cache_s
+    return {"rates": rates, "kept": kept, "looked_up": looked_up}
 
 
 def of_scenario(scenario: Scenario) -> System:

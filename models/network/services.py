@@ -121,6 +121,15 @@ def service_ports(service: Obj, family: int = 4) -> list[ServicePort]:
     ]  # fmt: skip
 
 
+def headless_port(service: Obj) -> ServicePort | None:
+    """Return the first port of a headless Service; None if it has none, or is not headless."""
+    spec = service.get("spec") or {}
+    if spec.get("clusterIP") != "None" or not spec.get("ports"):
+        return None
+    port, meta = spec["ports"][0], service["metadata"]
+    return ServicePort(meta["namespace"], meta["name"], port.get("name", ""), port.get("protocol", "TCP").lower(), "", port["port"])
+
+
 def endpoints_of(slices: Iterable[Obj], port_name: str, protocol: str, family: int = 4, node: str = "") -> tuple[Endpoint, ...]:
     """Return the endpoints behind a port name, in byte order of ``ip:port``.
 

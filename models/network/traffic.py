@@ -10,6 +10,7 @@ tables, what runs, or a link changes, the interval is closed and what was lost i
 - ``timeout``: the backend's node is dead, frozen or cut off;
 - ``overlay``: a route, ARP or FDB entry leads nowhere, or overlay packets are lost;
 - ``policy``: NetworkPolicies let nobody in to that pod;
+- ``no record``, ``stale record``: a headless Service's name has, or had when it was looked up, other addresses (names.py);
 - ``dns``: the client's resolver asked only DNS replicas that are dead.
 
 Every request is a connection of its own, but for UDP and where kchaos.yaml says that clients keep their connections (flows.py).
@@ -21,6 +22,7 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from kchaos.models.network.flows import Held, next_s, tcp, udp
+from kchaos.models.network.names import STALE, Names
 from kchaos.models.network.proxy import Backend, Entry
 
 Rules = Mapping[str, Entry]
@@ -68,6 +70,7 @@ class Traffic:
         check: Callable[[Backend, str], str],
         closed: Callable[[str, Interval], None],
         asked: Callable[[str, tuple[str, ...]], None],
+        names: Names,
         later: Callable[[float], None] = lambda delay_s: None,
     ) -> None:
         self._now = now
@@ -75,6 +78,7 @@ class Traffic:
         self._check = check
         self._closed = closed
         self._asked = asked
+        self._names = names
         self._later = later
         self._due_s = 0.0
         self._pods: dict[str, tuple[str, ...]] = {}
@@ -133,8 +137,9 @@ class Traffic:
         answering: dict[str, None] = {}
         asked: dict[str, None] = {}
         ways: dict[tuple[str, str, str], float] = {}
+        named = self._names.entries.get(service)
         for node, table in tables.items():
-            entry = table.get(service)
+            entry = named or table.get(service)
             sent = entry.spread if entry is not None else ()
             left = 0.0 if sent else 1.0
             for _, backend in sent:
@@ -146,7 +151,7 @@ class Traffic:
                 why = entry.reason if entry is not None else "no endpoints"
                 lost[why] = lost.get(why, 0.0) + share * left
             for weight, backend in sent:
-                why = self._check(backend, node)
+                why = STALE if named is not None and self._names.stale(backend) else self._check(backend, node)
                 if why:
                     lost[why] = lost.get(why, 0.0) + share * weight
                     if why in ON_THE_WAY:
@@ -179,5 +184,6 @@ class Traffic:
 
     def _forget(self, service: str, tables: Mapping[str, Rules]) -> None:
         """Clients on a node without power are gone with their connections; so are those of a Service that is gone."""
-        for key in [key for key in self._flows if key[0] == service and service not in tables.get(key[1], ())]:
+        named = service in self._names.entries
+        for key in [key for key in self._flows if key[0] == service and not named and service not in tables.get(key[1], ())]:
             del self._flows[key]
