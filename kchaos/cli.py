@@ -181,6 +181,9 @@ def completion(shell: str) -> int:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit."""
+    from kchaos.engine.workers import seldom_collect
+
+    seldom_collect()
     code = run_cli(arguments)
     deaf()
     sys.exit(code)

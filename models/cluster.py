@@ -41,6 +41,8 @@ from kchaos.sim.noise import Noise
 from kchaos.sim.world import EPOCH_S, World
 
 SYSTEM_NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
+SOON_S = 1.0
+"""Timers due within it are not looked at: some of upkeep's own are always due."""
 KUBELET, PROXY = "kubelet", "kube-proxy"
 
 
@@ -120,7 +122,8 @@ class Cluster:
             lambda delay_s: self._later(delay_s, self._due),
         )  # fmt: skip
         self._traffic_due = False
-        self.gate = Gate(store.table("networkpolicies"), store.table("pods"))
+        self._policies = store.table("networkpolicies")
+        self.gate = Gate(self._policies, store.table("pods"))
         self.members = Members(store, self._answers)
         self.network = NodeNetwork(store, self._agent_works, self._later, self._due, self.recorder.mark, self.world.network.cuts)
         self.control.start()
@@ -143,6 +146,8 @@ class Cluster:
             rt, self.control.servers, server, body, self.constants, self.assumptions.of, self.recorder.mark, self._truth_changed,
             subnet_of(index),
         )  # fmt: skip
+        if spec.name in self.kubelets:
+            kubelet.runtime.inherit(self.kubelets[spec.name].runtime)
         self.kubelets[spec.name] = kubelet
         self.world.loop.soon(kubelet.start, (adopted,), self.world.processes[rt.address].owner)
         if len(self.topology.nodes) <= 50:
@@ -232,7 +237,7 @@ class Cluster:
             return "timeout"
         if source != backend.node and self.network.path(source, backend.node):
             return "overlay"
-        if self.gate.closed(backend.pod, backend.ports):
+        if self._policies and self.gate.closed(backend.pod, backend.ports):
             return "policy"
         kubelet = self.kubelets.get(backend.node)
         return "" if kubelet is not None and kubelet.serving(backend.pod) else "refused"
@@ -279,16 +284,23 @@ class Cluster:
         now = self.world.loop.time()
         if now - self.last_change_s < for_s or now < self._notice_s:
             return False
-        return not self.world.loop.foreground_after(now + 1.0)
+        return not self.world.loop.foreground_after(now + SOON_S)
 
     def run_until_quiet(self, at_most_s: float, for_s: float = 15.0, step_s: float = 5.0) -> bool:
         """Advance until the cluster is at rest, at most ``at_most_s``; tell whether it is."""
         end = self.world.loop.time() + at_most_s
         while self.world.loop.time() < end:
             self.world.run(min(end, self.world.loop.time() + step_s))
-            if self.quiet(for_s):
+            if self.at_rest(for_s):
                 return True
         return False
+
+    def at_rest(self, for_s: float) -> bool:
+        """Tell whether the cluster is quiet, and still is a second later: what was due in between may have begun something."""
+        if not self.quiet(for_s):
+            return False
+        self.run_for(SOON_S)
+        return self.quiet(for_s)
 
     def execute(self, request: Request) -> Obj:
         """Carry out a request at once on the first living API server: for reading final state. Raises ApiError."""

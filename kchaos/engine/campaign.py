@@ -21,7 +21,6 @@ from kchaos.engine.sweep import Sweep
 from kchaos.engine.triggers import Word
 from kchaos.engine.workers import Workers
 from kchaos.errors import InvalidScenario
-from kchaos.models.faults.catalog import catalog
 from kchaos.scenario import Scenario, Step
 
 DEFAULT_PAIRS = 40
@@ -96,7 +95,7 @@ class _Plan:
         self._corpus = corpus
         self._space = space
         self._pool: list[Drawn] = []
-        self._words: dict[tuple[tuple[str, str], ...], int] = {}
+        self._words: dict[str, dict[tuple[tuple[str, str], ...], int]] = {}
         self.coverage = Coverage(space.targets if space is not None else ())
         self.pairs, self.drawn = _shares(plan, budget, space)
         level1 = len(plan.level1)
@@ -127,15 +126,17 @@ class _Plan:
 
     def _draw(self, count: int, number: int) -> list[Drawn]:
         assert self._space is not None
-        space = self._space._replace(words=[Word(dict(event), times) for event, times in self._words.items()])
+        words = {name: [Word(dict(event), times) for event, times in known.items()] for name, known in self._words.items()}
+        space = self._space._replace(words=words)
         return draw_scenarios(space, count, f"{self._seed}/drawn/{number}", bit=self.coverage.bit, pool=self._pool)
 
     def learn(self, one: Example) -> None:
         """Know what an example exercised."""
         new = self.coverage.add(one.report, one.transitions)
-        for word in one.words:
+        for word in one.words if one.steps else ():
+            known = self._words.setdefault(one.steps[0].do, {})
             key = tuple(word.event.items())
-            self._words[key] = max(word.times, self._words.get(key, 0))
+            known[key] = max(word.times, known.get(key, 0))
         if new and one.case.sort is Sort.DRAWN:
             self._pool = [*self._pool, one.case.drawn()][-POOL:]
 
@@ -199,20 +200,15 @@ def _run(planner: _Plan, runner: _Alone | _Together) -> Iterator[Example]:
         number += len(cases)
 
 
-def _operations() -> tuple[str, ...]:
-    return tuple(kind.name for kind in catalog() if kind.operation)
-
-
 class _Alone:
     """Runs examples in this process."""
 
     def __init__(self, system: System, booted: Boot, seed: int) -> None:
         self._variants = Variants(system, booted, seed)
-        self._operations = _operations()
 
     def answers(self, work: Iterator[tuple[int, Case]]) -> Iterator[Example]:
         for number, case in work:
-            yield example(self._variants, number, case, self._operations)[0]
+            yield example(self._variants, number, case)[0]
 
     def close(self) -> None:
         """Nothing to end."""

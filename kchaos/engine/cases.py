@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from kchaos.canonical import encode
 from kchaos.check.property import Violation
 from kchaos.engine.coverage import transitions
 from kchaos.engine.drawn import Drawn, Variant
@@ -51,7 +52,7 @@ class Example(NamedTuple):
     virtual_s: float
     transitions: tuple[str, ...] = ()
     words: tuple[Word, ...] = ()
-    """The sorts of events that a run without any fault, or of one operation alone, showed."""
+    """The sorts of events that a single step brought about."""
 
     @property
     def steps(self) -> tuple[Step, ...]:
@@ -102,15 +103,18 @@ class Variants:
         return msgspec.structs.replace(case.scenario, topology=msgspec.to_builtins(system.topology), inputs=dict(system.inputs))
 
 
-def example(variants: Variants, number: int, case: Case, operations: Sequence[str] = ()) -> tuple[Example, Outcome]:
-    """Run one example. ``operations``: the names of steps after which the events are worth knowing, if nothing else was done."""
+def example(variants: Variants, number: int, case: Case) -> tuple[Example, Outcome]:
+    """Run one example."""
     system, booted = variants.of(case)
-    outcome = run(system, booted, case.scenario)
+    try:
+        outcome = run(system, booted, case.scenario)
+    except Exception as error:  # ours: with the steps it can be seen again
+        steps = encode(msgspec.to_builtins(case.scenario)).decode()
+        error.add_note(f"in example {number} ({case.sort}, {case.masters} masters): {steps}")
+        raise
     figures = measure(outcome.run, system.settings.get("rates", {}))
     found = tuple((prop.id, violation) for prop, violation in outcome.violations)
-    steps = case.scenario.steps
-    plain = case.sort is Sort.LEVEL1 and (not steps or steps[0].do in operations)
-    words = tuple(vocabulary(outcome.run)) if plain else ()
+    words = tuple(vocabulary(outcome.run)) if case.sort is Sort.LEVEL1 else ()
     return Example(
         number, case, outcome.run.digest, found, tuple(outcome.steps), figures, round(outcome.virtual_s, 3), transitions(outcome.run), words
     ), outcome

@@ -1,8 +1,8 @@
 """Drawn scenarios: up to a dozen faults and operations at drawn times and events, for the questions that nobody thought of.
 
 Hypothesis draws (kchaos/nemesis/strategies.py). *Swarm omission*: each scenario draws first which few kinds it is made of, for many kinds at once
-hide each other's effects (Groce et al., "Swarm testing", ISSTA 2012). Half of the steps fire at an event that the undisturbed operations
-showed (triggers.py). Kinds that never bit are drawn more often, and a scenario that showed something new is varied.
+hide each other's effects (Groce et al., "Swarm testing", ISSTA 2012). About half of the faults fire at an event of those that
+the scenario's kinds brought about when each was alone (triggers.py). Kinds that never bit are drawn more often, and a scenario that showed something new is varied.
 """
 
 from __future__ import annotations
@@ -44,10 +44,10 @@ class Drawn(NamedTuple):
 
 
 class Space(NamedTuple):
-    """What is drawn from. ``targets``: those of each fault that are relevant here; ``words``: the events that are known."""
+    """What is drawn from. ``targets``: those of each fault that are relevant here; ``words``: the events that each fault alone brings about."""
 
     targets: Mapping[str, Sequence[str]]
-    words: Sequence[Word]
+    words: Mapping[str, Sequence[Word]]
     variants: Sequence[Variant]
     operations: Sequence[str]
     """Which of the faults are operations of users."""
@@ -79,23 +79,33 @@ def _weight(times: int) -> int:
     return NEVER if times == 0 else RARE if times < 3 else 1
 
 
+def _words(space: Space, kinds: Sequence[str]) -> list[Word]:
+    """Return the events that these kinds alone brought about, each as often as it came at most."""
+    found: dict[tuple[tuple[str, str], ...], Word] = {}
+    for word in (word for kind in kinds for word in space.words.get(kind, ())):
+        key = tuple(word.event.items())
+        if key not in found or found[key].times < word.times:
+            found[key] = word
+    return list(found.values())
+
+
 def _steps(space: Space, kinds: Sequence[str]) -> st.SearchStrategy[Step]:
-    """Return a strategy for one step of some kinds: at a time, or at an event where the kind can matter."""
-    sharp = [
-        _Sharp(word, name, args, for_s)
-        for word in space.words for name, args, for_s in faults_at(word) if name in kinds
-    ]  # fmt: skip
+    """Return a strategy for one step of some kinds: at a time, at any event that they bring about, or at one where it can matter most."""
+    words = _words(space, kinds)
     times = st.integers(0, int(SPAN_S * 10)).map(lambda tenths: At(tenths / 10))
     lasting = st.one_of(st.none(), st.sampled_from(LASTING_S))
+    events = st.sampled_from(words).flatmap(lambda word: st.integers(1, word.times).map(word.nth)) if words else times
 
-    def timed(name: str) -> st.SearchStrategy[Step]:
+    def of(name: str) -> st.SearchStrategy[Step]:
         args = st.builds(lambda target, more: {"target": target, **more}, st.sampled_from(list(space.targets[name])), _more(space, name))
-        return st.builds(Step, do=st.just(name), args=args, when=times, for_s=st.none() if name in space.operations else lasting)
+        return st.builds(
+            Step, do=st.just(name), args=args, when=times if name in space.operations else st.one_of(times, events),
+            for_s=st.none() if name in space.operations else lasting,
+        )  # fmt: skip
 
-    at_times = st.sampled_from(list(kinds)).flatmap(timed)
-    if not sharp:
-        return at_times
-    return st.one_of(at_times, st.sampled_from(sharp).flatmap(_at_event))
+    usual = st.sampled_from(list(kinds)).flatmap(of)
+    sharp = [_Sharp(word, *one) for word in words for one in faults_at(word) if one[0] in kinds]
+    return st.one_of(usual, st.sampled_from(sharp).flatmap(_at_event)) if sharp else usual
 
 
 def _more(space: Space, name: str) -> st.SearchStrategy[dict[str, Any]]:
@@ -124,10 +134,13 @@ def _noise() -> st.SearchStrategy[dict[str, Any]]:
 def _scenarios(pick: Callable[[st.SearchStrategy[Any]], Any], space: Space, swarm: st.SearchStrategy[list[str]]) -> Drawn:
     kinds = pick(swarm)
     operations = [name for name in space.operations if space.targets.get(name)]
-    if operations and pick(st.booleans()):  # without an operation, little happens that a fault could disturb
-        kinds = list(dict.fromkeys([*kinds, pick(st.sampled_from(operations))]))
-    steps = pick(st.lists(_steps(space, kinds), min_size=1, max_size=MOST_STEPS))
-    return _made(pick, space, steps, pick(_noise()))
+    first: list[Step] = []
+    if operations and pick(st.integers(0, 3)):  # without an operation, little happens that a fault could disturb
+        operation = pick(st.sampled_from(operations))
+        kinds = list(dict.fromkeys([operation, *kinds]))
+        first = [pick(_steps(space._replace(words={}), [operation]))]
+    steps = pick(st.lists(_steps(space, kinds), min_size=0 if first else 1, max_size=MOST_STEPS - len(first)))
+    return _made(pick, space, [*first, *steps], pick(_noise()))
 
 
 def _made(pick: Callable[[st.SearchStrategy[Any]], Any], space: Space, steps: Sequence[Step], noise: dict[str, Any]) -> Drawn:
@@ -144,15 +157,10 @@ def _varied(pick: Callable[[st.SearchStrategy[Any]], Any], space: Space, pool: S
     how = pick(st.sampled_from(("more", "less", "other moment")))
     if how == "less" and len(steps) > 1:
         del steps[place]
-    elif how == "other moment" and (same := [word for word in space.words if _matters(steps[place], word)]):
-        word: Word = pick(st.sampled_from(same))
+    elif how == "other moment" and (words := _words(space, [step.do for step in steps])):
+        word: Word = pick(st.sampled_from(words))
         steps[place] = msgspec.structs.replace(steps[place], when=word.nth(pick(st.integers(1, word.times))))
     elif len(steps) < MOST_STEPS:
         steps.insert(place, pick(_steps(space, kinds)))
     noise = pick(st.one_of(st.just(drawn.scenario.noise), _noise()))
     return _made(pick, space, steps, noise)
-
-
-def _matters(step: Step, word: Word) -> bool:
-    """Tell whether a step's fault can matter at an event."""
-    return any(name == step.do and args["target"] == step.args.get("target") for name, args, _ in faults_at(word))

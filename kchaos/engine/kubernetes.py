@@ -237,6 +237,7 @@ def _run(cluster: Cluster, system: System, booted: Boot, scenario: Scenario, pro
     cluster.recorder.mark("phase", name="settle")
     cluster.run_until_quiet(scenario.budget.settle_s, QUIET_S)
     if not _recovered(cluster, booted):  # a back-off may still run out: containers and images are tried again within five minutes
+        cluster.last_change_s = loop.time()  # of healing, which a kubelet that waits does not notice
         cluster.run_until_quiet(scenario.budget.settle_s, BACKOFF_S)
     cluster.traffic.finish()
     cluster.audit_network()
@@ -299,5 +300,5 @@ def _chaos(cluster: Cluster, nemesis: Nemesis[Cluster], budget: Budget) -> None:
     step = 5.0
     while cluster.world.loop.time() < end:
         cluster.world.run(min(end, cluster.world.loop.time() + step))
-        if (nemesis.pending == 0 or nemesis.listens) and cluster.quiet(QUIET_S):
+        if (nemesis.pending == 0 or nemesis.listens) and cluster.at_rest(QUIET_S):
             return

@@ -112,7 +112,7 @@ def space(system: System, booted: Boot, faults: Sequence[str], seed: int, more_s
     variants = [Variant(seed, masters), Variant(seed, 3 if masters == 1 else 1)]
     variants += [Variant(seed + 1 + i, masters) for i in range(more_seeds)]
     operations = [kind.name for kind in kinds if kind.operation]
-    return Space(targets, (), variants, operations, {name: kinds.get(name).arguments for name in targets})
+    return Space(targets, {}, variants, operations, {name: kinds.get(name).arguments for name in targets})
 
 
 def _targets(name: str, system: System, booted: Boot, kinds: Catalog[Cluster]) -> Iterator[str]:

@@ -5,6 +5,7 @@ They never hear Ctrl-C, which a terminal sends to them too: their parent decides
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import signal
@@ -31,10 +32,19 @@ def _until_parent_ends() -> None:
     os._exit(1)
 
 
+def seldom_collect() -> None:
+    """Let Python look for garbage in cycles seldom: what a simulation makes is large, and nearly all of it lives until its run is over.
+
+    For processes that are ours alone: measured, a seventh of the time of an example.
+    """
+    gc.set_threshold(20_000, 20, 20)
+
+
 def _serve(pipe: Connection, prepare: Callable[[Any], Callable[[Any], Any]]) -> None:
     """Answer questions until the parent has no more. The first message is what to prepare with."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_until_parent_ends, daemon=True).start()
+    seldom_collect()
     try:
         answer = prepare(pipe.recv())
         while (question := pipe.recv()) is not None:

@@ -32,13 +32,13 @@ class Drift:
         self._rate = rate
         self._began = world.loop.time()
         self._off = 0.0
-        self._host.set_rate(self._began, rate)
+        self._host.set_rate(self._began, self._host.rate * rate)
 
     def undo(self) -> None:
-        """Run at the right rate again; what was gained or lost stays."""
+        """Run as before again (another drift may go on); what was gained or lost stays."""
         now = self._world.loop.time()
         self._off = (now - self._began) * (self._rate - 1.0)
-        self._host.set_rate(now, 1.0)
+        self._host.set_rate(now, round(self._host.rate / self._rate, 12))
 
     def evidence(self) -> Evidence:
         """Return the seconds gained or lost."""

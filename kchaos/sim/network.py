@@ -198,8 +198,14 @@ class SimNetwork:
 
     def _peers_give_up(self, host: str, since: float) -> None:
         machine = self._world.hosts[host]
-        if machine.up and machine.up_since < since:
-            return
+        if not machine.up and machine.down_since == since:
+            self.host_back(host)
+
+    def host_back(self, host: str) -> None:
+        """Let peers hear that no connection to ``host`` stands any more: started again, it knows none of them, and resets them.
+
+        Connections that its processes open from now on are others.
+        """
         tell: Callable[..., None] = self._receive
         for process in self._world.processes.values():
             if process.host.name != host and not process.owner.crashed:

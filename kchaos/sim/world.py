@@ -25,7 +25,8 @@ class Host:
     def __init__(self, name: str, now: float) -> None:
         self.name = name
         self.up = True
-        self.up_since = now
+        self.down_since = now
+        self.outages = 0
         self.paused = False
         self.skew_s = 0.0
         self.rate = 1.0
@@ -45,11 +46,12 @@ class Host:
 class Process:
     """One process on a host, and its :class:`kchaos.runtime.Runtime`."""
 
-    def __init__(self, world: World, host: Host, name: str) -> None:
+    def __init__(self, world: World, host: Host, name: str, incarnation: int = 0) -> None:
         self._world = world
         self._loop = world.loop
         self._host = host
         self.address = f"{host.name}/{name}"
+        self.incarnation = incarnation
         self.owner = Owner(self.address)
         self.handler: Handler | None = None
         self._streams: dict[str, random.Random] = {}
@@ -123,7 +125,8 @@ class SimRuntime:
         streams = self._process._streams
         found = streams.get(purpose)
         if found is None:
-            found = streams[purpose] = self._world.random(f"{self.address}/{purpose}")
+            again = self._process.incarnation  # started again, a process draws afresh: uids and names would repeat else
+            found = streams[purpose] = self._world.random(f"{self.address}/{purpose}" + (f"#{again}" if again else ""))
         return found
 
     def listen(self, handler: Handler) -> None:
@@ -191,7 +194,7 @@ class World:
             if not old.owner.crashed:
                 raise HarnessError(f"process {address} is still running")
             self._graveyard.append(old)
-        process = self.processes[address] = Process(self, self.hosts[host], name)
+        process = self.processes[address] = Process(self, self.hosts[host], name, old.incarnation + 1 if old is not None else 0)
         process.owner.paused = self.hosts[host].paused
         return SimRuntime(process, self)
 
@@ -210,21 +213,26 @@ class World:
             process.owner.held.clear()
 
     def power_off(self, name: str, model: CrashModel = "keep-synced") -> int:
-        """Cut a host's power; return the bytes its disk lost."""
+        """Cut a host's power, or what would have powered it; return the bytes its disk lost."""
         host = self.hosts[name]
+        host.outages += 1
+        if not host.up:
+            return 0
         for process in self.processes_on(name):
             self.crash(process.address)
-        host.up = False
+        host.up, host.down_since = False, self.loop.time()
         host.paused = False
         self.network.host_gone(name)
         return host.disk.crash(model, self.random(f"{name}/disk/{self.loop.next_number()}"))
 
     def power_on(self, name: str) -> None:
-        """Give a host its power back; whoever registered in ``on_boot`` starts its processes."""
+        """End one outage of a host; after the last, whoever registered in ``on_boot`` starts its processes."""
         host = self.hosts[name]
-        if host.up:
+        host.outages = max(0, host.outages - 1)
+        if host.up or host.outages:
             return
-        host.up, host.up_since = True, self.loop.time()
+        host.up = True
+        self.network.host_back(name)
         for boot in self.on_boot.get(name, []):
             boot()
 

@@ -17,7 +17,9 @@ class _Power:
     def __init__(self, cluster: Cluster, nodes: list[str]) -> None:
         self._cluster = cluster
         self._nodes = nodes
-        self._pods = sum(1 for node in nodes for m in cluster.kubelets[node].machines.values() if m.running)
+        up = [node for node in nodes if cluster.world.hosts[node].up]
+        self._pods = sum(1 for node in up for m in cluster.kubelets[node].machines.values() if m.running)
+        self._off = len(up)
         for node in nodes:
             cluster.world.power_off(node)
         cluster.disturbed()
@@ -30,7 +32,7 @@ class _Power:
         self._cluster.traffic_changed()
 
     def evidence(self) -> Evidence:
-        return {"nodes_off": len(self._nodes), "pods_lost": self._pods}
+        return {"nodes_off": self._off, "pods_lost": self._pods}
 
 
 def _nodes_of_zone(cluster: Cluster, zone: str) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from kchaos.models.api.errors import ApiError
 from kchaos.models.api.pods import controller_of, ended, name, namespace, uid
-from kchaos.models.api.tree import Obj
+from kchaos.models.api.tree import Obj, get
 from kchaos.models.cluster import Cluster
 from kchaos.models.faults.targets import owner_of, parts, plural_of, restart
 from kchaos.nemesis.arguments import Argument
@@ -143,7 +143,7 @@ class _BadRollout:
         self._space, self._owner, self._resource = space, owner, plural_of(target)
         self._changed = 0
         self._reverted = False
-        self._old: Obj | None = None
+        self._image: str | None = None
         self._matches: Callable[[Obj], bool] = lambda pod: any(c.get("image") == BROKEN_IMAGE for c in pod["spec"]["containers"])
         for kubelet in cluster.kubelets.values():
             kubelet.runtime.bad_images.append(self._matches)
@@ -153,28 +153,35 @@ class _BadRollout:
         rt.call_later(after_s, self._revert)
 
     async def _break(self) -> None:
-        user = self._cluster.user
-        current = await user.get(self._resource, self._space, self._owner)
-        self._old = current["spec"]["template"]
-        containers = [dict(c) for c in self._old["spec"]["containers"]]
-        containers[0]["image"] = BROKEN_IMAGE
-        await self._patch([{"op": "replace", "path": "/spec/template/spec/containers/0/image", "value": BROKEN_IMAGE}])
-
-    async def _patch(self, operations: list[Obj]) -> None:
         try:
-            await self._cluster.user.patch(self._resource, self._space, self._owner, operations, patch_type="json")
+            current = await self._cluster.user.get(self._resource, self._space, self._owner)
+        except ApiError as error:
+            self._refused(error.message)
+            return
+        image = get(current, "spec", "template", "spec", "containers", default=())[0].get("image", "")
+        if image == BROKEN_IMAGE:  # two at once: the first one undoes it
+            self._refused("its image is the broken one already")
+            return
+        self._image = image
+        await self._patch(BROKEN_IMAGE)
+
+    def _refused(self, why: str) -> None:
+        self._cluster.recorder.mark("operation", what="rollback", target=self._target, state="refused", why=why)
+
+    async def _patch(self, image: str) -> None:
+        change = [{"op": "replace", "path": "/spec/template/spec/containers/0/image", "value": image}]
+        try:
+            await self._cluster.user.patch(self._resource, self._space, self._owner, change, patch_type="json")
             self._changed += 1
         except ApiError as error:
-            self._cluster.recorder.mark("operation", what="rollback", target=self._target, state="refused", why=error.message)
+            self._refused(error.message)
 
     def _revert(self) -> None:
-        if self._reverted or self._old is None:
+        if self._reverted or self._image is None:
             return
         self._reverted = True
         self._cluster.recorder.mark("operation", what="rollback", target=self._target, state="reverted")
-        image = self._old["spec"]["containers"][0].get("image")
-        change = [{"op": "replace", "path": "/spec/template/spec/containers/0/image", "value": image}]
-        self._cluster.user.client._rt.spawn(self._patch(change), f"undo {self._target}")
+        self._cluster.user.client._rt.spawn(self._patch(self._image), f"undo {self._target}")
 
     def undo(self) -> None:
         self._revert()

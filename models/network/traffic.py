@@ -159,7 +159,8 @@ class Traffic:
                         ways[way] = ways.get(way, 0.0) + share * weight
                 else:
                     answering[backend.pod or backend.address] = None
-        self._forget(service, tables)
+        if self._flows:
+            self._forget(service, tables)
         worst = sorted(ways.items(), key=lambda one: (-one[1], one[0]))[:WAYS] if ways else ()
         told = tuple((*way, round(value, 6)) for way, value in worst)
         fate = Fate({reason: round(value, 6) for reason, value in sorted(lost.items())}, len(answering), told)

@@ -46,6 +46,10 @@ class ContainerRuntime:
         self.epoch_s = rt.wall() - rt.now()
         self.evidence: dict[str, int] = {}
 
+    def inherit(self, before: ContainerRuntime) -> None:
+        """Take over what disturbs this node from the runtime before a reboot: faults last, and what they have done counts."""
+        self.slow_starts, self.bad_images, self.evidence = before.slow_starts, before.bad_images, before.evidence
+
     def _count(self, what: str) -> None:
         self.evidence[what] = self.evidence.get(what, 0) + 1
 

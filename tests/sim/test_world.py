@@ -198,3 +198,15 @@ def test_noise_keeps_the_order_of_a_stream() -> None:
 
     assert arrived(1) == list(range(100))
     assert sorted(arrived(None)) == list(range(100)) != arrived(None)
+
+
+def test_a_process_started_again_draws_afresh() -> None:
+    """Its streams do not begin anew: an API server that has crashed would give out the same uids again."""
+    world = World()
+    world.add_host("h")
+    drawn = []
+    for _ in range(3):
+        rt = world.start("h", "p")
+        drawn.append([rt.random("uid").random() for _ in range(3)])
+        world.crash("h/p")
+    assert len({tuple(one): None for one in drawn}) == 3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -50,9 +51,10 @@ class Node:
         found: Obj = self.stored[-1]["status"]
         return found
 
-    def reboot(self, off_s: float = 20.0) -> None:
+    def reboot(self, off_s: float = 20.0, meanwhile: Callable[[], object] = lambda: None) -> None:
         """Take the node's power for a while; forget what was stored before."""
         self.cluster.world.power_off("node-1")
+        meanwhile()
         self.cluster.run_for(off_s)
         del self.stored[:-1]
         self.cluster.world.power_on("node-1")
@@ -117,9 +119,7 @@ def test_a_terminating_pod_reports_how_its_containers_ended() -> None:
     """It was deleted while its node was off: it fails, keeps its restart count, and goes."""
     node = Node({"containers": [{"livenessProbe": PROBE}]}, start_s=90.0)
     before = node.run(200.0)["containerStatuses"][0]["restartCount"]
-    node.cluster.world.power_off("node-1")
-    node.cluster.execute(Request("delete", "pods", "default", "p", identity=USER))
-    node.reboot()
+    node.reboot(meanwhile=lambda: node.cluster.execute(Request("delete", "pods", "default", "p", identity=USER)))
     status = node.run(30.0)
     assert status["phase"] == "Failed" and status["containerStatuses"][0]["restartCount"] == before > 0
     assert node.never_went_back() and node.cluster.control.store.get("pods", "default/p") is None
