@@ -152,7 +152,7 @@ class Cluster:
         self.world.loop.soon(kubelet.start, (adopted,), self.world.processes[rt.address].owner)
         if len(self.topology.nodes) <= 50:
             proxy_rt = self.world.start(spec.name, PROXY)
-            proxy = Proxy(proxy_rt, self.control.servers, server, self.constants, self._due, spec.name, spec.zone)
+            proxy = Proxy(proxy_rt, self.control.servers, server, self.constants, self._rules_changed, spec.name, spec.zone)
             self.proxies[spec.name] = proxy
             self.world.loop.soon(proxy.start, (), self.world.processes[proxy_rt.address].owner)
 
@@ -203,6 +203,10 @@ class Cluster:
         """Something that decides the fate of requests anywhere may have changed: look at it once, after all of this instant."""
         self.members.all_changed()
         self.network.links_changed()
+        self._rules_changed()
+
+    def _rules_changed(self) -> None:
+        self.traffic.rules_changed = True
         self._due()
 
     def _truth_changed(self, pod: str) -> None:

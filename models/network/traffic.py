@@ -88,6 +88,8 @@ class Traffic:
         self._open: dict[str, tuple[float, Fate]] = {}
         self.services: dict[str, float] = {}
         """Requests a second, by Service."""
+        self.rules_changed = True
+        """A node has other rules than before, or there are other nodes with power."""
         self.dns_dead = 0.0
         """Share of DNS replicas that are dead and still asked."""
 
@@ -101,11 +103,11 @@ class Traffic:
         """Something changed: close the intervals whose fate is another from now on."""
         now = self._now()
         tables = self._rules()
+        if self.rules_changed:
+            self.rules_changed = False
+            self._tell_asked(tables)
         for service, rate in self.services.items():
-            fate, pods = self._fate(service, tables)
-            if self._pods.get(service, ()) != pods:
-                self._pods[service] = pods
-                self._asked(service, pods)
+            fate = self._fate(service, tables)
             found = self._open.get(service)
             if found is not None:
                 if found[1] == fate:
@@ -126,24 +128,21 @@ class Traffic:
         """Return the share of look-ups that fail: all tries of a resolver reach dead replicas."""
         return self.dns_dead**ATTEMPTS
 
-    def _fate(self, service: str, tables: Mapping[str, Rules]) -> tuple[Fate, tuple[str, ...]]:
+    def _fate(self, service: str, tables: Mapping[str, Rules]) -> Fate:
         lost: dict[str, float] = {}
         if not tables:
-            return Fate(lost, 0), ()
+            return Fate(lost, 0)
         unresolved = 0.0 if service in self._kept else self.unresolved()  # who keeps a connection looks no name up
         if unresolved:
             lost["dns"] = unresolved
         share = (1.0 - unresolved) / len(tables)
         answering: dict[str, None] = {}
-        asked: dict[str, None] = {}
         ways: dict[tuple[str, str, str], float] = {}
         named = self._names.entries.get(service)
         for node, table in tables.items():
             entry = named or table.get(service)
             sent = entry.spread if entry is not None else ()
             left = 0.0 if sent else 1.0
-            for _, backend in sent:
-                asked[backend.pod] = None
             if entry is not None and (service in self._kept or entry.use[0][0].protocol == "udp"):
                 sent = self._held(service, node, entry)
                 left = max(0.0, 1.0 - sum(weight for weight, _ in sent))
@@ -163,8 +162,16 @@ class Traffic:
             self._forget(service, tables)
         worst = sorted(ways.items(), key=lambda one: (-one[1], one[0]))[:WAYS] if ways else ()
         told = tuple((*way, round(value, 6)) for way, value in worst)
-        fate = Fate({reason: round(value, 6) for reason, value in sorted(lost.items())}, len(answering), told)
-        return fate, tuple(sorted(asked))
+        return Fate({reason: round(value, 6) for reason, value in sorted(lost.items())}, len(answering), told)
+
+    def _tell_asked(self, tables: Mapping[str, Rules]) -> None:
+        """Tell which pods any node's rules send requests to, where they are others than before."""
+        for service in self.services:
+            entries = [table[service] for table in tables.values() if service in table]
+            pods = tuple(sorted({backend.pod for entry in entries for _, backend in entry.spread}))
+            if self._pods.get(service, ()) != pods:
+                self._pods[service] = pods
+                self._asked(service, pods)
 
     # -- connections that are kept -------------------------------------------------------------------------------------
 
