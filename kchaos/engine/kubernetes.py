@@ -30,6 +30,7 @@ from kchaos.models.faults.catalog import catalog
 from kchaos.models.faults.jobs import job_of, runs
 from kchaos.models.faults.objects import RESIZE
 from kchaos.models.members import workload_of
+from kchaos.models.network.traffic import RATE
 from kchaos.models.security.webhooks import WebhookTable, place_of
 from kchaos.models.topology import Topology
 from kchaos.models.webhookbackends import backed
@@ -260,13 +261,31 @@ def _services(cluster: Cluster) -> tuple[tuple[str, ...], dict[str, tuple[str, .
         owners = [workload_of(store, pod) for k, pod in sorted(store.table("pods").items()) if k.startswith(space) and fits(labels(pod))]
         backing[key] = tuple(dict.fromkeys(owners))
         pods_behind[key] = len(owners)
-        if spec.get("clusterIP") != "None" and owners:
+        if spec.get("clusterIP") != "None" and owners and _lets_in(cluster, key):
             found.append(key)
     return tuple(found), backing, pods_behind
 
 
+def _lets_in(cluster: Cluster, service: str) -> bool:
+    """Tell whether NetworkPolicies let anybody in to a Service's pods; if not, that is told of the files, and no request is sent."""
+    entries = [proxy.rules[service] for proxy in cluster.proxies.values() if service in proxy.rules]
+    backends = list(dict.fromkeys(backend for entry in entries for _, backend in entry.spread))
+    return not backends or any(not cluster.gate.closed(backend.pod, backend.ports) for backend in backends)
+
+
 Look = Callable[[Cluster, bool], Iterable[tuple[Property, Violation]]]
 """Judges a cluster as it is; the second argument tells whether all is healed and at rest. It must change nothing."""
+
+
+def _watch(cluster: Cluster, booted: Boot, settings: Mapping[str, Any]) -> None:
+    """Send requests to the Services, and to those headless ones of which it is said how clients look them up."""
+    rates: Mapping[str, float] = settings.get("rates", {})
+    looked_up: Mapping[str, float] = settings.get("looked_up", {})
+    named = [service for service in looked_up if booted.backing.get(service)]
+    for service in named:
+        cluster.names.watch(service, looked_up[service])
+    for service in (*booted.services, *(service for service in named if service in cluster.names.entries)):
+        cluster.traffic.watch(service, float(rates.get(service, RATE)), service in settings.get("kept", ()))
 
 
 class Session:
@@ -313,8 +332,7 @@ class Session:
 
     def _begin(self) -> None:
         cluster = self.cluster
-        for service in self._booted.services:
-            cluster.traffic.watch(service)
+        _watch(cluster, self._booted, self._system.settings)
         cluster.recorder.mark("phase", name="boot")
         cluster.run_for(BEFORE_CHAOS_S)
         cluster.traffic_changed()
