@@ -6,8 +6,8 @@ import difflib
 from collections.abc import Iterable, Iterator
 from types import MappingProxyType
 
+from kchaos.engine.booting import Boot
 from kchaos.engine.hooks import Said, not_asked, unknown_answers
-from kchaos.engine.kubernetes import Boot
 from kchaos.engine.policies import policy_notes
 from kchaos.engine.references import references
 from kchaos.engine.roles import roles

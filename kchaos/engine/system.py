@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from kchaos.canonical import digest, encode
-from kchaos.engine.kubernetes import System
+from kchaos.engine.booting import System
 from kchaos.engine.settings import Settings
 from kchaos.errors import InvalidScenario
 from kchaos.models.api.tree import Obj, get
