@@ -35,8 +35,8 @@ class _Packets(BaseMonitor):
 
 LATE_S = 10.0
 """The controller writes EndpointSlices at once and kube-proxy syncs once a second; the rest is for a busy API server."""
-AFTER_FAULTS_S = 60.0
-"""After a fault, what was cut off has first to find its API server again."""
+AFTER_FAULTS_S = 1005.0
+"""After a fault, a controller whose writes failed tries again: its work queue backs off up to 1000 s (client-go, DefaultControllerRateLimiter)."""
 
 
 class _Unready(UnderFaults):
