@@ -128,10 +128,13 @@ class _RolloutBounds(BaseMonitor):
         return {"fault": self._fault}
 
     def _fault(self, mark: Mark) -> Iterable[Violation]:
-        data = mark.data
-        of_sets = data["name"] in ("events-held", "events-missed", "events-reordered") and data["args"].get("target") == "replicasets"
-        if of_sets or data["name"] == "stale-apiserver":
-            self._unseen[data.get("step", -1)] = math.inf if data["action"] == "injected" else mark.t + SEEN_S
+        step, name = mark.data.get("step", -1), mark.data["name"]
+        if mark.data["action"] == "injected":
+            of_sets = name in ("events-held", "events-missed", "events-reordered") and mark.data["args"].get("target") == "replicasets"
+            if of_sets or name == "stale-apiserver":
+                self._unseen[step] = math.inf
+        elif step in self._unseen:
+            self._unseen[step] = mark.t + SEEN_S
         return ()
 
     def writes(self) -> Mapping[str, Callable[[Write], Iterable[Violation]]]:
