@@ -61,7 +61,7 @@ def cli() -> None:
     "-j", "--jobs", type=click.IntRange(1, 256), default=1, show_default=True, help="Processes; they change nothing in what is found."
 )
 @click.option("--kubernetes", "version", default=None, metavar="1.28..1.34", help="Kubernetes version to model. Default: 1.34.")
-@click.option("-o", "--output", "formats", default="html", show_default=True, metavar="html,junit,json", help="Reports to write.")
+@click.option("-o", "--output", "formats", default="html", show_default=True, metavar="html,junit,json,sarif,md", help="Reports to write.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for reports and replays. Default: .kchaos/NAME.")
 @click.option("-n", "--namespace", default="default", show_default=True, help="Namespace of objects that name none.")
 @click.option("-f", "--values", "values", multiple=True, metavar="FILE", help="Values file for a Helm chart. Repeatable.")
@@ -140,7 +140,7 @@ def properties(as_json: bool) -> int:
 
 @cli.command()
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("-o", "--output", "formats", default="html", show_default=True, metavar="html,junit")
+@click.option("-o", "--output", "formats", default="html", show_default=True, metavar="html,junit,json,sarif,md", help="Reports to write.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder to write to. Default: beside the file.")
 def report(file: Path, formats: str, out: Path | None) -> int:
     """Write reports from a result that `kchaos run -o json` saved."""

@@ -338,3 +338,15 @@ def test_output_that_can_not_be_written(options: tuple[str, ...], tmp_path: Path
         )  # fmt: skip
     assert done.returncode == 4 and done.stderr.startswith("FAIL: 1 error")
     assert "can't write to standard output" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_reports_of_every_sort(cli: Cli, tmp_path: Path) -> None:
+    """`kchaos report` writes what `kchaos run` does, from result.json alone, and with the bar of the run."""
+    names = ["kchaos.sarif", "report.html", "report.md", "junit.xml", "result.json"]
+    assert cli("run", WARNS, "--out", "out", "-o", "html,junit,json,sarif,md", "--budget", "12", "--fail-on", "warning")[0] == 1
+    code, out, _ = cli("report", "out/result.json", "-o", "html,junit,json,sarif,md", "--out", "again")
+    assert code == 0 and sorted(Path(line).name for line in out.splitlines()) == sorted(names)
+    for name in names:
+        assert (tmp_path / "again" / name).read_bytes() == (tmp_path / "out" / name).read_bytes()
+    assert "<failure" in (tmp_path / "again" / "junit.xml").read_text(encoding="utf-8")
+    assert cli("report", "out/result.json", "-o", "pdf")[0] == 2

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import click
 import msgspec
 
+from kchaos.engine.output import whole
 from kchaos.engine.result import SCHEMA_VERSION, Result
 from kchaos.errors import HarnessError, InvalidScenario, Location
+from kchaos.reports.formats import FORMATS, parse
 
 
 def read_result(file: Path) -> Result:
@@ -32,22 +35,16 @@ def read_result(file: Path) -> Result:
 
 def report(file: Path, formats: str, out: Path | None) -> int:
     """Write the reports."""
-    from kchaos.reports.html import html
-    from kchaos.reports.junit import junit
-
+    wanted = parse(formats)
     result = read_result(file)
     folder = out or file.parent
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for one in formats.split(","):
-            if one.strip() == "html":
-                (folder / "report.html").write_text(html(result), encoding="utf-8")
-                click.echo(folder / "report.html")
-            elif one.strip() == "junit":
-                (folder / "junit.xml").write_bytes(junit(result))
-                click.echo(folder / "junit.xml")
-            else:
-                raise InvalidScenario(f"no such report: {one}", hint="known: html, junit")
+        for one in wanted:
+            path = folder / FORMATS[one].file
+            data = FORMATS[one].render(result)
+            whole(path, partial(Path.write_bytes, data=data))
+            click.echo(path)
     except OSError as error:
         raise HarnessError(f"can't write to {folder}: {error.strerror}") from error
     return 0

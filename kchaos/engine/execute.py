@@ -174,7 +174,8 @@ def _conclude(question: Question, loaded: Loaded, machines: Machines, system: Sy
     told = _told(question, Variants(system, booted, question.seed), shown, found)
     code = ExitCode.VIOLATION if verdict is Verdict.FAIL else ExitCode.UNKNOWN if verdict is Verdict.UNKNOWN else ExitCode.PASS
     result = Result(
-        verdict=verdict.value, exit_code=int(code), reasons=tuple(dict.fromkeys(reasons)), seed=question.seed, digest=done.digest(),
+        verdict=verdict.value, exit_code=int(code), reasons=tuple(dict.fromkeys(reasons)), fail_on=question.fail_on.value,
+        seed=question.seed, digest=done.digest(),
         kubernetes=question.kubernetes, topology=machines.words, examples=_counts(done),
         objects=len(loaded.manifests) + len(loaded.custom), workloads=_workloads(booted, done, manifests), findings=tuple(told.findings),
         faults=_faults(done), notes=tuple(NoteResult(rule=n.rule, level=n.level, file=n.file, line=n.line, message=n.message, hint=n.hint) for n in notes),

@@ -97,6 +97,8 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     exit_code: int
     reasons: tuple[str, ...] = ()
     """Why the verdict is not pass, in words."""
+    fail_on: str = "error"
+    """From which severity on a finding makes the verdict fail."""
     seed: int
     digest: str
     kubernetes: str
