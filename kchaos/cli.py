@@ -53,6 +53,9 @@ def cli() -> None:
     "--budget", metavar="200|10s", help="Number of examples, or a time. Default: all single faults, 40 pairs, 20 drawn scenarios."
 )
 @click.option("--corpus", metavar="DIR|none", help="Failures of earlier runs, tried first; new ones are added. Default: kchaos-corpus.")
+@click.option(
+    "--baseline", type=click.Path(path_type=Path), metavar="FILE", help="result.json of an earlier run: what it has found does not fail."
+)
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of everything random.")
 @click.option(
     "--fail-on", type=click.Choice(["error", "warning"]), default="error", show_default=True, help="From which severity on to exit 1."

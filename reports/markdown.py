@@ -20,6 +20,8 @@ TABLE = 35_000
 CELL = 300
 """Characters of a name or sentence before it is cut."""
 REASONS = 5
+LISTED = 5
+"""Known and mended findings that are named."""
 ICONS = {"pass": "✅", "fail": "❌", "unknown": "❔"}
 _MARKUP = re.compile(r"([\\`*_{}\[\]()#+\-!|~=])")
 _UNFIT = re.compile("[\ud800-\udfff\ufffe\uffff]")
@@ -33,9 +35,10 @@ def markdown(result: Result) -> str:
     if result.verdict != "pass":
         parts += [*(f"- {prose(one)}" for one in result.reasons[:REASONS]), ""]
     parts.append(f"{prose(f'On {result.topology}; Kubernetes {result.kubernetes}, seed {result.seed}.')}\n")
-    loud = [f for f in result.findings if not f.accepted and f.severity.value != "info"]
+    loud = [f for f in result.findings if not f.accepted and not f.known and f.severity.value != "info"]
     parts += _table(loud)
-    quiet = sum(f.severity.value == "info" and not f.accepted for f in result.findings)
+    parts += _compared(result)
+    quiet = sum(f.severity.value == "info" and not f.accepted and not f.known for f in result.findings)
     accepted = sum(bool(f.accepted) for f in result.findings)
     beside = [f"{count} {word}" for count, word in ((quiet, "of level info"), (accepted, "accepted in kchaos.yaml")) if count]
     if beside:
@@ -46,6 +49,20 @@ def markdown(result: Result) -> str:
     if result.command:
         parts.append(f"Run by {code(result.command)}\n")
     return "\n".join(parts)
+
+
+def _compared(result: Result) -> list[str]:
+    """Return what the baseline has too, and what of it was mended; folded."""
+    if result.baseline is None:
+        return []
+    out: list[str] = []
+    known = [one for one in result.findings if one.known and not one.accepted]
+    for title, found in (("known (in the baseline)", known), ("mended", result.baseline.mended)):
+        if found:
+            lines = [f"- {prose(one.id)} {prose(_object(one))}: {prose(one.summary)}" for one in found[:LISTED]]
+            more = [f"- … {len(found) - LISTED} more"] if len(found) > LISTED else []
+            out += [f"<details><summary>{len(found)} {title}</summary>", "", *lines, *more, "", "</details>", ""]
+    return out
 
 
 def _table(findings: list[Finding]) -> list[str]:

@@ -57,7 +57,7 @@ def sarif(result: Result, folder: Path, root: Path) -> bytes:
         "originalUriBaseIds": {ROOT: {"description": {"text": "The root of the repository."}}},
         "artifacts": _artifacts(result, folder, root),
         "columnKind": "unicodeCodePoints",
-        "results": [_result(finding, index[finding.id], folder, root) for finding in result.findings],
+        "results": [_result(finding, index[finding.id], folder, root, result.baseline is not None) for finding in result.findings],
         "properties": {"verdict": result.verdict, "seed": result.seed, "digest": result.digest, "kubernetes": result.kubernetes},
     }  # fmt: skip
     return json.dumps({"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}, indent=1).encode() + b"\n"
@@ -87,12 +87,14 @@ def _invocation(result: Result) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _result(finding: Finding, index: int, folder: Path, root: Path) -> dict[str, Any]:
+def _result(finding: Finding, index: int, folder: Path, root: Path, compared: bool) -> dict[str, Any]:
     out: dict[str, Any] = {
         "ruleId": finding.id, "ruleIndex": index, "level": LEVELS[finding.severity], "message": {"text": _text(_told(finding))},
         "locations": [_location(finding, folder, root)], "partialFingerprints": {PRINT: finding.fingerprint},
         "properties": {"fault": _clean(finding.fault), "examples": finding.examples, "affected": [_clean(one) for one in finding.affected[:AFFECTED]]},
     }  # fmt: skip
+    if compared:
+        out["baselineState"] = "unchanged" if finding.known else "new"
     if finding.accepted:
         out["suppressions"] = [{"kind": "external", "status": "accepted", "justification": _clean(finding.accepted)}]
     return out

@@ -350,3 +350,15 @@ def test_reports_of_every_sort(cli: Cli, tmp_path: Path) -> None:
         assert (tmp_path / "again" / name).read_bytes() == (tmp_path / "out" / name).read_bytes()
     assert "<failure" in (tmp_path / "again" / "junit.xml").read_text(encoding="utf-8")
     assert cli("report", "out/result.json", "-o", "pdf")[0] == 2
+
+
+def test_a_baseline_lets_known_findings_pass(cli: Cli) -> None:
+    """The same input passes against its own result, and fails against that of another; a wrong file is named."""
+    assert cli("run", BAD, "--out", "out", "-o", "json", "--faults", "rollout")[0] == 1
+    code, out, _ = cli("run", BAD, "--out", "new", "--faults", "rollout", "--baseline", "out/result.json")
+    assert code == 0 and out.startswith("PASS: no new finding (") and "known: in the baseline" in out
+    assert cli("run", GOOD, "--out", "good", "-o", "json", "--faults", "rollout")[0] == 0
+    assert cli("run", BAD, "--out", "new", "--faults", "rollout", "--baseline", "good/result.json")[0] == 1
+    code, _, err = cli("run", BAD, "--baseline", "nothing.json")
+    assert code == 2 and "nothing.json" in err
+    assert cli("run", BAD, "--baseline", "out/result.json", "--sweep", "writes")[0] == 2

@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from kchaos.check.property import Severity
+from kchaos.commands.report import read_result
 from kchaos.engine.campaign import BudgetOption
 from kchaos.engine.cases import Example
 from kchaos.engine.corpus import FOLDER as CORPUS
@@ -84,9 +85,10 @@ def run(paths: tuple[str, ...], options: dict[str, Any]) -> int:
         texts=read_paths(paths, helm), machines=_machines(options), settings=settings, context=read_paths(options["beside"], helm),
         faults=options["faults"], budget=BudgetOption.of(options["budget"]), seed=options["seed"], fail_on=Severity(options["fail_on"]),
         jobs=options["jobs"], kubernetes=version, namespace=options["namespace"], command=_command(),
-        corpus=kept,
+        corpus=kept, baseline=(str(options["baseline"]), read_result(options["baseline"])) if options["baseline"] else None,
     )  # fmt: skip
     if options["sweep"] != "faults":
+        _only_faults(options)
         from kchaos.commands.writes import writes
 
         return writes(options["sweep"], question, options["as_json"], options["quiet"])
@@ -163,6 +165,13 @@ def _chart_options(paths: tuple[str, ...], options: dict[str, Any]) -> None:
     given += ["--release-name"] if options["release_name"] != "release" else []
     if given and not any((Path(path) / "Chart.yaml").is_file() for path in (*paths, *options["beside"])):
         raise InvalidScenario(f"{given[0]} needs a chart, and no path is one", hint="give the chart's folder, or leave it out")
+
+
+def _only_faults(options: dict[str, Any]) -> None:
+    """Refuse what the sweeps over writes would not heed."""
+    for name in ("baseline",):
+        if options[name] is not None:
+            raise InvalidScenario(f"--{name} is for the sweep of faults", hint=f"leave out --{name} or --sweep {options['sweep']}")
 
 
 def _settings(config: Path | None, paths: tuple[str, ...]) -> Settings:

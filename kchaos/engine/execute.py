@@ -10,13 +10,13 @@ from typing import Any, NamedTuple
 import msgspec
 
 from kchaos.check.property import Severity
-from kchaos.check.verdict import Verdict
+from kchaos.engine.baseline import against, judge
 from kchaos.engine.booting import Boot, System, boot
 from kchaos.engine.campaign import BudgetOption, Done, campaign, planned
 from kchaos.engine.cases import Example, Sort, Variants
 from kchaos.engine.checks import checks, not_modelled, unfit_settings, unknown_workloads
 from kchaos.engine.corpus import Kept, cases
-from kchaos.engine.findings import Shown, of_examples, of_notes, order, verdict_of
+from kchaos.engine.findings import Shown, of_examples, of_notes, order
 from kchaos.engine.hooks import unfit_answers
 from kchaos.engine.idle import idle
 from kchaos.engine.jobs import ended, met, why_nothing_runs
@@ -29,7 +29,7 @@ from kchaos.engine.shrink import TRIES
 from kchaos.engine.size import refuse_too_many
 from kchaos.engine.sweep import choose, space, sweep
 from kchaos.engine.system import build, inputs_of
-from kchaos.errors import ExitCode, InvalidScenario
+from kchaos.errors import InvalidScenario
 from kchaos.models.api.tree import Obj
 from kchaos.models.faults.catalog import catalog
 from kchaos.models.manifests.load import Loaded, Text, load
@@ -58,6 +58,8 @@ class Question(NamedTuple):
     command: str = ""
     corpus: Sequence[Kept] = ()
     """Failures of earlier runs, to be tried first."""
+    baseline: tuple[str, Result] | None = None
+    """An earlier result and its file: what it has decides nothing."""
 
 
 class Listener:
@@ -168,13 +170,13 @@ def _conclude(question: Question, loaded: Loaded, machines: Machines, system: Sy
     done, notes = found.done, found.notes
     manifests = {one.id: one for one in loaded.manifests}
     accepts = question.settings.accept
-    shown = order([*of_examples(done, manifests, accepts), *of_notes(notes, accepts)])
+    earlier = {one.fingerprint for one in question.baseline[1].findings} if question.baseline is not None else ()
+    shown = order([*of_examples(done, manifests, accepts), *of_notes(notes, accepts)], earlier)
     unknown, reasons = _doubts(loaded, booted, done, notes)
-    verdict = verdict_of(shown, done.complete, unknown, question.fail_on)
+    verdict = judge([one.finding for one in shown], question.fail_on, unknown or not done.complete)
     told = _told(question, Variants(system, booted, question.seed), shown, found)
-    code = ExitCode.VIOLATION if verdict is Verdict.FAIL else ExitCode.UNKNOWN if verdict is Verdict.UNKNOWN else ExitCode.PASS
     result = Result(
-        verdict=verdict.value, exit_code=int(code), reasons=tuple(dict.fromkeys(reasons)), fail_on=question.fail_on.value,
+        verdict=verdict.value, exit_code=int(verdict.exit_code), reasons=tuple(dict.fromkeys(reasons)), fail_on=question.fail_on.value,
         seed=question.seed, digest=done.digest(),
         kubernetes=question.kubernetes, topology=machines.words, examples=_counts(done),
         objects=len(loaded.manifests) + len(loaded.custom), workloads=_workloads(booted, done, manifests), findings=tuple(told.findings),
@@ -182,6 +184,8 @@ def _conclude(question: Question, loaded: Loaded, machines: Machines, system: Sy
         not_modelled=tuple(not_modelled(loaded, question.settings.webhooks)), assumptions=_assumptions(system, booted, question.settings), command=question.command,
         inputs={text.name: hashlib.sha256(text.data).hexdigest() for text in question.texts}, coverage=_coverage(done), corpus=found.corpus,
     )  # fmt: skip
+    if question.baseline is not None:
+        result = against(result, question.baseline[1], question.baseline[0])
     return Answer(result, told.replays, told.corpus, done.terminated)
 
 

@@ -88,6 +88,14 @@ class NoteResult(msgspec.Struct, frozen=True, kw_only=True):
     hint: str = ""
 
 
+class BaselineResult(msgspec.Struct, frozen=True, kw_only=True):
+    """The earlier result that this one was held against: how many findings are in both, and those of it that were mended."""
+
+    file: str
+    known: int = 0
+    mended: tuple[Finding, ...] = ()
+
+
 class Result(msgspec.Struct, frozen=True, kw_only=True):
     """The whole document (``kchaos run --json``)."""
 
@@ -117,6 +125,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     coverage: CoverageResult = CoverageResult()
     corpus: dict[str, Any] = {}
     """Failures of earlier runs: how many were ``replayed``, and the files of ``other`` inputs, whose targets are not here."""
+    baseline: BaselineResult | None = None
     python: str = platform.python_version()
     duration_s: float = 0.0
 
