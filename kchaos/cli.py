@@ -56,6 +56,7 @@ def cli() -> None:
 @click.option(
     "--baseline", type=click.Path(path_type=Path), metavar="FILE", help="result.json of an earlier run: what it has found does not fail."
 )
+@click.option("--shard", metavar="1/4", help="Run this part only; `kchaos report` merges the results of all parts.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of everything random.")
 @click.option(
     "--fail-on", type=click.Choice(["error", "warning"]), default="error", show_default=True, help="From which severity on to exit 1."
@@ -142,14 +143,20 @@ def properties(as_json: bool) -> int:
 
 
 @cli.command()
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE...")
 @click.option("-o", "--output", "formats", default="html", show_default=True, metavar="html,junit,json,sarif,md", help="Reports to write.")
-@click.option("--out", type=click.Path(path_type=Path), help="Folder to write to. Default: beside the file.")
-def report(file: Path, formats: str, out: Path | None) -> int:
-    """Write reports from a result that `kchaos run -o json` saved."""
+@click.option("--out", type=click.Path(path_type=Path), help="Folder to write to. Default: beside the (first) file.")
+@click.option(
+    "--baseline", type=click.Path(path_type=Path), metavar="FILE", help="result.json of an earlier run: what it has found does not fail."
+)
+def report(files: tuple[Path, ...], formats: str, out: Path | None, baseline: Path | None) -> int:
+    """Write reports from a result that `kchaos run -o json` saved, or from those of all shards of one run.
+
+    Of shards, or with --baseline, the verdict is printed and decides the exit code, as in `kchaos run`; a missing shard makes it unknown.
+    """
     from kchaos.commands.report import report as do
 
-    return do(file, formats, out)
+    return do(files, formats, out, baseline)
 
 
 @cli.command()

@@ -95,7 +95,8 @@ def headline(result: Result) -> str:
     tried = f"{found} in {result.examples.run} examples ({result.examples.words()})"
     if result.examples.level1 <= 1:
         tried = f"{found}, and no fault was tried"
-    word = HEADLINES[result.verdict] + (" (interrupted)" if result.examples.interrupted else "")
+    shard = f" (shard {result.shard})" if result.shard else ""
+    word = HEADLINES[result.verdict] + shard + (" (interrupted)" if result.examples.interrupted else "")
     if result.verdict in ("pass", "fail"):
         return f"{word}: {tried}"
     why = f": {result.reasons[0]}" if result.reasons else ""

@@ -362,3 +362,21 @@ def test_a_baseline_lets_known_findings_pass(cli: Cli) -> None:
     code, _, err = cli("run", BAD, "--baseline", "nothing.json")
     assert code == 2 and "nothing.json" in err
     assert cli("run", BAD, "--baseline", "out/result.json", "--sweep", "writes")[0] == 2
+
+
+def test_shards_merge_to_one_verdict(cli: Cli) -> None:
+    """Each runs its part; the report over all decides; one that is missing makes it unknown; a shard is for the sweep of faults."""
+    files = []
+    for number in (1, 2):
+        code, out, _ = cli(
+            "run", GOOD, "--shard", f"{number}/2", "--faults", "drain,rollout", "-o", "json", "--out", f"s{number}", "--budget", "40"
+        )
+        assert code == 0 and out.startswith(f"PASS (shard {number}/2): ")
+        files.append(f"s{number}/result.json")
+    code, out, _ = cli("report", *files, "-o", "json,md", "--out", "all")
+    assert code == 0 and out.splitlines()[-1].startswith("PASS: ") and " in 40 examples" in out
+    code, out, _ = cli("report", files[0], "-o", "md")
+    assert code == 3 and out.splitlines()[-1].startswith("UNKNOWN: shard 2/2 is missing")
+    assert cli("report", files[0], files[0])[0] == 2
+    assert cli("run", GOOD, "--shard", "3/2")[0] == 2
+    assert cli("run", GOOD, "--shard", "1/2", "--sweep", "writes")[0] == 2

@@ -28,6 +28,7 @@ from kchaos.engine.machines import Machines, of_file, of_numbers
 from kchaos.engine.output import FOLDER, Files, harmless, mute, name_of, whole, write_all
 from kchaos.engine.result import Result, with_replays
 from kchaos.engine.settings import FILE, Settings, load_settings
+from kchaos.engine.shard import Shard
 from kchaos.errors import InvalidScenario
 from kchaos.models.api.tree import Obj
 from kchaos.models.api.versions import DEFAULT, constants
@@ -85,7 +86,7 @@ def run(paths: tuple[str, ...], options: dict[str, Any]) -> int:
         texts=read_paths(paths, helm), machines=_machines(options), settings=settings, context=read_paths(options["beside"], helm),
         faults=options["faults"], budget=BudgetOption.of(options["budget"]), seed=options["seed"], fail_on=Severity(options["fail_on"]),
         jobs=options["jobs"], kubernetes=version, namespace=options["namespace"], command=_command(),
-        corpus=kept, baseline=(str(options["baseline"]), read_result(options["baseline"])) if options["baseline"] else None,
+        corpus=kept, shard=Shard.parse(options["shard"]), baseline=(str(options["baseline"]), read_result(options["baseline"])) if options["baseline"] else None,
     )  # fmt: skip
     if options["sweep"] != "faults":
         _only_faults(options)
@@ -169,7 +170,7 @@ def _chart_options(paths: tuple[str, ...], options: dict[str, Any]) -> None:
 
 def _only_faults(options: dict[str, Any]) -> None:
     """Refuse what the sweeps over writes would not heed."""
-    for name in ("baseline",):
+    for name in ("baseline", "shard"):
         if options[name] is not None:
             raise InvalidScenario(f"--{name} is for the sweep of faults", hint=f"leave out --{name} or --sweep {options['sweep']}")
 

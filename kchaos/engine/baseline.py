@@ -35,9 +35,9 @@ def judge(findings: Iterable[Finding], fail_on: Severity, unknown: bool) -> Verd
 
 
 def _tried(one: Finding, before: Result, now: Result) -> bool:
-    """Tell whether a run has tried what showed a finding of an earlier one; if not, nothing is known of it."""
+    """Tell whether a run has tried what showed a finding of an earlier one; if not, as in a shard, nothing is known of it."""
     counts = now.examples
-    if counts.interrupted or counts.level1_done < counts.level1:
+    if now.shard or counts.interrupted or counts.level1_done < counts.level1:
         return False
     if not one.examples or one.fault == NO_FAULT:
         return True

@@ -21,10 +21,12 @@ from kchaos.engine.hooks import unfit_answers
 from kchaos.engine.idle import idle
 from kchaos.engine.jobs import ended, met, why_nothing_runs
 from kchaos.engine.machines import Machines
+from kchaos.engine.merge import unfinished
 from kchaos.engine.replays import Replay, Told, tell
 from kchaos.engine.result import Cell, Counts, CoverageResult, FaultResult, NoteResult, Result, WorkloadResult
 from kchaos.engine.settings import FILE as SETTINGS_FILE
 from kchaos.engine.settings import Settings
+from kchaos.engine.shard import Shard
 from kchaos.engine.shrink import TRIES
 from kchaos.engine.size import refuse_too_many
 from kchaos.engine.sweep import choose, space, sweep
@@ -58,6 +60,8 @@ class Question(NamedTuple):
     command: str = ""
     corpus: Sequence[Kept] = ()
     """Failures of earlier runs, to be tried first."""
+    shard: Shard = Shard()
+    """Which part of it runs here."""
     baseline: tuple[str, Result] | None = None
     """An earlier result and its file: what it has decides nothing."""
 
@@ -138,9 +142,10 @@ def execute(question: Question, listener: Listener | None = None) -> Answer:
     budget = question.budget
     began = time.monotonic()
     corpus, gone = cases(question.corpus, system)
-    listener.planned(len(plan.level1), planned(plan, budget, drawn) + len(corpus))
+    listener.planned(len(plan.level1), planned(plan, budget, drawn, question.shard) + len(question.shard.part(corpus)))
     done = campaign(
         system, booted, plan, seed=question.seed, budget=budget, jobs=question.jobs, progress=listener.ran, corpus=corpus, space=drawn,
+        shard=question.shard,
     )  # fmt: skip
     notes = [*loaded.notes, *context.notes, *checks(loaded, booted, [one.obj for one in context.manifests], question.settings.webhooks)]
     notes += ended(loaded, booted, met(done.examples))
@@ -149,7 +154,7 @@ def execute(question: Question, listener: Listener | None = None) -> Answer:
     notes += unknown_workloads(question.settings.workloads, SETTINGS_FILE, booted)
     seen = dict.fromkeys(name for one in done.examples for _, v in one.violations for name in (v.object, v.root))
     notes += unfit_settings(question.settings, SETTINGS_FILE, loaded, seen)
-    found = Found(done, notes, {"replayed": len(corpus), "other": gone}, began)
+    found = Found(done, notes, {"replayed": len(question.shard.part(corpus)), "other": gone}, began)
     return _conclude(question, loaded, machines, system, booted, found)
 
 
@@ -172,12 +177,12 @@ def _conclude(question: Question, loaded: Loaded, machines: Machines, system: Sy
     accepts = question.settings.accept
     earlier = {one.fingerprint for one in question.baseline[1].findings} if question.baseline is not None else ()
     shown = order([*of_examples(done, manifests, accepts), *of_notes(notes, accepts)], earlier)
-    unknown, reasons = _doubts(loaded, booted, done, notes)
+    unknown, reasons = _doubts(loaded, booted, done, notes, "" if question.shard.whole else str(question.shard))
     verdict = judge([one.finding for one in shown], question.fail_on, unknown or not done.complete)
     told = _told(question, Variants(system, booted, question.seed), shown, found)
     result = Result(
         verdict=verdict.value, exit_code=int(verdict.exit_code), reasons=tuple(dict.fromkeys(reasons)), fail_on=question.fail_on.value,
-        seed=question.seed, digest=done.digest(),
+        shard="" if question.shard.whole else str(question.shard), seed=question.seed, digest=done.digest(),
         kubernetes=question.kubernetes, topology=machines.words, examples=_counts(done),
         objects=len(loaded.manifests) + len(loaded.custom), workloads=_workloads(booted, done, manifests), findings=tuple(told.findings),
         faults=_faults(done), notes=tuple(NoteResult(rule=n.rule, level=n.level, file=n.file, line=n.line, message=n.message, hint=n.hint) for n in notes),
@@ -189,7 +194,7 @@ def _conclude(question: Question, loaded: Loaded, machines: Machines, system: Sy
     return Answer(result, told.replays, told.corpus, done.terminated)
 
 
-def _doubts(loaded: Loaded, booted: Boot, done: Done, notes: Sequence[Note]) -> tuple[bool, list[str]]:
+def _doubts(loaded: Loaded, booted: Boot, done: Done, notes: Sequence[Note], shard: str) -> tuple[bool, list[str]]:
     """Return whether something could not be told, and why the verdict may be no pass, in words."""
     reasons = [note.message for note in notes if note.level == "unknown"]
     unknown = bool(reasons)
@@ -197,7 +202,7 @@ def _doubts(loaded: Loaded, booted: Boot, done: Done, notes: Sequence[Note]) -> 
         unknown = True
         reasons.append("the cluster did not come to rest within 15 minutes after the objects were applied")
     if not done.complete:
-        reasons.append(f"level 1 of the sweep is unfinished: {done.level1[0]} of {done.level1[1]} examples ran")
+        reasons.append(unfinished(*done.level1, shard))
     if not booted.workloads and not unknown and (why := why_nothing_runs(loaded, notes, met(done.examples))):
         reasons.append(why)
         unknown = True

@@ -107,6 +107,8 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     """Why the verdict is not pass, in words."""
     fail_on: str = "error"
     """From which severity on a finding makes the verdict fail."""
+    shard: str = ""
+    """``1/4``: the first of four parts ran here; empty: all."""
     seed: int
     digest: str
     kubernetes: str
