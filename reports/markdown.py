@@ -23,7 +23,10 @@ REASONS = 5
 LISTED = 5
 """Known and mended findings that are named."""
 ICONS = {"pass": "✅", "fail": "❌", "unknown": "❔"}
-_MARKUP = re.compile(r"([\\`*_{}\[\]()#+\-!|~=])")
+_MARKUP = re.compile(r"([\\`*_\[\]#|~$])")
+_FIRST = re.compile(r"^([-+=:])|^(\d+)(?=[.)](?:\s|$))")
+"""What begins a list, a rule or a heading, if it comes first."""
+_NUMBERED = re.compile(r"^\d+\. ")
 _UNFIT = re.compile("[\ud800-\udfff\ufffe\uffff]")
 _BREAKS = (("@", "@\u200b"), ("://", ":\u200b//"), ("www.", "www\u200b."), ("WWW.", "WWW\u200b."))
 """A space of no width keeps names from being mentions and links: these are made of plain text too."""
@@ -92,10 +95,11 @@ def _story(finding: Finding) -> list[str]:
     out = [f"<details><summary>How it came to {prose(finding.id)}: {prose(_object(finding))}</summary>", ""]
     room = LIMIT - TABLE - 10_000
     for number, sentence in enumerate(finding.story):
-        line = f"- {prose(sentence)}"
+        told = _NUMBERED.sub("", sentence)
+        line = f"{number + 1}. {prose(told)}"
         room -= len(line) + 1
         if room < 0:
-            out.append(f"- … {len(finding.story) - number} more")
+            out.append(f"{number + 1}. … {len(finding.story) - number} more")
             break
         out.append(line)
     out += ["", "</details>", ""]
@@ -110,7 +114,7 @@ def prose(text: str) -> str:
     told = _MARKUP.sub(r"\\\1", told)
     for found, instead in _BREAKS:
         told = told.replace(found, instead)
-    return re.sub(r"^(\d+)\.", r"\1\\.", told).replace("\\#", "\\#\u200b")
+    return _FIRST.sub(lambda first: f"\\{first[1]}" if first[1] else f"{first[2]}\\", told).replace("\\#", "\\#\u200b")
 
 
 def code(text: str) -> str:

@@ -41,6 +41,13 @@ def report(files: Sequence[Path], formats: str, out: Path | None, baseline: Path
     """Write the reports; return the exit code of a verdict that was made here, else 0."""
     wanted = parse(formats)
     results = [read_result(file) for file in files]
+    for file, one in zip(files, results, strict=True):
+        if len(files) > 1 and not one.shard:
+            raise InvalidScenario(
+                "the result of a whole run can't be merged with others",
+                location=Location(str(file)),
+                hint="give it alone, or run all with --shard 1/4 …",
+            )
     judged = len(results) > 1 or bool(results[0].shard) or baseline is not None
     result = merge(results) if len(results) > 1 or results[0].shard else results[0]
     if baseline is not None:

@@ -33,7 +33,7 @@ def test_what_a_reader_needs() -> None:
     page = markdown(result(("web",)))
     assert page.startswith("### ❌ FAIL: 1 error, ")
     assert "| error | KC202 | `web.yaml:3` | Deployment web/web: web was away<br>→ change web |" in page
-    assert "<details><summary>How it came to KC202" in page and "- 0\\. web" in page
+    assert "<details><summary>How it came to KC202" in page and "\n1. web\n2. web\n3. web\n\n</details>" in page
     assert "The same again: `kchaos replay web.json`" in page
     assert "Not in the table: 1 of level info, 1 accepted in kchaos.yaml." in page
     assert page.endswith("Run by `kchaos run web`\n")
@@ -63,5 +63,6 @@ def test_code_spans() -> None:
 
 
 def test_prose_has_no_lists() -> None:
-    """`1.` at the beginning would be one."""
+    """`1.` or `-` at the beginning would be one; elsewhere they stay as they are."""
+    assert prose("- a") == "\\- a" and prose("--- a (--b)") == "\\--- a (--b)" and prose("1) a") == "1\\) a"
     assert prose("1. a\n2. b") == "1\\. a 2. b"
