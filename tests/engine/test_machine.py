@@ -344,6 +344,7 @@ def test_no_precondition_reads_the_cluster() -> None:
 
     class Bare:
         _subject: ClassVar = subject_of(Everything)
+        _may_wait = False
 
     for one in Everything.setup_state().rules:
         for condition in one.preconditions:
