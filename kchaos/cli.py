@@ -154,7 +154,7 @@ def report(file: Path, formats: str, out: Path | None) -> int:
 @click.option("--json", "as_json", is_flag=True, help='Print {"stories", "facts": {"held", "of"}, "groups"}.')
 @click.option("-v", "--verbose", is_flag=True, help="Print every fact that does not hold.")
 def conform(paths: tuple[str, ...], as_json: bool, verbose: bool) -> int:
-    """Execute recorded stories of real controllers and count the facts that hold here too."""
+    """Judge recordings of real controllers and of nodes' networks: count the facts that hold here too."""
     from kchaos.commands.conform import conform as do
 
     return do(paths, as_json, verbose)

@@ -24,7 +24,9 @@ from kchaos.models.apiserver.store import Event, Store, StoreImage
 from kchaos.models.client.client import Session
 from kchaos.models.controlplane import ControlPlane, node_object
 from kchaos.models.members import Members
+from kchaos.models.network.admits import Gate
 from kchaos.models.network.audit import audit
+from kchaos.models.network.names import Names
 from kchaos.models.network.overlay import leased, new_lease, subnet_of
 from kchaos.models.network.proxy import Backend, Proxy
 from kchaos.models.network.state import NodeNetwork
@@ -128,10 +130,16 @@ class Cluster:
         self.user: Session = self.control.client("user", USER)
         self.kubelets: dict[str, Kubelet] = {}
         self.proxies: dict[str, Proxy] = {}
-        self.traffic = Traffic(self.world.loop.time, self._rules, self._check, self._interval)
+        self.names = Names(store, self.world.loop.time, self._later, self._due)
+        self.traffic = Traffic(
+            self.world.loop.time, self._rules, self._check, self._interval, self._asked, self.names,
+            lambda delay_s: self._later(delay_s, self._due),
+        )  # fmt: skip
         self._traffic_due = False
+        self._policies = store.table("networkpolicies")
+        self.gate = Gate(self._policies, store.table("pods"))
         self.members = Members(store, self._answers)
-        self.network = NodeNetwork(store, self._agent_works, self._later, self._due, self.recorder.mark)
+        self.network = NodeNetwork(store, self._agent_works, self._later, self._due, self.recorder.mark, self.world.network.cuts)
         self.control.security.webhooks.said = webhooks or {}
         self.control.security.webhooks.backends = PodBackends(store, self._from_masters)
         self._calling = bool(self.assumptions.calls)
@@ -164,7 +172,7 @@ class Cluster:
         self.world.loop.soon(kubelet.start, (adopted,), self.world.processes[rt.address].owner)
         if len(self.topology.nodes) <= 50:
             proxy_rt = self.world.start(spec.name, PROXY)
-            proxy = Proxy(proxy_rt, self.control.servers, server, self.constants, self._due, spec.name, spec.zone)
+            proxy = Proxy(proxy_rt, self.control.servers, server, self.constants, self._rules_changed, spec.name, spec.zone)
             self.proxies[spec.name] = proxy
             self.world.loop.soon(proxy.start, (), self.world.processes[proxy_rt.address].owner)
 
@@ -193,6 +201,9 @@ class Cluster:
             return  # heartbeats
         if event.resource == "pods" and self.members.committed(event):
             self._due()
+        elif event.resource == "networkpolicies":
+            self.gate.changed()
+            self._due()
         if event.actor != "kubelet" or event.resource != "nodes":
             self.last_change_s = self.world.loop.time()
         self.recorder.write(event.type, event.resource, event.key, event.rv, event.actor, event.obj, event.prev)
@@ -217,6 +228,11 @@ class Cluster:
     def traffic_changed(self) -> None:
         """Something that decides the fate of requests anywhere may have changed: look at it once, after all of this instant."""
         self.members.all_changed()
+        self.network.links_changed()
+        self._rules_changed()
+
+    def _rules_changed(self) -> None:
+        self.traffic.rules_changed = True
         self._due()
 
     def _truth_changed(self, pod: str) -> None:
@@ -251,6 +267,8 @@ class Cluster:
             return "timeout"
         if source != backend.node and self.network.path(source, backend.node):
             return "overlay"
+        if self._policies and self.gate.closed(backend.pod, backend.ports):
+            return "policy"
         kubelet = self.kubelets.get(backend.node)
         if kubelet is None or not kubelet.serving(backend.pod):
             return "refused"
@@ -280,11 +298,15 @@ class Cluster:
         self.world.loop.schedule(self.world.loop.time() + delay_s, callback, (), None, background=True)
 
     def _interval(self, service: str, interval: Interval) -> None:
-        if interval.lost or interval.ready == 0:
+        fate = interval.fate
+        if fate.lost or fate.ready == 0:
             self.recorder.mark(
-                "traffic", service=service, start=round(interval.start_s, 6), end=round(interval.end_s, 6), lost=interval.lost,
-                ready=interval.ready,
+                "traffic", service=service, start=round(interval.start_s, 6), end=round(interval.end_s, 6), lost=fate.lost, ready=fate.ready,
+                rate=interval.rate, ways=[list(way) for way in fate.ways],
             )  # fmt: skip
+
+    def _asked(self, service: str, pods: tuple[str, ...]) -> None:
+        self.recorder.mark("asked", service=service, pods=list(pods))
 
     # -- time ----------------------------------------------------------------------------------------------------------
 

@@ -56,7 +56,7 @@ def attributed(found: Sequence[tuple[Property, Violation]], run: Run) -> list[tu
         return list(found)
     out = []
     for prop, one in found:
-        before = [mark for mark in all_begun if mark.t <= one.t]
+        before = [mark for mark in all_begun if mark.t <= one.t or prop.liveness]  # what never ends has begun earlier
         if prop.id != REPAIRED and before:
             begun = next((mark for mark in before if mark.data["target"] == one.object), before[0])
             severity = Severity.WARNING if prop.liveness and one.severity is Severity.ERROR else Severity.INFO

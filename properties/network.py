@@ -12,9 +12,10 @@ from typing import Any
 
 from kchaos.check.property import BaseMonitor, Context, Guarantee, Violation
 from kchaos.history.record import Mark, Write
-from kchaos.models.api.pods import labels
+from kchaos.models.api.pods import labels, ready
 from kchaos.models.api.selectors import compile_selector
 from kchaos.properties.common import Obj, declare, ident
+from kchaos.properties.disruption import UnderFaults
 
 SERVICE = "kubernetes.io/service-name"
 Marks = Mapping[str, Callable[[Mark], Iterable[Violation]]]
@@ -30,6 +31,65 @@ class _Packets(BaseMonitor):
 
     def judge(self, t: float, data: Mapping[str, Any]) -> Iterable[Violation]:
         raise NotImplementedError
+
+
+LATE_S = 10.0
+"""The controller writes EndpointSlices at once and kube-proxy syncs once a second; the rest is for a busy API server."""
+AFTER_FAULTS_S = 60.0
+"""After a fault, what was cut off has first to find its API server again."""
+
+
+class _Unready(UnderFaults):
+    """48. Rules send no requests to a pod that has not been ready for longer than it takes to tell all proxies."""
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self._asked: dict[str, dict[str, None]] = {}
+        self._since: dict[str, float] = {}
+        """Since when a pod that once was there has not been ready."""
+
+    def writes(self) -> Mapping[str, Callable[[Write], Iterable[Violation]]]:
+        return {"pods": self._pod}
+
+    def marks(self) -> Marks:
+        return {**super().marks(), "asked": self._told}
+
+    def _pod(self, entry: Write) -> Iterable[Violation]:
+        if entry.type != "DELETED" and ready(entry.obj):
+            self._since.pop(entry.key, None)
+        else:
+            self._since.setdefault(entry.key, entry.t)
+        return ()
+
+    def _told(self, mark: Mark) -> Iterable[Violation]:
+        service, pods = mark.data["service"], dict.fromkeys(mark.data["pods"])
+        gone = [pod for pod in self._asked.get(service, ()) if pod not in pods]
+        self._asked[service] = pods
+        for pod in pods:
+            found = self.context.view.get("pods", pod)
+            if found is not None and not ready(found):
+                self._since.setdefault(pod, mark.t)
+        yield from self._late(mark.t, service, gone)
+
+    def finish(self, t: float) -> Iterable[Violation]:
+        for service, pods in self._asked.items():
+            yield from self._late(t, service, pods)
+
+    def _late(self, t: float, service: str, pods: Iterable[str]) -> Iterable[Violation]:
+        """Tell of pods that were asked until now and have not been ready for too long; while a fault lasts nothing is promised."""
+        found = self.context.view.get("services", service)
+        if found is None or found["spec"].get("publishNotReadyAddresses"):
+            return
+        from_s = 0.0
+        if not self.planned and self.faults:
+            if self.heal_s is None:
+                return
+            from_s = self.heal_s + AFTER_FAULTS_S - LATE_S
+        for pod in pods:
+            since = max(self._since.get(pod, t), from_s)
+            if t - since > LATE_S:
+                text = f"sent requests to {pod} for {t - since:.0f} s after it was no longer ready"
+                yield Violation(t=t, object=f"Service/{service}", summary=text, root="unready endpoint")
 
 
 class _Addresses(_Packets):
@@ -232,6 +292,8 @@ class _Policies(_Packets):
 
 K8S = "https://kubernetes.io/docs/concepts/"
 PROPERTIES = (
+    declare("KC048", "48", "no-traffic-to-unready", "No requests go to a pod that has not been ready for longer than controller and proxy take.",
+            K8S + "workloads/pods/pod-lifecycle/#pod-readiness-gate", _Unready, Guarantee.WITHOUT_FAULTS),
     declare("KC049", "49", "service-addresses", "Addresses and node ports are unique; externalTrafficPolicy Local never crosses nodes.",
             K8S + "services-networking/service/", _Addresses),
     declare("KC050", "50", "pods-reach-pods", "Every pod reaches every pod without address translation.",

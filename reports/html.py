@@ -12,6 +12,8 @@ from kchaos.reports.columns import COLUMNS, headline, pods, ranked, seconds, tex
 
 ROWS = 300
 """Workloads in the table, the worst first; result.json has all."""
+DETAILED = 150
+"""Workloads in the table of each fault by itself."""
 FINDINGS = 100
 """Findings of each sort that are shown, the worst first."""
 FULL = 25
@@ -30,7 +32,7 @@ def html(result: Result) -> str:
     page = template.render(
         r=result, headline=headline(result), rows=ranked(result)[:ROWS], columns=columns, sorts=sorts, text=text, seconds=seconds,
         pods=pods, worst=worst,
-        full=FULL, findings=FINDINGS,
+        full=FULL, findings=FINDINGS, detailed=DETAILED,
         loud=[f for f in open_ if f.severity.value != "info"], quiet=[f for f in open_ if f.severity.value == "info"],
         accepted=[f for f in result.findings if f.accepted],
     )  # fmt: skip

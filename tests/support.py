@@ -8,9 +8,10 @@ from typing import Any
 
 import msgspec
 
+from kchaos.engine.booting import Boot, System, boot
 from kchaos.engine.campaign import BudgetOption
 from kchaos.engine.execute import Answer, Question, execute
-from kchaos.engine.kubernetes import Boot, Outcome, System, boot, run
+from kchaos.engine.kubernetes import Outcome, run
 from kchaos.engine.machines import of_numbers
 from kchaos.engine.settings import Settings
 from kchaos.engine.system import build, inputs_of

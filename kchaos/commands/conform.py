@@ -1,4 +1,4 @@
-"""`kchaos conform`: recorded stories of real controllers, executed here and judged."""
+"""`kchaos conform`: recordings of real controllers, schedulers and nodes' networks, executed here and judged."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import msgspec
 from kchaos.engine.output import harmless
 from kchaos.errors import InvalidScenario, KchaosError, Location
 from kchaos.models.conform.judge import Fact, judge
+from kchaos.models.conform.network.stories import is_network, judge_network, name_of, unheld
 from kchaos.models.conform.stories import run_story
 
 
@@ -33,12 +34,16 @@ def _read(path: Path) -> dict[str, Any] | None:
         found = msgspec.json.decode(path.read_bytes())
     except (OSError, msgspec.DecodeError) as error:
         raise InvalidScenario(f"not a story: {error}", location=Location(str(path))) from error
-    is_story = isinstance(found, dict) and "story" in found and "cluster" in found and ("facts" in found or "pods" in found)
-    return found if is_story else None
+    if not isinstance(found, dict):
+        return None
+    is_story = "story" in found and "cluster" in found and ("facts" in found or "pods" in found)
+    return found if is_story or is_network(found) else None
 
 
 def _unheld(story: dict[str, Any], why: str) -> list[Fact]:
     """Return the facts of a story that could not be executed: none of them holds."""
+    if is_network(story):
+        return unheld(story, why)
     if "pods" in story:
         return [Fact(key, "the story could not be executed", False, why) for pod in story["pods"] for key in pod.get("expect") or ()]
     return [fact._replace(holds=False, seen=why) for fact in judge(story, [])]
@@ -55,7 +60,7 @@ def conform(paths: tuple[str, ...], as_json: bool, verbose: bool) -> int:
         failure = ""
         facts: list[Fact] = []
         try:
-            facts = judge(story, run_story(story))
+            facts = judge_network(story) if is_network(story) else judge(story, run_story(story))
         except KchaosError as error:
             failure = str(error)
         except Exception as error:  # a defect here must not hide what the other stories show; all facts of this one count as not held
@@ -68,7 +73,7 @@ def conform(paths: tuple[str, ...], as_json: bool, verbose: bool) -> int:
         totals[0] += held
         totals[1] += len(facts)
         totals[2] += 1
-        line: dict[str, Any] = {"story": story["story"], "file": str(path), "group": group, "held": held, "of": len(facts)}
+        line: dict[str, Any] = {"story": name_of(story), "file": str(path), "group": group, "held": held, "of": len(facts)}
         if failure:
             line["not_executed"] = failure
         line["failed"] = [[fact.sort, fact.text, fact.seen] for fact in facts if not fact.holds]
@@ -77,7 +82,10 @@ def conform(paths: tuple[str, ...], as_json: bool, verbose: bool) -> int:
             for sort, text, seen in line["failed"]:
                 click.echo(harmless(f"{line['story']}: {sort}: {text}  [{seen}]"))
     if not stories:
-        raise InvalidScenario("no story in these paths", hint="give recorded story files (JSON with story, cluster, and facts or pods)")
+        raise InvalidScenario(
+            "no story in these paths",
+            hint="give recorded story files: JSON with story, cluster, and facts or pods; or recordings of the node network",
+        )
     held, of = sum(t[0] for t in groups.values()), sum(t[1] for t in groups.values())
     table = {
         name: {"held": t[0], "of": t[1], "stories": t[2], "share": round(t[0] / t[1], 4) if t[1] else None}

@@ -10,8 +10,9 @@ import click
 import msgspec
 
 from kchaos.check.property import Severity
+from kchaos.engine.booting import boot
 from kchaos.engine.inputs import only_files
-from kchaos.engine.kubernetes import Outcome, boot
+from kchaos.engine.kubernetes import Outcome
 from kchaos.engine.kubernetes import run as run_scenario
 from kchaos.engine.output import harmless
 from kchaos.engine.scenarios import load_system

@@ -12,10 +12,10 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import NamedTuple
 
 from kchaos.canonical import digest
+from kchaos.engine.booting import Boot, System, boot
 from kchaos.engine.cases import Case, Example, Sort, Variants, example
 from kchaos.engine.coverage import Coverage, Summary
 from kchaos.engine.drawn import Drawn, Space, draw_scenarios
-from kchaos.engine.kubernetes import Boot, System, boot
 from kchaos.engine.signals import Terminated, check
 from kchaos.engine.sweep import Sweep
 from kchaos.engine.triggers import Word

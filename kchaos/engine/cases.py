@@ -10,9 +10,10 @@ import msgspec
 
 from kchaos.canonical import encode
 from kchaos.check.property import Violation
+from kchaos.engine.booting import Boot, System, boot
 from kchaos.engine.coverage import transitions
 from kchaos.engine.drawn import Drawn, Variant
-from kchaos.engine.kubernetes import Boot, Outcome, System, boot, run
+from kchaos.engine.kubernetes import Outcome, run
 from kchaos.engine.measure import Figures, measure
 from kchaos.engine.system import build
 from kchaos.engine.triggers import Word, vocabulary

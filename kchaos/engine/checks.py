@@ -6,8 +6,9 @@ import difflib
 from collections.abc import Iterable, Iterator
 from types import MappingProxyType
 
+from kchaos.engine.booting import Boot
 from kchaos.engine.hooks import Said, not_asked, unknown_answers
-from kchaos.engine.kubernetes import Boot
+from kchaos.engine.policies import policy_notes
 from kchaos.engine.references import references
 from kchaos.engine.roles import roles
 from kchaos.engine.settings import Settings
@@ -19,7 +20,7 @@ from kchaos.models.manifests.notes import Note
 
 NOT_MODELLED = {
     "HorizontalPodAutoscaler": "nothing scales by itself: spec.replicas counts",
-    "NetworkPolicy": "all connections are allowed", "Ingress": "requests go to the Services directly",
+    "Ingress": "requests go to the Services directly",
     "ValidatingAdmissionPolicy": "it is not evaluated", "APIService": "its API is not served",
     "Role": "of the requests of pods to the API, only those in kchaos.yaml (calls) are sent",
     "ClusterRole": "of the requests of pods to the API, only those in kchaos.yaml (calls) are sent", "RuntimeClass": "its overhead is not added",
@@ -42,6 +43,7 @@ def checks(loaded: Loaded, booted: Boot, context: Iterable[Obj] = (), webhooks: 
     refused = [_ident(one.obj) for one in booted.refused]
     out += references(loaded, context, refused)
     out += roles([one for one in loaded.manifests if one.id not in refused], context)
+    out += policy_notes(loaded.manifests, context, not unknown)
     for one in unknown:
         name = get(one.obj, "metadata", "name", default="")
         text = f"{one.obj['kind']} {name}: an operator would turn it into pods that are not in these files, so what becomes of them is not known"

@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 import msgspec
 
+from kchaos.engine.booting import System
 from kchaos.engine.cases import Case, Sort
-from kchaos.engine.kubernetes import System
 from kchaos.engine.scenarios import check_steps
 from kchaos.errors import InvalidScenario
 from kchaos.scenario import Scenario

@@ -11,6 +11,7 @@ import msgspec
 
 from kchaos.check.property import Severity
 from kchaos.check.verdict import Verdict
+from kchaos.engine.booting import Boot, System, boot
 from kchaos.engine.campaign import BudgetOption, Done, campaign, planned
 from kchaos.engine.cases import Example, Sort, Variants
 from kchaos.engine.checks import checks, not_modelled, unfit_settings, unknown_workloads
@@ -19,7 +20,6 @@ from kchaos.engine.findings import Shown, of_examples, of_notes, order, verdict_
 from kchaos.engine.hooks import unfit_answers
 from kchaos.engine.idle import idle
 from kchaos.engine.jobs import ended, met, why_nothing_runs
-from kchaos.engine.kubernetes import Boot, System, boot
 from kchaos.engine.machines import Machines
 from kchaos.engine.replays import Replay, Told, tell
 from kchaos.engine.result import Cell, Counts, CoverageResult, FaultResult, NoteResult, Result, WorkloadResult
@@ -35,6 +35,8 @@ from kchaos.models.faults.catalog import catalog
 from kchaos.models.manifests.load import Loaded, Text, load
 from kchaos.models.manifests.notes import Note
 
+CORRUPTION = "corruption"
+"""Faults of this group are only tried when they are named: what a corrupted store breaks is no fault of the application."""
 SHRINKING = 0.5
 """Share of a budget that shrinking may take on top of it."""
 
@@ -128,7 +130,9 @@ def execute(question: Question, listener: Listener | None = None) -> Answer:
     kinds = catalog()
     chosen = choose(question.faults, kinds)
     plan = sweep(system, booted, chosen, question.seed)
-    drawn = space(system, booted, chosen if question.faults is not None else [kind.name for kind in kinds], question.seed)
+    drawn = space(
+        system, booted, chosen if question.faults is not None else [kind.name for kind in kinds if kind.klass != CORRUPTION], question.seed
+    )
     budget = question.budget
     began = time.monotonic()
     corpus, gone = cases(question.corpus, system)

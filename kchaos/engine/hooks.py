@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from kchaos.engine.kubernetes import ANSWERING, CONFIGURATIONS
+from kchaos.engine.booting import ANSWERING, CONFIGURATIONS
 from kchaos.models.api.tree import Obj, get
 from kchaos.models.manifests.load import Loaded, Manifest
 from kchaos.models.manifests.notes import Note

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from kchaos.engine.kubernetes import Boot
+from kchaos.engine.booting import Boot
 from kchaos.models.api.resources import by_kind
 from kchaos.models.api.tree import Obj, get
 from kchaos.models.manifests.load import Loaded, Manifest

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from kchaos.engine.booting import Boot, System
 from kchaos.engine.cases import Example
 from kchaos.engine.idle import RULE as IDLE
-from kchaos.engine.kubernetes import Boot, System
 from kchaos.models.api.tree import Obj, get
 from kchaos.models.faults.jobs import RUN, job_of, runs
 from kchaos.models.manifests.load import Loaded, Manifest

@@ -64,7 +64,7 @@ def references(loaded: Loaded, context: Sequence[Obj], refused: Iterable[str]) -
     """Yield a note for each name that leads nowhere. ``refused``: ids of objects that the API server did not take."""
     refused = frozenset(refused)
     manifests = [one for one in loaded.manifests if one.id not in refused]
-    pods = [*_pods([(one.obj, one) for one in manifests]), *_pods([(obj, None) for obj in context])]
+    pods = [*pods_of([(one.obj, one) for one in manifests]), *pods_of([(obj, None) for obj in context])]
     hooked = any(one.obj["kind"] == "MutatingWebhookConfiguration" for one in manifests)
     yield from _service_ports(manifests, pods, hooked)
     yield from _probe_ports(pods, hooked)
@@ -72,7 +72,8 @@ def references(loaded: Loaded, context: Sequence[Obj], refused: Iterable[str]) -
     yield from _missing(loaded, manifests, context, pods)
 
 
-def _pods(objects: Iterable[tuple[Obj, Manifest | None]]) -> Iterator[Pods]:
+def pods_of(objects: Iterable[tuple[Obj, Manifest | None]]) -> Iterator[Pods]:
+    """Yield every Pod and pod template."""
     for obj, manifest in objects:
         space = get(obj, "metadata", "namespace", default="")
         if obj["kind"] == "Pod":
@@ -92,7 +93,7 @@ def _ports(container: Obj) -> list[Obj]:
     return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
 
 
-def _serving(pods: Pods) -> Iterator[Obj]:
+def serving_ports(pods: Pods) -> Iterator[Obj]:
     """Yield the ports of containers that keep running: plain ones and sidecars (as the endpoint controllers look for them)."""
     for path, container in pods.containers():
         if ".initContainers[" not in path or container.get("restartPolicy") == "Always":
@@ -109,7 +110,7 @@ def _service_ports(manifests: Sequence[Manifest], pods: Sequence[Pods], hooked: 
         behind = [p for p in pods if p.space == space and fits(p.labels)]
         if not behind:
             continue  # KC310
-        declared = [port for p in behind for port in _serving(p)]
+        declared = [port for p in behind for port in serving_ports(p)]
         owners = _some([p.words for p in behind])
         for index, port in enumerate(get(one.obj, "spec", "ports", default=())):
             target = port.get("targetPort", port.get("port"))
@@ -330,7 +331,7 @@ def _makers(loaded: Loaded, manifests: Sequence[Manifest]) -> list[tuple[str, st
     for one in loaded.custom:
         who = f"{one.obj['kind']} {_name(one.obj)}"
         out += [(text, who, "may make it") for text in (_name(one.obj), *_texts(one.obj.get("spec")))]
-    for pods in _pods([(one.obj, one) for one in manifests]):
+    for pods in pods_of([(one.obj, one) for one in manifests]):
         for _, container in pods.containers():
             out += [
                 (text, pods.words, "names it in its arguments and may make it")

@@ -16,7 +16,8 @@ import msgspec
 from kchaos import __version__
 from kchaos.check.property import Property, Severity, Violation
 from kchaos.check.verdict import fingerprint
-from kchaos.engine.kubernetes import Look, boot, run
+from kchaos.engine.booting import boot
+from kchaos.engine.kubernetes import Look, run
 from kchaos.engine.output import harmless, write_all
 from kchaos.engine.scenarios import checked, load_system
 from kchaos.engine.settings import Accept, Settings, load_settings

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from kchaos.engine.kubernetes import System
+from kchaos.engine.booting import System
 from kchaos.engine.sweep import FIXED, webhook_places
 from kchaos.engine.system import of_scenario
 from kchaos.errors import InvalidScenario, Location

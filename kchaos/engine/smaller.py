@@ -13,7 +13,8 @@ import msgspec
 
 from kchaos.canonical import digest
 from kchaos.check.property import Property, Severity, Violation
-from kchaos.engine.kubernetes import Boot, Look, System, boot, run
+from kchaos.engine.booting import Boot, System, boot
+from kchaos.engine.kubernetes import Look, run
 from kchaos.engine.scenarios import checked
 from kchaos.engine.shrink import STEPS, TRIES, Answer, Pass, Shrunk, shrink, without_chunks
 from kchaos.errors import InvalidScenario

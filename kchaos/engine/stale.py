@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from kchaos.engine.kubernetes import Boot
+from kchaos.engine.booting import Boot
 from kchaos.engine.writes import Case, Moment
 from kchaos.models.api.tree import get
 from kchaos.models.controlplane import RESTART_S

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from kchaos.check.property import Context
+from kchaos.engine.packets import Losses, failed_lookups, lost_paths
 from kchaos.history.record import Mark, Run, Write
 from kchaos.history.view import View
 from kchaos.models.api.pods import condition, ready, terminating
@@ -76,7 +77,7 @@ class _Teller:
         )  # fmt: skip
         self._kinds = catalog()
         self._serving: dict[str, int] = {}
-        self._lost: dict[str, float] = {}
+        self._losses = Losses()
         self._refusals: dict[str, None] = {}
 
     def tell(self) -> Iterator[Sentence]:
@@ -88,9 +89,8 @@ class _Teller:
             else:
                 yield from self._mark(entry)
             self._view.apply(entry)
-        if self._lost:
-            parts = ", ".join(f"{share:.1f} s of all requests {why}" for why, share in sorted(self._lost.items()))
-            yield Sentence(self._end_s - self._chaos_s, f"in all, lost as if for {parts}")
+        for text in self._losses.tell(self._zones()):
+            yield Sentence(self._end_s - self._chaos_s, f"in all, {text}")
 
     # -- the scene -----------------------------------------------------------------------------------------------------
 
@@ -100,13 +100,14 @@ class _Teller:
         owner = workload_of(self._context, pod)
         return owner == self._about or f"Pod/{pod['metadata'].get('namespace', '')}/{pod['metadata']['name']}" == self._about
 
+    def _zones(self) -> dict[str, str]:
+        nodes = self._view.table("nodes").items()
+        return {name: get(node, "metadata", "labels", default={}).get("topology.kubernetes.io/zone", "") for name, node in nodes}
+
     def _scene(self) -> Iterator[Sentence]:
         if self._all:
             return
-        zones = {
-            name: get(node, "metadata", "labels", default={}).get("topology.kubernetes.io/zone", "")
-            for name, node in self._view.table("nodes").items()
-        }
+        zones = self._zones()
         places = []
         for _, pod in sorted(self._view.table("pods").items()):
             if self._mine(pod):
@@ -155,17 +156,22 @@ class _Teller:
                 self._refusals[said] = None
                 yield Sentence(t, f"{data['by']} reports {data['reason']} for {data['kind']} {data['name']}: {data['message'][:200]}")
         elif mark.what == "traffic" and t >= 0 and self._traffic(data["service"]):
-            length = data["end"] - max(data["start"], self._chaos_s)
-            for why, share in data["lost"].items():
-                if length > 0:
-                    self._lost[why] = self._lost.get(why, 0.0) + share * length
-
+            self._losses.add(data, self._chaos_s)
         elif mark.what == "corruption":
             yield Sentence(t, _corruption(data))
         elif mark.what == "call":
             yield from self._call(data, t)
         elif mark.what == "paths" and t >= 0:
-            yield from (Sentence(t, text) for text in _paths(data["lost"]))
+            yield from (Sentence(t, text) for text in lost_paths(data["lost"], self._zones()))
+        elif mark.what == "lookups" and t >= 0:
+            yield Sentence(t, failed_lookups(data))
+        elif mark.what == "evidence":
+            held = int((data.get("evidence") or {}).get("messages_held") or 0)
+            if held:
+                yield Sentence(
+                    t,
+                    f"{data['name']} of {data['args'].get('target', '')} held up {held} messages to and from the control plane until it was over",
+                )
 
     def _call(self, data: dict[str, Any], t: float) -> Iterator[Sentence]:
         """Tell how the API server answers a pod, once for each sort of answer."""
@@ -179,7 +185,7 @@ class _Teller:
             yield Sentence(t, f"{asked} {how}:|{data['pod'].partition('/')[2]}", f"call {asked} {how}")
 
     def _traffic(self, service: str) -> bool:
-        return self._about == f"Service/{service}"
+        return self._about in ("", "Cluster", f"Service/{service}") or self._about.startswith("Node/")
 
     def _concerns(self, data: dict[str, Any]) -> bool:
         return self._all or data["name"].startswith(self._about.rpartition("/")[2])
@@ -304,17 +310,3 @@ def _set(args: dict[str, Any]) -> str:
     """Return the arguments that a step sets, in brackets."""
     given = ", ".join(f"{name} {value}" for name, value in args.items() if name != "target" and not isinstance(value, dict))
     return f" ({given})" if given else ""
-
-
-def _paths(lost: list[list[str]]) -> Iterator[str]:
-    """Say which packets between pods are lost where."""
-    by: dict[str, list[tuple[str, str]]] = {}
-    for source, target, why in lost:
-        by.setdefault(why.removeprefix("the answer: "), []).append((source, target))
-    for why, pairs in by.items():
-        nodes = list(dict.fromkeys(node for pair in pairs for node in pair))
-        hub = next((node for node in nodes if all(node in pair for pair in pairs)), nodes[0])
-        rest = ", ".join(node for node in nodes if node != hub)
-        yield f"packets between pods on {hub} and pods on {rest} are lost: {why}"
-    if not lost:
-        yield "packets between pods of all nodes arrive again"

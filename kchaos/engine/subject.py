@@ -13,10 +13,11 @@ import msgspec
 
 from kchaos.check.property import BaseMonitor, Guarantee, Property, Severity, Violation
 from kchaos.check.verdict import fingerprint
+from kchaos.engine.booting import Boot, System
 from kchaos.engine.execute import Question, prepare
 from kchaos.engine.findings import accepted
 from kchaos.engine.inputs import read_paths
-from kchaos.engine.kubernetes import Boot, Look, System
+from kchaos.engine.kubernetes import Look
 from kchaos.engine.machines import Machines, of_file, of_numbers
 from kchaos.engine.seen import Seen
 from kchaos.engine.settings import Accept, Settings, load_settings

@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 import msgspec
 
+from kchaos.engine.booting import Boot, System
 from kchaos.engine.drawn import Space, Variant
 from kchaos.engine.jobs import job_scenarios
-from kchaos.engine.kubernetes import Boot, System
 from kchaos.errors import InvalidScenario
 from kchaos.models.api.tree import Obj
 from kchaos.models.apiserver.store import Store

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from kchaos.canonical import digest, encode
-from kchaos.engine.kubernetes import System
+from kchaos.engine.booting import System
 from kchaos.engine.settings import Settings
 from kchaos.errors import InvalidScenario
 from kchaos.models.api.tree import Obj, get
@@ -64,16 +64,21 @@ def build(topology: Mapping[str, Any], inputs: Mapping[str, Any]) -> System:
         )
         raise InvalidScenario(f"the scenario's inputs can't be used: {why}", hint="run `kchaos run` again to write it anew") from error
     starts = {"*": base.start_s, **{key: own.start_s for key, own in table.items()}}
-    expected = {**settings.expectations(), "rates": _rates(objects, table, base), "start_s": starts}
+    expected = {**settings.expectations(), **_requests(objects, table, base), "start_s": starts}
     assumed = AssumptionTable(table, base)
     expected["calls"] = bool(assumed.calls)
     stamp = digest([plain, msgspec.to_builtins(machines)])
     return System(objects, machines, constants(plain["kubernetes"]), assumed, expected, context, stamp, plain, answers)
 
 
-def _rates(objects: Sequence[Obj], table: Mapping[str, Assumptions], base: Assumptions) -> dict[str, float]:
-    """Return requests per second by Service: what is said of the Service's own name, else of a workload that it selects."""
-    out: dict[str, float] = {}
+def _requests(objects: Sequence[Obj], table: Mapping[str, Assumptions], base: Assumptions) -> dict[str, Any]:
+    """Return requests per second by Service, which Services' clients keep their connections, and which headless ones look-ups keep for long.
+
+    What is said of the Service's own name counts, else of a workload that it selects.
+    """
+    rates: dict[str, float] = {}
+    kept: list[str] = []
+    looked_up: dict[str, float] = {}
     for one in objects:
         if one["kind"] != "Service":
             continue
@@ -81,14 +86,19 @@ def _rates(objects: Sequence[Obj], table: Mapping[str, Assumptions], base: Assum
         space = meta.get("namespace", "default")
         key = f"{space}/{meta.get('name', '')}"
         selector = get(one, "spec", "selector", default={})
-        rate = base.requests_per_s
+        found = base
         for other in objects:
             labels = get(other, "spec", "template", "metadata", "labels", default=None)
             own = f"{space}/{other['metadata'].get('name', '')}"
             if labels and own in table and other["metadata"].get("namespace", "default") == space and selector.items() <= labels.items():
-                rate = table[own].requests_per_s
-        out[key] = table[key].requests_per_s if key in table else rate
-    return out
+                found = table[own]
+        found = table.get(key, found)
+        rates[key] = found.requests_per_s
+        if found.keeps_connections:
+            kept.append(key)
+        if found.resolver_cache_s is not None and get(one, "spec", "clusterIP") == "None":
+            looked_up[key] = found.resolver_cache_s
+    return {"rates": rates, "kept": kept, "looked_up": looked_up}
 
 
 def of_scenario(scenario: Scenario) -> System:

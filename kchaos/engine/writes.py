@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
+from kchaos.engine.booting import Boot, System
 from kchaos.engine.endstate import destroyed, destructions, different, end_state
-from kchaos.engine.kubernetes import Boot, Outcome, System, run
+from kchaos.engine.kubernetes import Outcome, run
 from kchaos.engine.sweep import sweep
 from kchaos.engine.triggers import commit, commits
 from kchaos.history.record import Run

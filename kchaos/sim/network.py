@@ -155,6 +155,10 @@ class SimNetwork:
         there, back = self._links.get((source, target)), self._links.get((target, source))
         return (there is not None and there.cuts > 0) or (back is not None and back.cuts > 0)
 
+    def cuts(self) -> list[tuple[str, str]]:
+        """Return the directions that are cut now."""
+        return [pair for pair, link in self._links.items() if link.cuts > 0]
+
     def heal(self, source: str, target: str) -> None:
         """Undo one cut; the last one lets what was held arrive, in order."""
         link = self.link(source, target)

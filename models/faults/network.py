@@ -86,15 +86,19 @@ class _DeadDns:
         self._since_s = cluster.world.loop.time()
         self._over_s: float | None = None
         self._asked = bool(cluster.traffic.services)
-        cluster.traffic.dns_dead = 1 / REPLICAS
-        cluster.traffic_changed()
+        self._set(1)
         cluster.world.loop.schedule(self._since_s + READINESS_S, self._end, (), None)
 
     def _end(self) -> None:
         if self._over_s is None:
             self._over_s = self._cluster.world.loop.time()
-            self._cluster.traffic.dns_dead = 0.0
-            self._cluster.traffic_changed()
+            self._set(0)
+
+    def _set(self, dead: int) -> None:
+        traffic = self._cluster.traffic
+        traffic.dns_dead = dead / REPLICAS
+        self._cluster.recorder.mark("lookups", dead=dead, replicas=REPLICAS, lost=traffic.unresolved())
+        self._cluster.traffic_changed()
 
     def undo(self) -> None:
         self._end()

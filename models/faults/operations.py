@@ -142,10 +142,9 @@ class _BadRollout:
         _, space, owner = parts(target)
         self._space, self._owner, self._resource = space, owner, plural_of(target)
         self._changed = 0
-        self._reverted = False
+        self._over = self._reverted = False
         self._image: str | None = None
-        self._broken = False
-        self._due = False
+        """What it was, once the bad one has been sent and answered."""
         self._matches: Callable[[Obj], bool] = lambda pod: any(c.get("image") == BROKEN_IMAGE for c in pod["spec"]["containers"])
         for kubelet in cluster.kubelets.values():
             kubelet.runtime.bad_images.append(self._matches)
@@ -160,18 +159,17 @@ class _BadRollout:
         except ApiError as error:
             self._refused(error.message)
             return
-        if self._due:  # a person does not begin what is to be over by now
-            self._refused("no API server answered before it was to be undone")
-            return
         image = get(current, "spec", "template", "spec", "containers", default=())[0].get("image", "")
         if image == BROKEN_IMAGE:  # two at once: the first one undoes it
             self._refused("its image is the broken one already")
             return
-        self._image = image
+        if self._over:  # no server answered until now: who undoes it first does not do it any more
+            self._refused("it was undone before any server took it")
+            return
         await self._patch(BROKEN_IMAGE)
-        self._broken = True
-        if self._due:
-            self._revert()
+        self._image = image
+        if self._over:
+            self._put_back()
 
     def _refused(self, why: str) -> None:
         self._cluster.recorder.mark("operation", what="rollback", target=self._target, state="refused", why=why)
@@ -185,8 +183,11 @@ class _BadRollout:
             self._refused(error.message)
 
     def _revert(self) -> None:
-        self._due = True
-        if self._reverted or self._image is None or not self._broken:  # not before the answer: one could overtake the other
+        self._over = True
+        self._put_back()
+
+    def _put_back(self) -> None:
+        if self._reverted or self._image is None:
             return
         self._reverted = True
         self._cluster.recorder.mark("operation", what="rollback", target=self._target, state="reverted")

@@ -98,7 +98,10 @@ def _directed(inside: list[str], outside: list[str], way: str) -> Cuts:
 
 
 def _servers(cluster: Cluster, args: dict[str, Any]) -> Active:
+    """The user keeps one of them: what a step is done with comes through."""
     host = "user-host" if args["target"] == "user" else args["target"]
+    if args["target"] == "user" and not set(cluster.control.hosts) - set(args["masters"].split(",")):
+        return Once({"messages_held": 0})
     return _Partition(cluster, _directed([host], args["masters"].split(","), args["way"]))
 
 

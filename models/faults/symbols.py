@@ -111,7 +111,8 @@ def _any_node(cluster: Cluster, number: str, sort: str) -> Resolved:
 
 def _node_of(cluster: Cluster, target: str, sort: str) -> Resolved:
     """Take the node of the first pod, by name, that is ready, or else of the first that is placed."""
-    placed = [pod for pod in pods_of(cluster, target) if pod["spec"].get("nodeName") and active(pod)]
+    nodes = dict.fromkeys(cluster.node_names())  # what is stored may be corrupted
+    placed = [pod for pod in pods_of(cluster, target) if pod["spec"].get("nodeName") in nodes and active(pod)]
     best = next((pod for pod in placed if ready(pod)), placed[0] if placed else None)
     if best is None:
         return Resolved((), f"no pod of {target} is on a node now")

@@ -54,6 +54,8 @@ RULES: tuple[Rule, ...] = (
          DOCS + "concepts/architecture/garbage-collection/#owners-dependents"),
     Rule("KC324", "roles-grant", "Bindings lead from service accounts to roles that are there, and each rule grants something.",
          DOCS + "reference/access-authn-authz/rbac/"),
+    Rule("KC330", "policies-let-through", "NetworkPolicies let some client in to every Service, and pods out to the Services that they name.",
+         DOCS + "concepts/services-networking/network-policies/"),
     Rule("KC313", "hooks", "Helm hooks are treated as `helm install` does.", "https://helm.sh/docs/topics/charts_hooks/"),
 )  # fmt: skip
 BY_ID = {rule.id: rule for rule in RULES}

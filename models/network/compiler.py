@@ -124,6 +124,9 @@ def fragment(port: ServicePort, categories: Categories, options: Options) -> Fra
             at("nat", "KUBE-NODEPORTS", "", port.node_port, "", names["EXT"])
         if not outer:
             blocked("KUBE-EXTERNAL-SERVICES", "", port.node_port, Match("addrtype", False, "dst", "LOCAL"))
+            if options.mode == "nftables":  # node ports are none of loopback's there (nodePortAddresses)
+                table, chain, rule = shared[-1]
+                shared[-1] = (table, chain, rule._replace(dst=net("127.0.0.0/8"), not_dst=True))
     if port.health_port:
         shared.append((FILTER, "KUBE-NODEPORTS", Rule(
             "ACCEPT", "", proto="tcp", matches=(comment(f"{port.namespace}/{port.name} health check node port" if not port.port_name

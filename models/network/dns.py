@@ -1,8 +1,8 @@
 """CoreDNS' kubernetes plugin: the answer to a question, as a pure function of the objects it has seen.
 
 plugin/kubernetes (parse.go, kubernetes.go, reverse.go, handler.go) and plugin/backend_lookup.go, CoreDNS 1.12; the records are those of the
-Kubernetes DNS specification 1.1.0. What is no zone of ours goes to ``upstream``. Answers are whole: a message's size, and so truncation, is
-not modelled.
+Kubernetes DNS specification 1.1.0. What is no zone of ours goes to ``upstream``. Answers are whole; what of them fits a
+message says message.py.
 """
 
 from __future__ import annotations
@@ -227,7 +227,8 @@ class _Lookup:
         if not address:
             return None if self._find(name.lower()) is None else []
         primary = next((one for one in self._server.zones if not one.endswith(".arpa.")), self._zone)
-        shown = [one for one in self._data.services.values() if not self._server.namespaces or one.namespace in self._server.namespaces]
+        known = [*self._data.services.values(), *self._data.unclaimed]
+        shown = [one for one in known if not self._server.namespaces or one.namespace in self._server.namespaces]
         for service in shown:
             if address in service.cluster_ips:
                 return [self._record(name, "PTR", f"{service.name}.{service.namespace}.svc.{primary}")]

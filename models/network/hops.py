@@ -244,6 +244,8 @@ def wire(trip: Trip, source: str, hop: int) -> Iterator[Arrival]:
     fabric = trip.fabric
     target = fabric.at_address(hop)
     why = _broken(trip, source, target) if target else f"nobody answers for {text_of(hop)}"
+    if not target and hop != trip.packet.dst:
+        why = f"{source} has no route to them but by its gateway {text_of(hop)}, which drops it"
     if why:
         yield trip.end("drop", source, why)
     elif target in fabric.nodes:

@@ -2,7 +2,7 @@
 
 flannel with its Kubernetes subnet manager: the lease is spec.podCIDR of the Node, its data are annotations (public IP, the VTEP's MAC). For
 every other lease an agent keeps a permanent ARP entry (the lease's network address -> MAC), an FDB entry (MAC -> public IP) and an onlink route
-(Documentation/backends.md; recorded in golden/network/overlay, where the kernel was seen to work with exactly these).
+(Documentation/backends.md; recorded scenes show the kernel working with exactly these).
 """
 
 from __future__ import annotations
@@ -74,6 +74,33 @@ def lease_of(node: Obj) -> Lease | None:
     return Lease(node["metadata"]["name"], subnet, notes[PUBLIC_IP], str(mac))
 
 
+class Backend(NamedTuple):
+    """How an agent carries packets to other nodes: ``vxlan`` or ``host-gw``.
+
+    ``direct``: pairs of nodes on one link, which VXLAN with DirectRouting does not use the tunnel for.
+    """
+
+    kind: str = "vxlan"
+    vni: int = 1
+    direct: frozenset[tuple[str, str]] = frozenset()
+
+    @property
+    def device(self) -> str:
+        """Return the name of the overlay's device."""
+        return f"flannel.{self.vni}"
+
+    def tunnels(self, node: str, peer: str) -> bool:
+        """Tell whether packets between two nodes go through the tunnel."""
+        return self.kind == "vxlan" and (node, peer) not in self.direct and (peer, node) not in self.direct
+
+    def mtu(self, underlay: int) -> int:
+        """Return the MTU of pods: the tunnel takes 50 bytes of each packet (IP 20, UDP 8, VXLAN 8, Ethernet 14)."""
+        return underlay - 50 if self.kind == "vxlan" else underlay
+
+
+VXLAN = Backend()
+
+
 class Peers(NamedTuple):
     """What one node's agent has written: the entries for the other leases."""
 
@@ -83,8 +110,8 @@ class Peers(NamedTuple):
     fdb: Mapping[str, int]
 
 
-def peers_of(leases: Iterable[Lease], node: str) -> Peers:
-    """Return the entries that a node must have."""
+def peers_of(leases: Iterable[Lease], node: str, backend: Backend = VXLAN) -> Peers:
+    """Return the entries that a node must have: without a tunnel, only a route by way of the peer's own address."""
     routes: dict[str, Route] = {}
     neighbours: dict[int, str] = {}
     fdb: dict[str, int] = {}
@@ -92,7 +119,10 @@ def peers_of(leases: Iterable[Lease], node: str) -> Peers:
         if one.node == node:
             continue
         there = net(one.subnet)
-        routes[one.subnet] = Route(there, OVERLAY, there.value)
+        if not backend.tunnels(node, one.node):
+            routes[one.subnet] = Route(there, UNDERLAY, number(one.public_ip))
+            continue
+        routes[one.subnet] = Route(there, backend.device, there.value)
         neighbours[there.value] = one.mac
         fdb[one.mac] = number(one.public_ip)
     return Peers(routes, neighbours, fdb)
@@ -135,7 +165,10 @@ def with_peers(tables: NodeTables, peers: Peers) -> NodeTables:
 def describe(peers: Peers) -> list[str]:
     """Return the entries as `ip route`, `ip neigh` and `bridge fdb` print them."""
     return [
-        *(f"{one.to.text} via {text_of(one.via)} dev {one.device} onlink" for one in peers.routes.values()),
+        *(
+            f"{one.to.text} via {text_of(one.via)} dev {one.device}{' onlink' if one.device != UNDERLAY else ''}"
+            for one in peers.routes.values()
+        ),
         *(f"{text_of(address)} lladdr {mac} PERMANENT" for address, mac in peers.neighbours.items()),
         *(f"{mac} dst {text_of(address)} self permanent" for mac, address in peers.fdb.items()),
     ]

@@ -7,7 +7,7 @@ iptables mode a backend is chosen at random and never retried.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -22,7 +22,7 @@ from kchaos.models.network.addresses import net, number
 from kchaos.models.network.compiler import Options, assemble, fragment, in_use
 from kchaos.models.network.netfilter import Hook, through
 from kchaos.models.network.rules import Table
-from kchaos.models.network.services import SERVICE, Categories, ServicePort
+from kchaos.models.network.services import SERVICE, Categories, Endpoint, ServicePort, endpoints_of
 from kchaos.models.network.tables import NodeTables, Packet
 from kchaos.runtime import Runtime
 
@@ -40,6 +40,8 @@ class Backend(NamedTuple):
     pod: str
     node: str
     address: str = ""
+    ports: tuple[tuple[str, int], ...] = ()
+    """(protocol, number) of all the Service's ports there."""
 
 
 class Entry(NamedTuple):
@@ -51,6 +53,8 @@ class Entry(NamedTuple):
     """Endpoints with their probabilities."""
     reason: str
     """Why a request gets to none: ``no endpoints`` (rejected) or ``dropped``."""
+    serving: tuple[str, ...] = ()
+    """Of UDP: addresses of all endpoints that serve, terminating ones too; to others conntrack keeps no flow."""
 
 
 @lru_cache(maxsize=8192)
@@ -68,6 +72,15 @@ def ways(port: ServicePort, categories: Categories, options: Options) -> tuple[t
         return tuple((weight, address) for address, weight in found.items()), ""
     stopped = through(tables, "filter", "FORWARD", hook, 0)
     return (), "dropped" if any(way.action == "DROP" for way in stopped) else "no endpoints"
+
+
+def _backend(endpoint: Endpoint, use: tuple[tuple[ServicePort, Categories], ...]) -> Backend:
+    ports = [(port.protocol, one.port) for port, found in use for one in found.reachable if one.address == endpoint.address]
+    return Backend(endpoint.pod, endpoint.node, endpoint.address, tuple(ports))
+
+
+def _serving(port: ServicePort, slices: Iterable[Obj]) -> tuple[str, ...]:
+    return tuple(one.address for one in endpoints_of(slices, port.port_name, port.protocol) if one.serving)
 
 
 class Proxy:
@@ -149,8 +162,9 @@ class Proxy:
                 self.rules.pop(key, None)
                 continue
             known = self.rules.get(key)
-            if known is None or known.use != use:
+            serving = _serving(use[0][0], slices) if use[0][0].protocol == "udp" else ()
+            if known is None or known.use != use or known.serving != serving:
                 found, why = ways(*use[0], ANY)
-                behind = {one.address: Backend(one.pod, one.node, one.address) for one in use[0][1].reachable}
-                self.rules[key] = Entry(use, tuple((weight, behind[address]) for weight, address in found), why)
+                behind = {one.address: _backend(one, use) for one in use[0][1].reachable}
+                self.rules[key] = Entry(use, tuple((weight, behind[address]) for weight, address in found), why, serving)
         self._changed()

@@ -48,11 +48,12 @@ class Zone(NamedTuple):
     pods: frozenset[tuple[str, str]] = frozenset()
     """(namespace, address), for ``pods verified``."""
     name_servers: tuple[str, ...] = ()
+    unclaimed: tuple[Service, ...] = ()
+    """Endpoints whose Service does not exist: a reverse look-up finds their addresses all the same."""
 
 
-def service_of(service: Obj, slices: Iterable[Obj]) -> Service:
-    """Return one Service as DNS shows it."""
-    spec, meta = service["spec"], service["metadata"]
+def addresses_of(slices: Iterable[Obj]) -> tuple[Address, ...]:
+    """Return the ready endpoints of some EndpointSlices."""
     addresses: list[Address] = []
     for one in slices:
         ports = tuple((port.get("name") or "", port.get("protocol", "TCP"), port.get("port") or -1) for port in one.get("ports") or ())
@@ -64,10 +65,16 @@ def service_of(service: Obj, slices: Iterable[Obj]) -> Service:
                 Address(address, ports or NO_PORT, endpoint.get("hostname") or "", target.get("name", ""))
                 for address in endpoint["addresses"]
             )
+    return tuple(addresses)
+
+
+def service_of(service: Obj, slices: Iterable[Obj]) -> Service:
+    """Return one Service as DNS shows it."""
+    spec, meta = service["spec"], service["metadata"]
     external = spec.get("externalName", "") if spec.get("type") == "ExternalName" else ""
     own = tuple(one for one in spec.get("clusterIPs") or [spec.get("clusterIP") or "None"] if one not in ("None", ""))
     ports = tuple((port.get("name") or "", port.get("protocol", "TCP"), port["port"]) for port in spec.get("ports") or ())
-    return Service(meta["namespace"], meta["name"], () if external else own, ports or NO_PORT, tuple(addresses), external)
+    return Service(meta["namespace"], meta["name"], () if external else own, ports or NO_PORT, addresses_of(slices), external)
 
 
 def zone_of(objects: Iterable[Obj], namespaces: Iterable[str], name_servers: Iterable[str] = ()) -> Zone:
@@ -86,5 +93,9 @@ def zone_of(objects: Iterable[Obj], namespaces: Iterable[str], name_servers: Ite
     table: dict[str, Service] = {}
     for service in services:
         key = f"{service['metadata']['namespace']}/{service['metadata']['name']}"
-        table[key] = service_of(service, behind.get(key, ()))
-    return Zone(table, frozenset(namespaces), frozenset(pods), tuple(name_servers))
+        table[key] = service_of(service, behind.pop(key, ()))
+    unclaimed = tuple(
+        Service(space, name, (), NO_PORT, addresses_of(slices))
+        for (space, _, name), slices in ((key.partition("/"), slices) for key, slices in behind.items())
+    )
+    return Zone(table, frozenset(namespaces), frozenset(pods), tuple(name_servers), unclaimed)

@@ -121,6 +121,15 @@ def service_ports(service: Obj, family: int = 4) -> list[ServicePort]:
     ]  # fmt: skip
 
 
+def headless_port(service: Obj) -> ServicePort | None:
+    """Return the first port of a headless Service; None if it has none, or is not headless."""
+    spec = service.get("spec") or {}
+    if spec.get("clusterIP") != "None" or not spec.get("ports"):
+        return None
+    port, meta = spec["ports"][0], service["metadata"]
+    return ServicePort(meta["namespace"], meta["name"], port.get("name", ""), port.get("protocol", "TCP").lower(), "", port["port"])
+
+
 def endpoints_of(slices: Iterable[Obj], port_name: str, protocol: str, family: int = 4, node: str = "") -> tuple[Endpoint, ...]:
     """Return the endpoints behind a port name, in byte order of ``ip:port``.
 
@@ -180,3 +189,30 @@ def categorize(port: ServicePort, endpoints: tuple[Endpoint, ...], node: str, zo
         return Categories((), local, local, exists)
     merged = {one.key: one for one in (*cluster, *local)}
     return Categories(cluster, local, tuple(merged[key] for key in sorted(merged)), exists)
+
+
+class Health(NamedTuple):
+    """What a node answers on a Service's healthCheckNodePort: a load balancer takes 200 for a node with pods."""
+
+    service: str
+    port: int
+    status: int
+    endpoints: int
+
+
+def health_checks(service: Obj, slices: Iterable[Obj], node: str) -> list[Health]:
+    """Return the answer of a node for a Service; none if it has no such port (pkg/proxy/healthcheck/service_health.go).
+
+    An address counts once, however many ports it serves; what is terminating does not count, so that balancers turn away early.
+    """
+    ports = service_ports(service)
+    if not ports or not ports[0].health_port:
+        return []
+    own = list(slices)
+    near = {
+        one.address: None
+        for port in ports
+        for one in endpoints_of(own, port.port_name, port.protocol, node=node)
+        if one.node == node and one.ready
+    }
+    return [Health(f"{ports[0].namespace}/{ports[0].name}", ports[0].health_port, 200 if near else 503, len(near))]

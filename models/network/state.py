@@ -6,7 +6,7 @@ catches up then. A path's verdict is walked once for each (node, address) and ke
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
 
 from kchaos.models.apiserver.store import Event, Store
@@ -46,13 +46,21 @@ EVERY = _Every()
 
 
 class NodeNetwork:
-    """Overlay tables of all nodes. ``reachable`` tells whether a node's agent can follow the store."""
+    """Overlay tables of all nodes. ``reachable``: can a node's agent follow the store? ``cuts``: the directions between hosts that are cut."""
 
-    def __init__(self, store: Store, reachable: Callable[[str], bool], later: Later, changed: Callable[[], None], mark: Mark) -> None:
+    def __init__(
+        self, store: Store, reachable: Callable[[str], bool], later: Later, changed: Callable[[], None], mark: Mark,
+        cuts: Callable[[], Iterable[tuple[str, str]]] = tuple,
+    ) -> None:  # fmt: skip
         self._reachable = reachable
         self._later = later
         self._changed = changed
         self._mark = mark
+        self._cuts = cuts
+        self._cut: frozenset[tuple[str, str]] = frozenset()
+        """Directions between nodes."""
+        self._stale: dict[str, None] | None = None
+        """Nodes whose entries are not those of the leases; None: not known since the last change."""
         self.leases: dict[str, Lease] = {}
         self.home: dict[str, Lease] = {}
         """Each node's own lease: its bridge and pods keep their addresses when others no longer know of it."""
@@ -127,9 +135,20 @@ class NodeNetwork:
 
     def moved(self) -> None:
         """A table changed: forget what was walked."""
-        self._fabric = None
-        self._paths.clear()
+        self._forget()
         self._changed()
+
+    def _forget(self) -> None:
+        self._fabric = self._stale = None
+        self._paths.clear()
+
+    def links_changed(self) -> None:
+        """Links may have been cut or healed."""
+        now = frozenset(pair for pair in self._cuts() if pair[0] in self.home and pair[1] in self.home)
+        if now != self._cut:
+            self._cut = now
+            self._forget()
+            self.tell()
 
     def set_peers(self, name: str, peers: Peers) -> None:
         """Put other entries on a node, as a fault does."""
@@ -146,7 +165,7 @@ class NodeNetwork:
             if self._told.get(name, []) != found:
                 self._told[name] = found
                 self._mark("overlay", node=name, wrong=found)
-        if self.touched and len(self.peers) <= TOLD_NODES:
+        if (self.touched or self._cut or self._lost) and len(self.peers) <= TOLD_NODES:
             nodes = [name for name in self.peers if name in self.home]
             lost = [[a, b, self.path(a, b)] for a in nodes for b in nodes if a != b and self.path(a, b)]
             if lost != self._lost:
@@ -164,7 +183,7 @@ class NodeNetwork:
     def fabric(self) -> Fabric:
         """Return the network as it is now."""
         if self._fabric is None:
-            self._fabric = Fabric({name: self.tables(name) for name in self.peers if name in self.home})
+            self._fabric = Fabric({name: self.tables(name) for name in self.peers if name in self.home}, cut=self._cut)
         return self._fabric
 
     def client(self, node: str) -> Client:
@@ -188,12 +207,19 @@ class NodeNetwork:
             nodes = self.fabric().nodes
             if node not in nodes or target not in nodes:
                 found = ""  # not of this network (a hand-made endpoint)
-            elif not self.drops_overlay and all(peers == peers_of(self.leases.values(), name) for name, peers in self.peers.items()):
+            elif self._sound(node) and self._sound(target) and not {key, (target, node)} & self._cut:
                 found = healthy(tuple(self.home.values()), tuple(self.leases.values()), node, target)
             else:
                 found = reason_of(self.verdict(node, target))
             self._paths[key] = found
         return found
+
+    def _sound(self, name: str) -> bool:
+        """Tell whether a node's entries are as the leases want them, and no overlay packet is lost there."""
+        if self._stale is None:
+            leases = self.leases.values()
+            self._stale = {one: None for one, peers in self.peers.items() if peers != peers_of(leases, one)}
+        return name not in self._stale and name not in self.drops_overlay
 
 
 def reason_of(verdict: Verdict) -> str:

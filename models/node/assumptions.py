@@ -31,6 +31,12 @@ class Assumptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """How long a container of a Job, or an init container, runs before it exits with 0 (init containers: a fifth of it)."""
     requests_per_s: float = 10.0
     """Requests that users send to each Service that selects the workload."""
+    keeps_connections: bool = False
+    """Clients keep their TCP connections (pools, gRPC) instead of making one for each request: one whose other side falls silent hangs for
+    15 minutes; a clean end is noticed at once."""
+    resolver_cache_s: float | None = None
+    """How long clients keep the answer to a look-up of the workload's headless Service (a cache on the node, a runtime's own); None: no
+    requests are sent to headless Services."""
     memory: str | None = None
     """What each container of the workload uses, as a quantity; more than its limit: it is OOM-killed once it has started up."""
     quorum: int | None = None

@@ -19,8 +19,9 @@ from typing import NamedTuple
 
 import msgspec
 
+from kchaos.engine.booting import boot
 from kchaos.engine.campaign import campaign
-from kchaos.engine.kubernetes import boot, run
+from kchaos.engine.kubernetes import run
 from kchaos.engine.machines import of_numbers
 from kchaos.engine.sweep import sweep
 from kchaos.engine.system import build, inputs_of

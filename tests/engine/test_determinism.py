@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from kchaos.engine.booting import boot
 from kchaos.engine.campaign import BudgetOption, campaign
-from kchaos.engine.kubernetes import boot, run
+from kchaos.engine.kubernetes import run
 from kchaos.engine.sweep import sweep
 from kchaos.scenario import Scenario
 from tests.conftest import OTHER_PYTHON
@@ -45,7 +46,8 @@ SCRIPT = """
 import sys
 from tests.drawn import TEXT, scenarios
 from tests.support import system_of
-from kchaos.engine.kubernetes import boot, run
+from kchaos.engine.booting import boot
+from kchaos.engine.kubernetes import run
 system = system_of(TEXT)
 boots = {}
 for scenario in scenarios(12, 9):

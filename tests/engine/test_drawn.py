@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 from hypothesis import strategies as st
 
+from kchaos.engine.booting import Boot, System, boot
 from kchaos.engine.campaign import BudgetOption, campaign
 from kchaos.engine.cases import Sort
 from kchaos.engine.coverage import Coverage, transitions
 from kchaos.engine.drawn import MOST_KINDS, MOST_STEPS, Space, draw_scenarios
-from kchaos.engine.kubernetes import Boot, System, boot, run
+from kchaos.engine.kubernetes import run
 from kchaos.engine.scenarios import check_steps
 from kchaos.engine.sweep import space, sweep
 from kchaos.engine.triggers import vocabulary

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kchaos.engine.kubernetes import boot
+from kchaos.engine.booting import boot
 from kchaos.scenario import Step
 from tests.drawn import STATEFUL
 from tests.support import one, system_of

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from kchaos.cli import run_cli
-from kchaos.engine.kubernetes import boot
+from kchaos.engine.booting import boot
 from kchaos.engine.scenarios import checked, load_system
 from kchaos.engine.sweep import sweep
 from kchaos.models.faults.catalog import catalog

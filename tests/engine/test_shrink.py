@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kchaos.engine.kubernetes import boot, run
+from kchaos.engine.booting import boot
+from kchaos.engine.kubernetes import run
 from kchaos.engine.settings import Settings
 from kchaos.engine.shrink import Answer, shrink
 from kchaos.engine.smaller import Systems, Wanted, shrink_scenario

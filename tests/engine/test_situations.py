@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from kchaos.check.property import Severity
-from tests.support import SITUATIONS, ask
+from tests.support import SITUATIONS, ask, one, step, system_of
 
 EXPECTED = {
     "budget-blocks-drain": ("KC203", "error", "never ends"),
@@ -40,3 +41,15 @@ def test_the_healthy_twin_passes(name: str) -> None:
     assert [(f.id, f.severity.value, f.summary) for f in result.findings if f.severity is not Severity.INFO] == []
     assert result.verdict == "pass"
     assert result.examples.level1_done == result.examples.level1 > 20
+
+
+def test_a_bad_rollout_that_is_undone_before_it_is_taken_does_no_harm() -> None:
+    """While no API server answers the bad template waits; healing undoes it before it arrives, and it stays undone."""
+    text = (SITUATIONS / "one-replica.yaml").read_text(encoding="utf-8")
+    system = system_of(text)
+    system = system._replace(topology=msgspec.structs.replace(system.topology, masters=3))
+    steps = [step("masters-apart", master) for master in ("master-0", "master-1", "master-2")]
+    outcome = one(system, *steps, step("rollback", "Deployment/default/worker"))
+    assert "KC204" not in [prop.id for prop, _ in outcome.violations]
+    after = [entry.obj for entry in outcome.run.entries if getattr(entry, "resource", "") == "deployments"]
+    assert all("invalid" not in obj["spec"]["template"]["spec"]["containers"][0]["image"] for obj in after[-1:])

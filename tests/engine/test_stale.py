@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from kchaos.cli import run_cli
+from kchaos.engine.booting import Boot, System, boot
 from kchaos.engine.endstate import destroyed, destructions
-from kchaos.engine.kubernetes import Boot, System, boot
 from kchaos.engine.stale import stale, with_masters
 from kchaos.engine.writes import sweep_writes
 from kchaos.models.api.pods import name, namespace

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from kchaos.engine.kubernetes import boot, run
+from kchaos.engine.booting import boot
+from kchaos.engine.kubernetes import run
 from kchaos.engine.triggers import triggered, vocabulary
 from kchaos.scenario import Nth, Scenario
 from tests.drawn import TEXT

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from kchaos.cli import run_cli
-from kchaos.engine.kubernetes import Boot, System, boot
+from kchaos.engine.booting import Boot, System, boot
 from kchaos.engine.writes import sweep_writes
 from kchaos.models.api.tree import Obj
 from kchaos.models.client.informer import Informer

@@ -14,7 +14,7 @@ import pytest
 from tests.support import ROOT
 
 TOPS = ("kchaos", "models", "properties", "fixtures", "reports")
-BESIDE = {"fixtures/applications/README.md", "fixtures/recordings/README.md"}
+BESIDE = {"fixtures/applications/README.md", "fixtures/network/recordings/README.md", "fixtures/recordings/README.md"}
 """Of the packages' folders, what a wheel need not have."""
 
 

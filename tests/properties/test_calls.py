@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from kchaos.check.property import Context, Severity
-from kchaos.engine.kubernetes import boot
+from kchaos.engine.booting import boot
 from kchaos.engine.settings import Settings
 from kchaos.history.view import View
 from kchaos.properties.calls import Asked, cause, remedy

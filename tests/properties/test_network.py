@@ -16,6 +16,57 @@ def _service(name: str = "web", ip: str = "10.96.0.1", node_port: int = 0, polic
     return obj("v1", "Service", name, {"clusterIP": ip, "clusterIPs": [ip], "ports": [port], "externalTrafficPolicy": policy}, {})
 
 
+# -- 48: traffic to pods that are not ready ----------------------------------------------------------------------------
+
+
+def _sent_to(*pods: str) -> History:
+    history = History(_service(), *(pod(name, "node-1", True) for name in ("web-0", "web-1")))
+    history.mark("phase", name="chaos")
+    history.mark("asked", service="shop/web", pods=[f"shop/{name}" for name in pods])
+    return history
+
+
+@CASES.bug("KC048", "unready endpoint")
+def requests_to_a_pod_that_is_not_ready(bad: bool, patch: pytest.MonkeyPatch) -> Found:
+    history = _sent_to("web-0", "web-1")
+    history.put(pod("web-1", "node-1", not bad))
+    history.wait(30.0)
+    return about(history.end(), "KC048")
+
+
+@CASES.bug("KC048", "unready endpoint")
+def rules_that_follow_too_late(bad: bool, patch: pytest.MonkeyPatch) -> Found:
+    history = _sent_to("web-0", "web-1")
+    history.put(pod("web-1", "node-1", False))
+    history.wait(11.0 if bad else 2.0)
+    history.mark("asked", service="shop/web", pods=["shop/web-0"])
+    return about(history.end(), "KC048")
+
+
+@CASES.bug("KC048", "unready endpoint")
+def requests_to_a_pod_that_is_gone(bad: bool, patch: pytest.MonkeyPatch) -> Found:
+    history = _sent_to("web-0", "web-1")
+    history.remove(pod("web-1", "node-1", True))
+    history.wait(1.0)
+    if not bad:
+        history.mark("asked", service="shop/web", pods=["shop/web-0"])
+    history.wait(30.0)
+    return about(history.end(), "KC048")
+
+
+@CASES.bug("KC048", "unready endpoint")
+def rules_that_stay_stale_after_a_fault(bad: bool, patch: pytest.MonkeyPatch) -> Found:
+    """While kube-proxy is stopped nothing is promised; long after it is."""
+    history = _sent_to("web-0", "web-1")
+    history.mark("fault", step=0, name="proxy-stopped", action="injected", args={"target": "node-1"}, planned=False)
+    history.put(pod("web-1", "node-1", False))
+    history.wait(100.0)
+    history.mark("phase", name="heal")
+    history.wait(70.0 if bad else 5.0)
+    history.mark("asked", service="shop/web", pods=["shop/web-0"])
+    return about(history.end(), "KC048")
+
+
 # -- 49: addresses of Services -----------------------------------------------------------------------------------------
 
 

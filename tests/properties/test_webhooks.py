@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from kchaos.check.property import Severity
-from kchaos.engine.kubernetes import Boot, System, boot
+from kchaos.engine.booting import Boot, System, boot
 from kchaos.engine.settings import Settings
 from kchaos.models.api.errors import ApiError
 from kchaos.models.api.request import USER, Request

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import pytest
 
-from kchaos.engine.kubernetes import System
+from kchaos.engine.booting import System
 from kchaos.models.api.errors import ApiError
 from kchaos.models.api.pods import uid
 from kchaos.models.api.request import Request

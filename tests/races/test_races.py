@@ -8,8 +8,9 @@ from collections.abc import Iterable
 
 import pytest
 
+from kchaos.engine.booting import Boot, System, boot
 from kchaos.engine.campaign import campaign
-from kchaos.engine.kubernetes import Boot, Outcome, System, boot, run
+from kchaos.engine.kubernetes import Outcome, run
 from kchaos.engine.shrink import Answer, shrink
 from kchaos.engine.story import story
 from kchaos.engine.sweep import sweep

@@ -7,7 +7,8 @@ import functools
 import msgspec
 import pytest
 
-from kchaos.engine.kubernetes import Boot, Outcome, System, boot, run
+from kchaos.engine.booting import Boot, System, boot
+from kchaos.engine.kubernetes import Outcome, run
 from kchaos.engine.machines import of_numbers
 from kchaos.engine.settings import Settings
 from kchaos.engine.sweep import choose, sweep

@@ -37,3 +37,12 @@ def test_a_stopped_proxy_sends_requests_to_pods_that_are_gone() -> None:
     outcome = one(system_of(WEB, nodes=3, zones=1), step("proxy-stopped", "node-1"), step("rollout", "Deployment/default/api"))
     assert outcome.steps[0]["status"] == "bit"
     assert _lost(outcome, "refused")
+
+
+def test_it_is_recorded_which_pods_are_asked() -> None:
+    """What KC048 judges: after a rollout, the rules of all nodes send requests to the new pods and to no other."""
+    outcome = one(system_of(WEB, nodes=3, zones=1), step("rollout", "Deployment/default/api"))
+    told = [mark.data["pods"] for mark in outcome.run.entries if isinstance(mark, Mark) and mark.what == "asked"]
+    assert len(told) > 2
+    assert len(told[-1]) == len(told[0])
+    assert not set(told[-1]) & set(told[0])

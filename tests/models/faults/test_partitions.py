@@ -99,10 +99,10 @@ def test_the_only_member_of_a_store_is_its_quorum() -> None:
 
 def test_a_bad_rollout_that_nobody_answered_is_not_begun_later() -> None:
     """Its undoing was due while no API server answered: what comes through then is neither of the two."""
-    fault = Step(do="partition-halves", args={"target": "cluster"}, for_s=1.0)
-    cut = Step(do="apiserver-partition", args={"target": "user", "masters": "master-0"}, for_s=80.0)
+    cut = [Step(do="masters-apart", args={"target": target}, for_s=80.0) for target in ("majority()", "minority()")]
     bad = Step(do="rollback", args={"target": "Deployment/default/api", "after_s": 30.0}, when=At(1.0))
-    found = outcome(fault, cut, bad, masters=1)
+    found = outcome(*cut, bad)
+    assert [line["status"] for line in found.steps] == ["bit", "bit", "inert"]
     assert [v.summary for prop, v in found.violations if prop.id in ("KC204", "KC069")] == []
     images = [
         e.obj["spec"]["template"]["spec"]["containers"][0]["image"]
@@ -110,6 +110,14 @@ def test_a_bad_rollout_that_nobody_answered_is_not_begun_later() -> None:
         if isinstance(e, Write) and e.resource == "deployments"
     ]
     assert "registry.invalid/kchaos/broken:0" not in images[-1:]
+
+
+def test_the_user_keeps_an_api_server() -> None:
+    """Else no step of the user would come through."""
+    assert outcome(step("apiserver-partition", "user"), masters=1).steps[0]["status"] == "inert"
+    moves = step("scale-up", "Deployment/default/api", 1.0), step("rollout", "Deployment/default/api", 2.0)
+    found = outcome(step("apiserver-partition", "user", masters="majority()"), *moves)
+    assert [line["status"] for line in found.steps] == ["bit", "bit", "bit"]
 
 
 def test_two_faults_on_one_masters_quorum_heal_one_by_one() -> None:

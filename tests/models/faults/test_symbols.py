@@ -7,15 +7,19 @@ import functools
 import msgspec
 import pytest
 
-from kchaos.engine.kubernetes import Boot, Outcome, System, boot, run
+from kchaos.engine.booting import Boot, System, boot
+from kchaos.engine.kubernetes import Outcome, run
 from kchaos.engine.machines import of_numbers
 from kchaos.engine.scenarios import scope_of
 from kchaos.engine.settings import Settings
 from kchaos.engine.story import story
 from kchaos.engine.system import build, inputs_of
 from kchaos.errors import InvalidScenario
+from kchaos.history.record import CORRUPTION
+from kchaos.models.cluster import Cluster
 from kchaos.models.faults.catalog import catalog
-from kchaos.models.faults.symbols import SYMBOLS, actor_of, check, words_for
+from kchaos.models.faults.symbols import SYMBOLS, actor_of, check, resolve, words_for
+from kchaos.nemesis.targets import Resolved
 from kchaos.scenario import At, Scenario, Step
 from tests.drawn import TEXT
 from tests.support import loaded
@@ -75,6 +79,18 @@ def test_the_node_of_a_pod_is_where_it_is_when_the_fault_fires() -> None:
     assert first.startswith("node-") and second.startswith("node-")
     told = "\n".join(story(found.run))
     assert f"drain of {first} (the node of store-0)" in told
+
+
+def test_a_node_that_does_not_exist_is_no_target() -> None:
+    """A corrupted pod may name one."""
+    system, image = booted()
+    cluster = Cluster(system.topology, image=image.image)
+    store, kind = cluster.control.store, catalog().get("drain")
+    for key, pod in list(store.table("pods").items()):
+        store.put("pods", key, {**pod, "spec": {**pod["spec"], "nodeName": "node-99"}}, CORRUPTION)
+    assert resolve(cluster, kind, "node", f"node-of({STORE})") == Resolved((), f"no pod of {STORE} is on a node now")
+    assert resolve(cluster, kind, "node", "any-node(1)") == Resolved((), "no node has pods now")
+    cluster.close()
 
 
 def test_a_zone_is_found_by_a_pod() -> None:

@@ -6,7 +6,8 @@ import functools
 
 import pytest
 
-from kchaos.engine.kubernetes import Boot, Outcome, System, boot, run
+from kchaos.engine.booting import Boot, System, boot
+from kchaos.engine.kubernetes import Outcome, run
 from kchaos.engine.sweep import sweep
 from kchaos.history.record import Write
 from kchaos.scenario import At, Scenario, Step

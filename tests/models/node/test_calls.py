@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from kchaos.engine.kubernetes import boot
+from kchaos.engine.booting import boot
 from kchaos.engine.settings import Settings
 from kchaos.history.record import Mark
 from kchaos.models.api.errors import ApiError

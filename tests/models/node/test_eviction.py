@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from kchaos.engine.kubernetes import Boot, Outcome, System, boot, run
+from kchaos.engine.booting import Boot, System, boot
+from kchaos.engine.kubernetes import Outcome, run
 from kchaos.engine.story import story
 from kchaos.history.record import Write
 from kchaos.models.api.pods import condition
