@@ -51,6 +51,8 @@ class _Repaired(BaseMonitor):
 
 def attributed(found: Sequence[tuple[Property, Violation]], run: Run) -> list[tuple[Property, Violation]]:
     """Return violations; those that came after a corruption are its consequences (see the module), but for one that is not repaired."""
+    if not found:
+        return []
     all_begun = [mark for mark in run.marks("corruption") if mark.data["state"] == "begun"]
     if not all_begun:
         return list(found)

@@ -137,10 +137,15 @@ class Kubelet:
 
     def _compare(self, node: Obj | None, error: ApiError | None) -> None:
         """Write the status if what is stored says another thing than the truth (syncNodeStatus, every ten seconds)."""
-        ready = condition(node, "Ready") if node is not None else None
-        disk = condition(node, "DiskPressure") if node is not None else None
-        pressed = disk is not None and disk["status"] == "True"
-        if node is not None and (ready is None or ready["status"] != "True" or pressed != self.eviction.pressure):
+        if node is None:
+            return
+        ready = pressed = False
+        for one in get(node, "status", "conditions", default=()):
+            if one["type"] == "Ready":
+                ready = one["status"] == "True"
+            elif one["type"] == "DiskPressure":
+                pressed = one["status"] == "True"
+        if not ready or pressed != self.eviction.pressure:
             self.rt.spawn(self._write_node(node), f"node status {self.node}")
 
     def _now(self) -> str:
