@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 
 from kchaos.check.property import BaseMonitor, Context, Guarantee, Violation
@@ -120,6 +121,21 @@ class _RolloutBounds(BaseMonitor):
         super().__init__(context)
         self._fell: dict[str, tuple[float, int]] = {}
         """When the available pods of a set became fewer, and how many they were before."""
+        self._unseen: dict[int, float] = {}
+        """Until when the controller may not have seen its own ReplicaSets, by the step that keeps them from it."""
+
+    def marks(self) -> Mapping[str, Callable[[Mark], Iterable[Violation]]]:
+        return {"fault": self._fault}
+
+    def _fault(self, mark: Mark) -> Iterable[Violation]:
+        step, name = mark.data.get("step", -1), mark.data["name"]
+        if mark.data["action"] == "injected":
+            of_sets = name in ("events-held", "events-missed", "events-reordered") and mark.data["args"].get("target") == "replicasets"
+            if of_sets or name == "stale-apiserver":
+                self._unseen[step] = math.inf
+        elif step in self._unseen:
+            self._unseen[step] = mark.t + SEEN_S
+        return ()
 
     def writes(self) -> Mapping[str, Callable[[Write], Iterable[Violation]]]:
         return {"replicasets": self._set}
@@ -155,7 +171,8 @@ class _RolloutBounds(BaseMonitor):
                 text = f"{taken} available pods taken away, {up - taken} left; at least {floor} must stay"
                 yield Violation(t=entry.t, object=ident(deployment), summary=text, root="floor")
         total = after + sum(one["spec"].get("replicas", 1) for one in sets)
-        if after > before and total > ceiling:
+        seen = all(until < entry.t for until in self._unseen.values())
+        if after > before and total > ceiling and seen:  # it asks for what is missing of those that it sees
             text = f"{total} pods asked for during a rollout; at most {ceiling} may be"
             yield Violation(t=entry.t, object=ident(deployment), summary=text, root="ceiling")
 
