@@ -25,6 +25,7 @@ def cli() -> None:
     \b
       kchaos run DIR            run an application through every single fault
       kchaos replay FILE        the same failure again
+      kchaos shrink FILE        its smallest form
       kchaos explain FILE       its story; or `kchaos explain KC202`: the rule
     """
 

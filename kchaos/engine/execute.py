@@ -161,7 +161,9 @@ def _triggers(question: Question, system: System, booted: Boot) -> Sweep:
     mine = [name for name in chosen or () if kinds.get(name).operation]
     faults = tuple(name for name in chosen or () if name not in mine)
     steps = operations(system, booted, mine or None)
-    return Sweep(((), *((step,) for step in steps)), (), triggers=True, at_events=faults or None)
+    return Sweep(
+        ((), *((step,) for step in steps)), (), triggers=True, at_events=None if chosen is None or (mine and not faults) else faults
+    )
 
 
 def _id(obj: Obj) -> str:
