@@ -5,17 +5,22 @@ from __future__ import annotations
 import re
 from importlib import resources
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, FunctionLoader, StrictUndefined
 
 from kchaos.engine.result import Result
 from kchaos.reports.columns import COLUMNS, headline, pods, ranked, seconds, text, worst
+from kchaos.reports.diagram import WIDTH, diagram
 
-ROWS = 300
+ROWS = 200
 """Workloads in the table, the worst first; result.json has all."""
-DETAILED = 150
+DETAILED = 80
 """Workloads in the table of each fault by itself."""
 FINDINGS = 100
 """Findings of each sort that are shown, the worst first."""
+REMARKS = 40
+"""Findings of level info that are shown."""
+LISTED = 250
+"""Entries of a list of what was assumed, and of what is not modelled."""
 FULL = 25
 """Findings whose lists are long; those of the others are shorter."""
 _UNFIT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
@@ -24,16 +29,22 @@ _UNFIT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uff
 
 def html(result: Result) -> str:
     """Return the page."""
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    template = environment.from_string(resources.files(__package__).joinpath("report.html.j2").read_text(encoding="utf-8"))
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, loader=FunctionLoader(_source),
+    )  # fmt: skip
+    template = environment.get_template("report.html.j2")
     columns = [fault.name for fault in result.faults]
     sorts = [(name, faults) for name, faults in COLUMNS if any(fault in columns for fault in faults)]
     open_ = [f for f in result.findings if not f.accepted]
     page = template.render(
         r=result, headline=headline(result), rows=ranked(result)[:ROWS], columns=columns, sorts=sorts, text=text, seconds=seconds,
-        pods=pods, worst=worst,
-        full=FULL, findings=FINDINGS, detailed=DETAILED,
+        pods=pods, worst=worst, pictures={name: diagram(one) for name, one in result.timelines.items()}, width=WIDTH,
+        full=FULL, findings=FINDINGS, remarks=REMARKS, listed=LISTED, detailed=DETAILED,
         loud=[f for f in open_ if f.severity.value != "info"], quiet=[f for f in open_ if f.severity.value == "info"],
         accepted=[f for f in result.findings if f.accepted],
     )  # fmt: skip
     return _UNFIT.sub("\ufffd", page)
+
+
+def _source(name: str) -> str:
+    return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")

@@ -29,6 +29,7 @@ from kchaos.engine.shrink import TRIES
 from kchaos.engine.size import refuse_too_many
 from kchaos.engine.sweep import choose, space, sweep
 from kchaos.engine.system import build, inputs_of
+from kchaos.engine.timeline import timelines
 from kchaos.errors import ExitCode, InvalidScenario
 from kchaos.models.api.tree import Obj
 from kchaos.models.faults.catalog import catalog
@@ -173,6 +174,7 @@ def _conclude(question: Question, loaded: Loaded, machines: Machines, system: Sy
     verdict = verdict_of(shown, done.complete, unknown, question.fail_on)
     told = _told(question, Variants(system, booted, question.seed), shown, found)
     code = ExitCode.VIOLATION if verdict is Verdict.FAIL else ExitCode.UNKNOWN if verdict is Verdict.UNKNOWN else ExitCode.PASS
+    runs = {print_: (one.run, one.scenario) for print_, one in told.replays.items()}
     result = Result(
         verdict=verdict.value, exit_code=int(code), reasons=tuple(dict.fromkeys(reasons)), seed=question.seed, digest=done.digest(),
         kubernetes=question.kubernetes, topology=machines.words, examples=_counts(done),
@@ -180,6 +182,7 @@ def _conclude(question: Question, loaded: Loaded, machines: Machines, system: Sy
         faults=_faults(done), notes=tuple(NoteResult(rule=n.rule, level=n.level, file=n.file, line=n.line, message=n.message, hint=n.hint) for n in notes),
         not_modelled=tuple(not_modelled(loaded, question.settings.webhooks)), assumptions=_assumptions(system, booted, question.settings), command=question.command,
         inputs={text.name: hashlib.sha256(text.data).hexdigest() for text in question.texts}, coverage=_coverage(done), corpus=found.corpus,
+        timelines=timelines(told.findings, runs, system.settings.get("rates", {})),
     )  # fmt: skip
     return Answer(result, told.replays, told.corpus, done.terminated)
 

@@ -10,6 +10,7 @@ import msgspec
 
 from kchaos import __version__
 from kchaos.check.verdict import Finding
+from kchaos.engine.timeline import Timeline
 
 SCHEMA_VERSION = 1
 
@@ -115,6 +116,8 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     coverage: CoverageResult = CoverageResult()
     corpus: dict[str, Any] = {}
     """Failures of earlier runs: how many were ``replayed``, and the files of ``other`` inputs, whose targets are not here."""
+    timelines: dict[str, Timeline] = {}
+    """The pictures of the worst findings, by fingerprint."""
     python: str = platform.python_version()
     duration_s: float = 0.0
 
