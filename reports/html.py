@@ -10,10 +10,11 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined
 from kchaos.engine.result import Result
 from kchaos.reports.columns import COLUMNS, headline, pods, ranked, seconds, text, worst
 from kchaos.reports.diagram import WIDTH, diagram
+from kchaos.reports.matrix import table
 
 ROWS = 200
 """Workloads in the table, the worst first; result.json has all."""
-DETAILED = 80
+DETAILED = 50
 """Workloads in the table of each fault by itself."""
 FINDINGS = 100
 """Findings of each sort that are shown, the worst first."""
@@ -21,6 +22,8 @@ REMARKS = 40
 """Findings of level info that are shown."""
 LISTED = 250
 """Entries of a list of what was assumed, and of what is not modelled."""
+BROKEN = 40
+"""Properties in the matrix that were violated, those violated most often first."""
 FULL = 25
 """Findings whose lists are long; those of the others are shorter."""
 _UNFIT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
@@ -38,8 +41,8 @@ def html(result: Result) -> str:
     open_ = [f for f in result.findings if not f.accepted]
     page = template.render(
         r=result, headline=headline(result), rows=ranked(result)[:ROWS], columns=columns, sorts=sorts, text=text, seconds=seconds,
-        pods=pods, worst=worst, pictures={name: diagram(one) for name, one in result.timelines.items()}, width=WIDTH,
-        full=FULL, findings=FINDINGS, remarks=REMARKS, listed=LISTED, detailed=DETAILED,
+        pods=pods, worst=worst, pictures={name: diagram(one) for name, one in result.timelines.items()}, width=WIDTH, matrix=table(result.matrix),
+        full=FULL, findings=FINDINGS, remarks=REMARKS, broken=BROKEN, listed=LISTED, detailed=DETAILED,
         loud=[f for f in open_ if f.severity.value != "info"], quiet=[f for f in open_ if f.severity.value == "info"],
         accepted=[f for f in result.findings if f.accepted],
     )  # fmt: skip

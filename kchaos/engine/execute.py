@@ -21,6 +21,7 @@ from kchaos.engine.hooks import unfit_answers
 from kchaos.engine.idle import idle
 from kchaos.engine.jobs import ended, met, why_nothing_runs
 from kchaos.engine.machines import Machines
+from kchaos.engine.matrix import matrix
 from kchaos.engine.replays import Replay, Told, tell
 from kchaos.engine.result import Cell, Counts, CoverageResult, FaultResult, NoteResult, Result, WorkloadResult
 from kchaos.engine.settings import FILE as SETTINGS_FILE
@@ -35,6 +36,7 @@ from kchaos.models.api.tree import Obj
 from kchaos.models.faults.catalog import catalog
 from kchaos.models.manifests.load import Loaded, Text, load
 from kchaos.models.manifests.notes import Note
+from kchaos.properties.catalog import CATALOG
 
 CORRUPTION = "corruption"
 """Faults of this group are only tried when they are named: what a corrupted store breaks is no fault of the application."""
@@ -182,6 +184,7 @@ def _conclude(question: Question, loaded: Loaded, machines: Machines, system: Sy
         faults=_faults(done), notes=tuple(NoteResult(rule=n.rule, level=n.level, file=n.file, line=n.line, message=n.message, hint=n.hint) for n in notes),
         not_modelled=tuple(not_modelled(loaded, question.settings.webhooks)), assumptions=_assumptions(system, booted, question.settings), command=question.command,
         inputs={text.name: hashlib.sha256(text.data).hexdigest() for text in question.texts}, coverage=_coverage(done), corpus=found.corpus,
+        matrix=matrix(done.examples, {kind.name: kind.klass for kind in catalog()}, list(CATALOG.values())),
         timelines=timelines(told.findings, runs, system.settings.get("rates", {})),
     )  # fmt: skip
     return Answer(result, told.replays, told.corpus, done.terminated)

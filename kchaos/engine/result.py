@@ -10,6 +10,7 @@ import msgspec
 
 from kchaos import __version__
 from kchaos.check.verdict import Finding
+from kchaos.engine.matrix import Matrix
 from kchaos.engine.timeline import Timeline
 
 SCHEMA_VERSION = 1
@@ -114,6 +115,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     inputs: dict[str, str] = {}
     """File -> SHA-256 of its bytes."""
     coverage: CoverageResult = CoverageResult()
+    matrix: Matrix = Matrix()
     corpus: dict[str, Any] = {}
     """Failures of earlier runs: how many were ``replayed``, and the files of ``other`` inputs, whose targets are not here."""
     timelines: dict[str, Timeline] = {}

@@ -7,6 +7,7 @@ import msgspec
 from kchaos.check.property import Severity
 from kchaos.check.verdict import Finding
 from kchaos.engine import timeline as pictures
+from kchaos.engine.matrix import Judged, Matrix, Violated
 from kchaos.engine.result import Cell, Counts, FaultResult, NoteResult, Result, WorkloadResult
 from kchaos.reports.columns import COLUMNS
 
@@ -68,6 +69,10 @@ def result(texts: tuple[str, ...] = NASTY, verdict: str = "fail") -> Result:
         notes=tuple(NoteResult(rule="KC302", level="info", file=t, line=1, message=t, hint=t) for t in texts), not_modelled=texts,
         assumptions={"defaults": {"start_s": 5.0}, "workloads": {t: {"memory": t} for t in texts}}, command=f"kchaos run {texts[0]}",
         inputs=dict.fromkeys(texts, "0" * 64),
+        matrix=Matrix(
+            classes={"node": 4, **dict.fromkeys(texts, 0)},
+            properties=(Judged(id="KC202", name="served", violated={"node": Violated(examples=1, first=texts[0])}), Judged(id="KC1", name=texts[0])),
+        ),
         timelines={f"{number:016x}": timeline(text) for number, text in enumerate(texts)},
     )  # fmt: skip
 
@@ -91,6 +96,13 @@ def large() -> Result:
         examples=Counts(run=20000, level1_done=20000, level1=20000, pairs_done=0, pairs=0), findings=many, not_modelled=names,
         workloads=tuple(WorkloadResult(workload=name, replicas=3, ready=3, faults=row) for name in names),
         faults=tuple(FaultResult(name=name, summary="a fault", exercised=9, bit=5, inert=1) for name in FAULTS),
+        matrix=Matrix(
+            classes=dict.fromkeys((f"class-{n}" for n in range(14)), 20000),
+            properties=tuple(
+                Judged(id=f"KC{n:03}", name="a-property-with-a-name", violated={"class-1": Violated(examples=3, first=names[0] * 2)})
+                for n in range(80)
+            ),
+        ),
         timelines={one.fingerprint: full_timeline(one.object) for one in many[: pictures.TIMELINES]},
         notes=small.notes * 5000, inputs={f"charts/shop/templates/{n}.yaml": "0" * 64 for n in range(5000)},
         assumptions={"defaults": {"start_s": 5.0}, "workloads": {name: {"start_s": 1.0} for name in names}},
