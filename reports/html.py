@@ -1,11 +1,14 @@
-"""The result as one HTML file: offline, no scripts needed, readable in the dark and in print. Names from manifests are escaped."""
+"""The result as one HTML file: offline, readable without scripts, in the dark and in print. Names from manifests are escaped."""
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import re
 from importlib import resources
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined
+from markupsafe import Markup
 
 from kchaos.engine.result import Result
 from kchaos.reports.columns import COLUMNS, headline, pods, ranked, seconds, text, worst
@@ -36,11 +39,13 @@ def html(result: Result) -> str:
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, loader=FunctionLoader(_source),
     )  # fmt: skip
     template = environment.get_template("report.html.j2")
+    script = _source("report.js")
     columns = [fault.name for fault in result.faults]
     sorts = [(name, faults) for name, faults in COLUMNS if any(fault in columns for fault in faults)]
     open_ = [f for f in result.findings if not f.accepted]
     page = template.render(
         r=result, headline=headline(result), rows=ranked(result)[:ROWS], columns=columns, sorts=sorts, text=text, seconds=seconds,
+        script=Markup(script), script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),  # our own text
         pods=pods, worst=worst, pictures={name: diagram(one) for name, one in result.timelines.items()}, width=WIDTH, matrix=table(result.matrix),
         full=FULL, findings=FINDINGS, remarks=REMARKS, broken=BROKEN, listed=LISTED, detailed=DETAILED,
         loud=[f for f in open_ if f.severity.value != "info"], quiet=[f for f in open_ if f.severity.value == "info"],

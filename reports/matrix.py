@@ -47,12 +47,13 @@ def wilson(held: int, examples: int) -> float:
 
 
 def table(matrix: Matrix) -> Table:
-    """Return the table: those violated most often first."""
-    classes = list(matrix.classes)
+    """Return the table: properties violated most often first, classes that were never exercised last."""
+    classes = sorted(matrix.classes, key=lambda name: not matrix.classes[name])
 
     def cells(one: Judged | None) -> list[Held | None]:
         out: list[Held | None] = []
-        for name, examples in matrix.classes.items():
+        for name in classes:
+            examples = matrix.classes[name]
             bad = one.violated.get(name) if one is not None else None
             held = examples - (bad.examples if bad else 0)
             out.append(Held(held, examples, f"{100 * wilson(held, examples):.0f}") if examples else None)

@@ -15,7 +15,7 @@ from kchaos.engine.booting import Boot, System, boot
 from kchaos.engine.campaign import BudgetOption, Done, campaign, planned
 from kchaos.engine.cases import Example, Sort, Variants
 from kchaos.engine.checks import checks, not_modelled, unfit_settings, unknown_workloads
-from kchaos.engine.corpus import Kept, cases
+from kchaos.engine.corpus import Kept, cases, mended
 from kchaos.engine.findings import Shown, of_examples, of_notes, order, verdict_of
 from kchaos.engine.hooks import unfit_answers
 from kchaos.engine.idle import idle
@@ -150,7 +150,7 @@ def execute(question: Question, listener: Listener | None = None) -> Answer:
     notes += unknown_workloads(question.settings.workloads, SETTINGS_FILE, booted)
     seen = dict.fromkeys(name for one in done.examples for _, v in one.violations for name in (v.object, v.root))
     notes += unfit_settings(question.settings, SETTINGS_FILE, loaded, seen)
-    found = Found(done, notes, {"replayed": len(corpus), "other": gone}, began)
+    found = Found(done, notes, {"replayed": len(corpus), "mended": mended(question.corpus, gone, done.examples), "other": gone}, began)
     return _conclude(question, loaded, machines, system, booted, found)
 
 

@@ -117,7 +117,8 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     coverage: CoverageResult = CoverageResult()
     matrix: Matrix = Matrix()
     corpus: dict[str, Any] = {}
-    """Failures of earlier runs: how many were ``replayed``, and the files of ``other`` inputs, whose targets are not here."""
+    """Failures of earlier runs: how many were ``replayed``, the files of those ``mended``, which do not fail any more, and of ``other``, whose
+    targets are not here."""
     timelines: dict[str, Timeline] = {}
     """The pictures of the worst findings, by fingerprint."""
     python: str = platform.python_version()

@@ -8,7 +8,7 @@ from kchaos.check.property import Severity
 from kchaos.check.verdict import Finding
 from kchaos.engine import timeline as pictures
 from kchaos.engine.matrix import Judged, Matrix, Violated
-from kchaos.engine.result import Cell, Counts, FaultResult, NoteResult, Result, WorkloadResult
+from kchaos.engine.result import Cell, Counts, CoverageResult, FaultResult, NoteResult, Result, WorkloadResult
 from kchaos.reports.columns import COLUMNS
 
 NASTY = (
@@ -69,6 +69,8 @@ def result(texts: tuple[str, ...] = NASTY, verdict: str = "fail") -> Result:
         notes=tuple(NoteResult(rule="KC302", level="info", file=t, line=1, message=t, hint=t) for t in texts), not_modelled=texts,
         assumptions={"defaults": {"start_s": 5.0}, "workloads": {t: {"memory": t} for t in texts}}, command=f"kchaos run {texts[0]}",
         inputs=dict.fromkeys(texts, "0" * 64),
+        coverage=CoverageResult(faults=(1, 2), pairs=(0, 1), transitions=1, by_component=dict.fromkeys(texts, 1), never=texts),
+        corpus={"replayed": len(texts), "mended": list(texts), "other": list(texts)},
         matrix=Matrix(
             classes={"node": 4, **dict.fromkeys(texts, 0)},
             properties=(Judged(id="KC202", name="served", violated={"node": Violated(examples=1, first=texts[0])}), Judged(id="KC1", name=texts[0])),
