@@ -14,6 +14,8 @@ RIGHT = WIDTH - 18
 ROW = 23
 """A pod: its name, its bar below it."""
 BAR = 8
+THIN = 5
+"""A pod that is not ready: not told by its colour alone."""
 BAND = 20
 CURVE = 66
 HEAD = 24
@@ -132,6 +134,10 @@ class _Drawing:
         for tick in self._of.ticks:
             kind = "tick refused" if tick.refused else "tick"
             self._marks.append(Rect(self.x(tick.t) - 1.5, self._y + 5, 3, height - 10, kind, f"{tick.t:.1f} s: {tick.text}"))
+            later = [self.x(other.t) for other in self._of.ticks if other.t > tick.t]
+            room = int((min(later, default=float(RIGHT)) - self.x(tick.t) - 10) / LETTER)
+            if tick.refused and room >= 16:
+                self._labels.append(Label(self.x(tick.t) + 6, self._y + height / 2 + 4, cut(tick.text, room), "said"))
         self._y += height
 
     def _lane(self, lane: Lane) -> None:
@@ -148,7 +154,7 @@ class _Drawing:
                 for part in bar.parts:
                     width = max(1.2, self.x(part.end) - self.x(part.start))
                     title = f"{part.state}, {part.start:.1f} s to {part.end:.1f} s"
-                    self._rects.append(Rect(self.x(part.start), y + 13, width, BAR, part.state, title))
+                    self._rects.append(Rect(self.x(part.start), y + 13, width, BAR if part.state == "ready" else THIN, part.state, title))
                     self._states[part.state] = None
                 later = [self.x(lane.bars[other].parts[0].start) for other in row if lane.bars[other].parts[0].start >= bar.parts[-1].end]
                 room = int((min(later, default=float(RIGHT)) - begin - 4) / LETTER)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -13,13 +14,13 @@ from kchaos import reports
 from kchaos.cli import run_cli
 from kchaos.reports.html import html
 from tests.reports.hostile import NASTY, large, result
-from tests.support import SITUATIONS
+from tests.support import ROOT, SITUATIONS
 
 VOID = {"meta", "br", "hr", "img", "link", "input"}
 TAGS = {
     "html", "head", "meta", "title", "style", "body", "main", "section", "h1", "h2", "h3", "p", "code", "article", "span", "strong",
     "details", "summary", "ol", "ul", "li", "div", "table", "thead", "tbody", "tr", "th", "td", "svg", "desc", "rect", "line", "path", "text",
-    "script",
+    "script", "dl", "dt", "dd", "em",
 }  # fmt: skip
 ATTRIBUTES = {"lang", "charset", "name", "content", "http-equiv", "class", "id", "aria-label", "role", "tabindex", "scope", "open"}
 DRAWN = {"viewbox", "aria-labelledby", "x", "y", "x1", "y1", "x2", "y2", "width", "height", "d", "text-anchor"}
@@ -100,6 +101,13 @@ def test_a_large_result_stays_small() -> None:
     )
 
 
+def test_the_nine_nouns() -> None:
+    """Each is explained, as docs/README.md names them."""
+    named = re.findall(r"\[(\w+)\]\(\1\.md\)", (ROOT / "docs" / "README.md").read_text(encoding="utf-8"))
+    text = html(result())
+    assert len(named) == 9 and all(f"<dt>{noun}</dt>" in text for noun in named)
+
+
 def test_it_can_be_written(tmp_path: Path) -> None:
     """Whatever characters a name has."""
     (tmp_path / "report.html").write_text(html(result()), encoding="utf-8")
@@ -131,3 +139,37 @@ def test_report_of_something_else(data: bytes | None, says: str, tmp_path: Path,
     assert run_cli(["report", str(file)]) == 2
     printed = capfd.readouterr().err
     assert f"error: {file}: " in printed and says in printed and "Traceback" not in printed
+
+
+def _luminance(colour: str) -> float:
+    """Return the relative luminance of #rgb or #rrggbb (WCAG 2.2)."""
+    digits = "".join(2 * one for one in colour[1:]) if len(colour) == 4 else colour[1:]
+    parts = [int(digits[n : n + 2], 16) / 255 for n in (0, 2, 4)]
+    red, green, blue = (one / 12.92 if one <= 0.04045 else ((one + 0.055) / 1.055) ** 2.4 for one in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+@pytest.mark.parametrize("scheme", [0, 1], ids=["light", "dark"])
+def test_contrast(scheme: int) -> None:
+    """Text has 4.5 : 1 and what is drawn 3 : 1 against what is behind it (WCAG 2.2, 1.4.3 and 1.4.11)."""
+    root = re.findall(r":root \{([^}]*)\}", "".join(Page(html(result())).style))[scheme]
+    colours = dict(re.findall(r"--([a-z-]+): (#[0-9a-f]+)", root))
+
+    def ratio(front: str, back: str) -> float:
+        one, other = sorted((_luminance(colours[front]), _luminance(colours[back])), reverse=True)
+        return (one + 0.05) / (other + 0.05)
+
+    texts = [
+        ("fg", "bg"),
+        ("fg", "soft"),
+        ("fg", "band"),
+        ("dim", "bg"),
+        ("dim", "soft"),
+        ("error", "bg"),
+        ("warning", "bg"),
+        ("pass", "bg"),
+    ]
+    texts += [(front, f"{sort}-bg") for sort in ("error", "warning", "pass", "unknown") for front in ("fg", "dim", sort)]
+    drawn = [(bar, back) for bar in ("ready", "starting", "unready", "going", "error", "dim") for back in ("bg", "error-bg")]
+    found = {pair: ratio(*pair) for pair in texts + drawn}
+    assert not {pair: value for pair, value in found.items() if value < (4.5 if pair in texts else 3.0)}
