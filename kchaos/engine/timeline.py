@@ -46,7 +46,7 @@ _MOMENTS = ("pod-kill", "container-kill", "oom-kill")
 
 
 class Part(msgspec.Struct, frozen=True, array_like=True):
-    """A stretch of a pod's life: ``starting``, ``ready``, ``unready``, ``terminating``, ``ended`` or, put together, ``changing``."""
+    """A stretch of a pod's life: ``pending`` (on no node), ``starting``, ``ready``, ``unready``, ``terminating``, ``ended`` or, put together, ``changing``."""
 
     start: float
     end: float
@@ -192,7 +192,7 @@ class _Reader:
         if node != UNPLACED and (key, UNPLACED) in self._open:
             self._close((key, UNPLACED), now)
         parts = self._open.get((key, node))
-        state = _state(pod, [part.state for part in parts or ()])
+        state = _state(pod, [part.state for part in parts or ()]) if node != UNPLACED else "pending"
         if parts is None:
             self._open[(key, node)] = [Part(now, _LONG, state)]
         elif parts[-1].state != state:
