@@ -84,9 +84,9 @@ def run(paths: tuple[str, ...], options: dict[str, Any]) -> int:
         texts=read_paths(paths, helm), machines=_machines(options), settings=settings, context=read_paths(options["beside"], helm),
         faults=options["faults"], budget=BudgetOption.of(options["budget"]), seed=options["seed"], fail_on=Severity(options["fail_on"]),
         jobs=options["jobs"], kubernetes=version, namespace=options["namespace"], command=_command(),
-        corpus=kept,
+        corpus=kept, triggers=options["sweep"] == "triggers",
     )  # fmt: skip
-    if options["sweep"] != "faults":
+    if options["sweep"] in ("writes", "stale"):
         from kchaos.commands.writes import writes
 
         return writes(options["sweep"], question, options["as_json"], options["quiet"])

@@ -19,12 +19,14 @@ from kchaos.engine.drawn import Drawn, Space, draw_scenarios
 from kchaos.engine.signals import Terminated, check
 from kchaos.engine.sweep import Sweep
 from kchaos.engine.triggers import Word
+from kchaos.engine.triggers import scenarios as trigger_sweep
 from kchaos.engine.workers import Workers
 from kchaos.errors import InvalidScenario
 from kchaos.scenario import Scenario, Step
 
 DEFAULT_PAIRS = 40
 DEFAULT_DRAWN = 20
+DEFAULT_TRIGGERED = 400
 ROUND = 20
 """Pairs or drawn scenarios that are run before the others have their turn."""
 ENDLESS = 10**9
@@ -70,6 +72,8 @@ class Done(NamedTuple):
     terminated: bool = False
     """Interrupted by SIGTERM rather than Ctrl-C."""
     coverage: Summary = Summary((0, 0), (0, 0), 0, {}, ())
+    triggers: tuple[int, int] = (0, 0)
+    """Of the trigger sweep: how many ran, and how many there are."""
 
     @property
     def complete(self) -> bool:
@@ -95,6 +99,11 @@ class _Plan:
         self._corpus = corpus
         self._space = space
         self._pool: list[Drawn] = []
+        self._alone: list[tuple[tuple[Step, ...], Sequence[Word]]] = []
+        """What single steps of level 1 brought about."""
+        self.triggers = 0
+        """How many scenarios the trigger sweep has, once level 1 has run."""
+        self._budget = budget
         self._words: dict[str, dict[tuple[tuple[str, str], ...], int]] = {}
         self.coverage = Coverage(space.targets if space is not None else ())
         self.pairs, self.drawn = _shares(plan, budget, space)
@@ -106,6 +115,8 @@ class _Plan:
         if self._corpus:
             yield list(self._corpus)
         yield [self._case(Sort.LEVEL1, steps) for steps in self._sweep.level1[: self.level1]]
+        if self._sweep.triggers:
+            yield from self._triggered()
         pairs = drawn = 0
         while pairs < self.pairs or drawn < self.drawn:
             ahead = min(ROUND, self.pairs - pairs)
@@ -121,6 +132,14 @@ class _Plan:
                 yield [Case(Sort.DRAWN, one.scenario, one.masters) for one in found]
                 drawn += ahead
 
+    def _triggered(self) -> Iterator[list[Case]]:
+        found = trigger_sweep(self._alone, self._sweep.at_events)
+        self.triggers = len(found)
+        left = DEFAULT_TRIGGERED if self._budget.seconds is None else len(found)
+        if self._budget.examples is not None:
+            left = max(0, self._budget.examples - self.level1)
+        yield [self._case(Sort.TRIGGERED, steps) for steps in found[:left]]
+
     def _case(self, sort: Sort, steps: tuple[Step, ...]) -> Case:
         return Case(sort, Scenario(seed=self._seed, steps=steps), self._masters)
 
@@ -133,6 +152,8 @@ class _Plan:
     def learn(self, one: Example) -> None:
         """Know what an example exercised."""
         new = self.coverage.add(one.report, one.transitions)
+        if one.words and one.steps:
+            self._alone.append((one.steps, one.words))
         for word in one.words if one.steps else ():
             known = self._words.setdefault(one.steps[0].do, {})
             key = tuple(word.event.items())
@@ -143,6 +164,8 @@ class _Plan:
 
 def _shares(plan: Sweep, budget: BudgetOption, space: Space | None) -> tuple[int, int]:
     """Return how many pairs and how many drawn scenarios are planned."""
+    if plan.triggers:
+        return 0, 0
     pairs, draws = len(plan.pairs), space is not None and bool(space.targets)
     if budget.seconds is not None:
         return pairs, ENDLESS if draws else 0
@@ -158,6 +181,8 @@ def planned(plan: Sweep, budget: BudgetOption, space: Space | None) -> int:
     if budget.seconds is not None:
         return len(plan.level1)
     level1 = len(plan.level1) if budget.examples is None else min(budget.examples, len(plan.level1))
+    if plan.triggers:
+        return level1 + (DEFAULT_TRIGGERED if budget.examples is None else budget.examples - level1)
     return level1 + sum(_shares(plan, budget, space))
 
 
@@ -190,7 +215,8 @@ def campaign(
         runner.close()
     ran = {sort: sum(one.case.sort is sort for one in found) for sort in Sort}
     level1, pairs = (ran[Sort.LEVEL1], len(plan.level1)), (ran[Sort.PAIR], len(plan.pairs))
-    return Done(tuple(found), level1, pairs, interrupted, terminated, planner.coverage.summary())
+    triggers = (ran[Sort.TRIGGERED], planner.triggers)
+    return Done(tuple(found), level1, pairs, interrupted, terminated, planner.coverage.summary(), triggers)
 
 
 def _run(planner: _Plan, runner: _Alone | _Together) -> Iterator[Example]:

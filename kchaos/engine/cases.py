@@ -28,6 +28,7 @@ class Sort(StrEnum):
     LEVEL1 = "level 1"
     PAIR = "pair"
     DRAWN = "drawn"
+    TRIGGERED = "triggered"
 
 
 class Case(NamedTuple):

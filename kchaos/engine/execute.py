@@ -28,9 +28,10 @@ from kchaos.engine.settings import FILE as SETTINGS_FILE
 from kchaos.engine.settings import Settings
 from kchaos.engine.shrink import TRIES
 from kchaos.engine.size import refuse_too_many
-from kchaos.engine.sweep import choose, space, sweep
+from kchaos.engine.sweep import Sweep, choose, space, sweep
 from kchaos.engine.system import build, inputs_of
 from kchaos.engine.timeline import timelines
+from kchaos.engine.writes import operations
 from kchaos.errors import ExitCode, InvalidScenario
 from kchaos.models.api.tree import Obj
 from kchaos.models.faults.catalog import catalog
@@ -59,6 +60,8 @@ class Question(NamedTuple):
     kubernetes: str = "1.34"
     namespace: str = "default"
     command: str = ""
+    triggers: bool = False
+    """Instead of single faults: operations, and each fault at each event of each of them."""
     corpus: Sequence[Kept] = ()
     """Failures of earlier runs, to be tried first."""
 
@@ -132,7 +135,7 @@ def execute(question: Question, listener: Listener | None = None) -> Answer:
     loaded, context, machines, system, booted = prepare(question, listener)
     kinds = catalog()
     chosen = choose(question.faults, kinds)
-    plan = sweep(system, booted, chosen, question.seed)
+    plan = _triggers(question, system, booted) if question.triggers else sweep(system, booted, chosen, question.seed)
     drawn = space(
         system, booted, chosen if question.faults is not None else [kind.name for kind in kinds if kind.klass != CORRUPTION], question.seed
     )
@@ -152,6 +155,16 @@ def execute(question: Question, listener: Listener | None = None) -> Answer:
     notes += unfit_settings(question.settings, SETTINGS_FILE, loaded, seen)
     found = Found(done, notes, {"replayed": len(corpus), "mended": mended(question.corpus, gone, done.examples), "other": gone}, began)
     return _conclude(question, loaded, machines, system, booted, found)
+
+
+def _triggers(question: Question, system: System, booted: Boot) -> Sweep:
+    """Return the trigger sweep: the operations that are chosen, or those of the sweep over writes; and which faults meet their events."""
+    kinds = catalog()
+    chosen = choose(question.faults, kinds) if question.faults is not None else None
+    mine = [name for name in chosen or () if kinds.get(name).operation]
+    faults = tuple(name for name in chosen or () if name not in mine)
+    steps = operations(system, booted, mine or None)
+    return Sweep(((), *((step,) for step in steps)), (), triggers=True, at_events=faults or None)
 
 
 def _id(obj: Obj) -> str:
@@ -219,7 +232,7 @@ def _told(question: Question, variants: Variants, shown: Sequence[Shown], found:
 def _counts(done: Done) -> Counts:
     return Counts(
         run=len(done.examples), level1_done=done.level1[0], level1=done.level1[1], pairs_done=done.pairs[0], pairs=done.pairs[1],
-        drawn=done.count(Sort.DRAWN), corpus=done.count(Sort.CORPUS), interrupted=done.interrupted,
+        drawn=done.count(Sort.DRAWN), triggered=done.triggers[0], triggers=done.triggers[1], corpus=done.count(Sort.CORPUS), interrupted=done.interrupted,
     )  # fmt: skip
 
 

@@ -25,12 +25,16 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
     pairs_done: int
     pairs: int
     drawn: int = 0
+    triggered: int = 0
+    triggers: int = 0
     corpus: int = 0
     interrupted: bool = False
 
     def words(self) -> str:
         """Return ``level 1 212/212, pairs 40/3800, drawn 20``."""
         told = f"level 1 {self.level1_done}/{self.level1}, pairs {self.pairs_done}/{self.pairs}"
+        if self.triggers:
+            return f"operations {self.level1_done}/{self.level1}, faults at their events {self.triggered}/{self.triggers}"
         told += f", drawn {self.drawn}" if self.drawn else ""
         return told + (f", corpus {self.corpus}" if self.corpus else "")
 
