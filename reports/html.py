@@ -7,7 +7,7 @@ import hashlib
 import re
 from importlib import resources
 
-from jinja2 import Environment, FunctionLoader, StrictUndefined
+from jinja2 import DictLoader, Environment, StrictUndefined
 from markupsafe import Markup
 
 from kchaos.engine.result import Result
@@ -36,10 +36,10 @@ _UNFIT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uff
 def html(result: Result) -> str:
     """Return the page."""
     environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, loader=FunctionLoader(_source),
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, loader=DictLoader(_templates()),
     )  # fmt: skip
     template = environment.get_template("report.html.j2")
-    script = _source("report.js")
+    script = resources.files(__package__).joinpath("report.js").read_text(encoding="utf-8")
     columns = [fault.name for fault in result.faults]
     sorts = [(name, faults) for name, faults in COLUMNS if any(fault in columns for fault in faults)]
     open_ = [f for f in result.findings if not f.accepted]
@@ -54,5 +54,6 @@ def html(result: Result) -> str:
     return _UNFIT.sub("\ufffd", page)
 
 
-def _source(name: str) -> str:
-    return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
+def _templates() -> dict[str, str]:
+    files = (resources.files(__package__).joinpath("report.html.j2"), resources.files(__package__).joinpath("diagram.svg.j2"))
+    return {one.name: one.read_text(encoding="utf-8") for one in files}

@@ -22,6 +22,7 @@ from kchaos.engine.idle import idle
 from kchaos.engine.jobs import ended, met, why_nothing_runs
 from kchaos.engine.machines import Machines
 from kchaos.engine.matrix import matrix
+from kchaos.engine.pictures import timelines
 from kchaos.engine.replays import Replay, Told, tell
 from kchaos.engine.result import Cell, Counts, CoverageResult, FaultResult, NoteResult, Result, WorkloadResult
 from kchaos.engine.settings import FILE as SETTINGS_FILE
@@ -30,7 +31,6 @@ from kchaos.engine.shrink import TRIES
 from kchaos.engine.size import refuse_too_many
 from kchaos.engine.sweep import Sweep, choose, space, sweep
 from kchaos.engine.system import build, inputs_of
-from kchaos.engine.timeline import timelines
 from kchaos.engine.writes import operations
 from kchaos.errors import ExitCode, InvalidScenario
 from kchaos.models.api.tree import Obj

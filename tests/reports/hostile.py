@@ -6,7 +6,9 @@ import msgspec
 
 from kchaos.check.property import Severity
 from kchaos.check.verdict import Finding
-from kchaos.engine import timeline as pictures
+from kchaos.engine import lanes as lanes_
+from kchaos.engine import pictures
+from kchaos.engine import timeline as data
 from kchaos.engine.matrix import Judged, Matrix, Violated
 from kchaos.engine.result import Cell, Counts, CoverageResult, FaultResult, NoteResult, Result, WorkloadResult
 from kchaos.reports.columns import COLUMNS
@@ -29,27 +31,27 @@ def finding(text: str, number: int = 0, severity: Severity = Severity.ERROR, acc
     )  # fmt: skip
 
 
-def timeline(text: str, lanes: int = 2, bars: int = 2, parts: int = 2) -> pictures.Timeline:
+def timeline(text: str, lanes: int = 2, bars: int = 2, parts: int = 2) -> data.Timeline:
     """Return a picture's data with a text in every field that may come from a file."""
-    stretches = tuple(pictures.Part(float(n), n + 1.0, "ready" if n % 2 else "unready") for n in range(parts))
-    return pictures.Timeline(
+    stretches = tuple(data.Part(float(n), n + 1.0, "ready" if n % 2 else "unready") for n in range(parts))
+    return data.Timeline(
         steps=(f"at 0 s: drain of {text}",), start_s=-1.0, end_s=20.0, violated_s=3.0, left_out=(f"more of {text}",),
         lanes=tuple(
-            pictures.Lane(name=f"{text}{n}", zone=text, bars=(pictures.Bar(pod=f"{text} pod", parts=stretches),) * bars, more=1)
+            data.Lane(name=f"{text}{n}", zone=text, bars=(data.Bar(pod=f"{text} pod", parts=stretches),) * bars, more=1)
             for n in range(lanes)
         ),
-        bands=(pictures.Band(label=f"drain of {text}", start=1.0, end=9.0, lanes=(f"{text}0",)),),
-        ticks=(pictures.Tick(t=1.0, text=text), pictures.Tick(t=2.0, text=text, refused=True)),
-        curve=pictures.Curve(label=text, points=((-1.0, 3.0), (2.0, 0.0))),
+        bands=(data.Band(label=f"drain of {text}", start=1.0, end=9.0, lanes=(f"{text}0",)),),
+        ticks=(data.Tick(t=1.0, text=text), data.Tick(t=2.0, text=text, refused=True)),
+        curve=data.Curve(label=text, points=((-1.0, 3.0), (2.0, 0.0))),
     )  # fmt: skip
 
 
-def full_timeline(text: str) -> pictures.Timeline:
+def full_timeline(text: str) -> data.Timeline:
     """Return one that has as much of everything as a picture may have."""
-    found = timeline(text, pictures.LANES, pictures.BARS, pictures.STRETCHES // pictures.LANES // pictures.BARS)
-    band = pictures.Band(label=f"{text} " * 3, start=0.0, end=9.0, lanes=tuple(lane.name for lane in found.lanes))
-    ticks = tuple(pictures.Tick(t=n / 2, text=(f"{text} " * 8)[: pictures.SAID]) for n in range(pictures.TICKS))
-    curve = pictures.Curve(label="pods that answer", points=tuple((n / 9, float(n % 3)) for n in range(pictures.POINTS)))
+    found = timeline(text, lanes_.LANES, lanes_.BARS, lanes_.STRETCHES // lanes_.LANES // lanes_.BARS)
+    band = data.Band(label=f"{text} " * 3, start=0.0, end=9.0, lanes=tuple(lane.name for lane in found.lanes))
+    ticks = tuple(data.Tick(t=n / 2, text=(f"{text} " * 8)[: pictures.SAID]) for n in range(pictures.TICKS))
+    curve = data.Curve(label="pods that answer", points=tuple((n / 9, float(n % 3)) for n in range(pictures.POINTS)))
     return msgspec.structs.replace(found, bands=(band,) * pictures.BANDS, ticks=ticks, curve=curve)
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from kchaos.engine import timeline as module
+from kchaos.engine import lanes, pictures
+from kchaos.engine.pictures import TIMELINES
 from kchaos.engine.result import Result
-from kchaos.engine.timeline import TIMELINES, Timeline
+from kchaos.engine.timeline import Timeline
 from tests.support import GUESTBOOK, SITUATIONS, ask
 
 
@@ -44,7 +45,9 @@ def test_times_fit() -> None:
 
 def test_too_much_is_put_together(monkeypatch: pytest.MonkeyPatch) -> None:
     """With less room than there are things, the picture stays within it and says so."""
-    for name, least in (("LANES", 1), ("STRETCHES", 2), ("PARTS", 2), ("TICKS", 2), ("POINTS", 2)):
+    for module, name, least in (
+        (lanes, "LANES", 1), (lanes, "STRETCHES", 2), (lanes, "PARTS", 2), (pictures, "TICKS", 2), (pictures, "POINTS", 2),
+    ):  # fmt: skip
         monkeypatch.setattr(module, name, least)
     result = ask([GUESTBOOK], faults="node-power-loss", budget="6").result
     found = result.timelines[next(one.fingerprint for one in result.findings if one.id == "KC202")]
