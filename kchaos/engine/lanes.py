@@ -40,6 +40,9 @@ class Lanes:
             self.nodes[name] = str(get(node, "metadata", "labels", default={}).get("topology.kubernetes.io/zone", ""))
         for key, pod in sorted(view.table("pods").items()):
             self.saw(-LONG, key, pod)
+        others = sum(not self.mine(pod) for pod in view.table("pods").values())
+        if others:
+            self.left_out.append(f"{others} pod{'s' if others > 1 else ''} of other objects")
 
     def _selected(self) -> dict[str, str]:
         """Return the selector of the Service that it is about."""

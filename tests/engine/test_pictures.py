@@ -39,6 +39,7 @@ def test_times_fit() -> None:
             assert bar.parts[0].start >= found.start_s and bar.parts[-1].end <= found.end_s
             assert all(one.end == two.start for one, two in zip(bar.parts, bar.parts[1:], strict=False))
     assert found.curve is not None and (found.violated_s, 0.0) in found.curve.points
+    assert any("of other objects" in one for one in found.left_out)
     assert len(result.timelines) <= TIMELINES
     assert msgspec.json.decode(result.to_json(), type=Result).timelines == result.timelines
 
