@@ -15,12 +15,14 @@ from kchaos.engine.booting import Boot, System, boot
 from kchaos.engine.campaign import BudgetOption, Done, campaign, planned
 from kchaos.engine.cases import Example, Sort, Variants
 from kchaos.engine.checks import checks, not_modelled, unfit_settings, unknown_workloads
-from kchaos.engine.corpus import Kept, cases
+from kchaos.engine.corpus import Kept, cases, mended
 from kchaos.engine.findings import Shown, of_examples, of_notes, order, verdict_of
 from kchaos.engine.hooks import unfit_answers
 from kchaos.engine.idle import idle
 from kchaos.engine.jobs import ended, met, why_nothing_runs
 from kchaos.engine.machines import Machines
+from kchaos.engine.matrix import matrix
+from kchaos.engine.pictures import timelines
 from kchaos.engine.replays import Replay, Told, tell
 from kchaos.engine.result import Cell, Counts, CoverageResult, FaultResult, NoteResult, Result, WorkloadResult
 from kchaos.engine.settings import FILE as SETTINGS_FILE
@@ -35,6 +37,7 @@ from kchaos.models.api.tree import Obj
 from kchaos.models.faults.catalog import catalog
 from kchaos.models.manifests.load import Loaded, Text, load
 from kchaos.models.manifests.notes import Note
+from kchaos.properties.catalog import CATALOG
 
 CORRUPTION = "corruption"
 """Faults of this group are only tried when they are named: what a corrupted store breaks is no fault of the application."""
@@ -150,7 +153,7 @@ def execute(question: Question, listener: Listener | None = None) -> Answer:
     notes += unknown_workloads(question.settings.workloads, SETTINGS_FILE, booted)
     seen = dict.fromkeys(name for one in done.examples for _, v in one.violations for name in (v.object, v.root))
     notes += unfit_settings(question.settings, SETTINGS_FILE, loaded, seen)
-    found = Found(done, notes, {"replayed": len(corpus), "other": gone}, began)
+    found = Found(done, notes, {"replayed": len(corpus), "mended": mended(question.corpus, gone, done.examples), "other": gone}, began)
     return _conclude(question, loaded, machines, system, booted, found)
 
 
@@ -188,6 +191,7 @@ def _conclude(question: Question, loaded: Loaded, machines: Machines, system: Sy
     verdict = verdict_of(shown, done.complete, unknown, question.fail_on)
     told = _told(question, Variants(system, booted, question.seed), shown, found)
     code = ExitCode.VIOLATION if verdict is Verdict.FAIL else ExitCode.UNKNOWN if verdict is Verdict.UNKNOWN else ExitCode.PASS
+    runs = {print_: (one.run, one.scenario) for print_, one in told.replays.items()}
     result = Result(
         verdict=verdict.value, exit_code=int(code), reasons=tuple(dict.fromkeys(reasons)), seed=question.seed, digest=done.digest(),
         kubernetes=question.kubernetes, topology=machines.words, examples=_counts(done),
@@ -195,6 +199,8 @@ def _conclude(question: Question, loaded: Loaded, machines: Machines, system: Sy
         faults=_faults(done), notes=tuple(NoteResult(rule=n.rule, level=n.level, file=n.file, line=n.line, message=n.message, hint=n.hint) for n in notes),
         not_modelled=tuple(not_modelled(loaded, question.settings.webhooks)), assumptions=_assumptions(system, booted, question.settings), command=question.command,
         inputs={text.name: hashlib.sha256(text.data).hexdigest() for text in question.texts}, coverage=_coverage(done), corpus=found.corpus,
+        matrix=matrix(done.examples, {kind.name: kind.klass for kind in catalog()}, list(CATALOG.values())),
+        timelines=timelines(told.findings, runs, system.settings.get("rates", {})),
     )  # fmt: skip
     return Answer(result, told.replays, told.corpus, done.terminated)
 

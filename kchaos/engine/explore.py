@@ -16,9 +16,10 @@ from hypothesis.errors import FlakyStrategyDefinition
 from hypothesis.stateful import run_state_machine_as_test
 
 from kchaos.check.property import Property, Violation
+from kchaos.engine.cases import call_of
 from kchaos.engine.kubernetes import Outcome, run
 from kchaos.engine.machine import Broken, ClusterMachine, profile
-from kchaos.engine.saved import Saved, call_of, stem_of, write
+from kchaos.engine.saved import Saved, stem_of, write
 from kchaos.engine.smaller import Systems, Wanted, shrink_scenario
 from kchaos.engine.story import story
 from kchaos.engine.subject import Subject, subject_of

@@ -10,6 +10,8 @@ import msgspec
 
 from kchaos import __version__
 from kchaos.check.verdict import Finding
+from kchaos.engine.matrix import Matrix
+from kchaos.engine.timeline import Timeline
 
 SCHEMA_VERSION = 1
 
@@ -117,8 +119,12 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     inputs: dict[str, str] = {}
     """File -> SHA-256 of its bytes."""
     coverage: CoverageResult = CoverageResult()
+    matrix: Matrix = Matrix()
     corpus: dict[str, Any] = {}
-    """Failures of earlier runs: how many were ``replayed``, and the files of ``other`` inputs, whose targets are not here."""
+    """Failures of earlier runs: how many were ``replayed``, the files of those ``mended``, which do not fail any more, and of ``other``, whose
+    targets are not here."""
+    timelines: dict[str, Timeline] = {}
+    """The pictures of the worst findings, by fingerprint."""
     python: str = platform.python_version()
     duration_s: float = 0.0
 
