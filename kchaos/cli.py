@@ -25,6 +25,7 @@ def cli() -> None:
     \b
       kchaos run DIR            run an application through every single fault
       kchaos replay FILE        the same failure again
+      kchaos shrink FILE        its smallest form
       kchaos explain FILE       its story; or `kchaos explain KC202`: the rule
     """
 
@@ -43,11 +44,11 @@ def cli() -> None:
 @click.option("--faults", metavar="LIST", help="Only these faults, separated by commas (`kchaos faults` lists them; `none` for none).")
 @click.option(
     "--sweep",
-    type=click.Choice(["faults", "writes", "stale"]),
+    type=click.Choice(["faults", "writes", "stale", "triggers"]),
     default="faults",
     show_default=True,
     help="writes, stale: instead, at each single write of each operation, the control plane crashes or sees what was before; "
-    "the end states must be equal.",
+    "the end states must be equal. triggers: instead, every fault of the control plane at each event of each operation.",
 )
 @click.option(
     "--budget", metavar="200|10s", help="Number of examples, or a time. Default: all single faults, 40 pairs, 20 drawn scenarios."

@@ -379,4 +379,4 @@ def test_shards_merge_to_one_verdict(cli: Cli) -> None:
     assert code == 3 and out.splitlines()[-1].startswith("UNKNOWN: shard 2/2 is missing")
     assert cli("report", files[0], files[0])[0] == 2
     assert cli("run", GOOD, "--shard", "3/2")[0] == 2
-    assert cli("run", GOOD, "--shard", "1/2", "--sweep", "writes")[0] == 2
+    assert [cli("run", GOOD, "--shard", "1/2", "--sweep", sweep)[0] for sweep in ("writes", "stale", "triggers")] == [2, 2, 2]

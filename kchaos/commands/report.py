@@ -55,9 +55,9 @@ def report(files: Sequence[Path], formats: str, out: Path | None, baseline: Path
     folder = out or files[0].parent
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for one in wanted:
-            path = folder / FORMATS[one].file
-            data = FORMATS[one].render(result)
+        for name in wanted:
+            path = folder / FORMATS[name].file
+            data = FORMATS[name].render(result)
             whole(path, partial(Path.write_bytes, data=data))
             click.echo(path)
     except OSError as error:

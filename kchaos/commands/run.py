@@ -86,10 +86,11 @@ def run(paths: tuple[str, ...], options: dict[str, Any]) -> int:
         texts=read_paths(paths, helm), machines=_machines(options), settings=settings, context=read_paths(options["beside"], helm),
         faults=options["faults"], budget=BudgetOption.of(options["budget"]), seed=options["seed"], fail_on=Severity(options["fail_on"]),
         jobs=options["jobs"], kubernetes=version, namespace=options["namespace"], command=_command(),
-        corpus=kept, shard=Shard.parse(options["shard"]), baseline=(str(options["baseline"]), read_result(options["baseline"])) if options["baseline"] else None,
+        corpus=kept, triggers=options["sweep"] == "triggers", shard=Shard.parse(options["shard"]),
+        baseline=(str(options["baseline"]), read_result(options["baseline"])) if options["baseline"] else None,
     )  # fmt: skip
-    if options["sweep"] != "faults":
-        _only_faults(options)
+    _fit_sweep(options)
+    if options["sweep"] in ("writes", "stale"):
         from kchaos.commands.writes import writes
 
         return writes(options["sweep"], question, options["as_json"], options["quiet"])
@@ -168,11 +169,12 @@ def _chart_options(paths: tuple[str, ...], options: dict[str, Any]) -> None:
         raise InvalidScenario(f"{given[0]} needs a chart, and no path is one", hint="give the chart's folder, or leave it out")
 
 
-def _only_faults(options: dict[str, Any]) -> None:
-    """Refuse what the sweeps over writes would not heed."""
-    for name in ("baseline", "shard"):
+def _fit_sweep(options: dict[str, Any]) -> None:
+    """Refuse what a sweep would not heed: those over writes know no findings, and events are known only when all operations have run."""
+    refused = {"writes": ("baseline", "shard"), "stale": ("baseline", "shard"), "triggers": ("shard",)}
+    for name in refused.get(options["sweep"], ()):
         if options[name] is not None:
-            raise InvalidScenario(f"--{name} is for the sweep of faults", hint=f"leave out --{name} or --sweep {options['sweep']}")
+            raise InvalidScenario(f"--{name} is not for --sweep {options['sweep']}", hint="leave out one of the two")
 
 
 def _settings(config: Path | None, paths: tuple[str, ...]) -> Settings:

@@ -9,7 +9,7 @@ import msgspec
 from kchaos.check.property import Severity
 from kchaos.check.verdict import Finding, Verdict
 from kchaos.engine.cases import NO_FAULT, OF, THEN
-from kchaos.engine.result import BaselineResult, Result
+from kchaos.engine.result import BaselineResult, Counts, Result
 
 
 def against(result: Result, before: Result, file: str) -> Result:
@@ -44,5 +44,8 @@ def _tried(one: Finding, before: Result, now: Result) -> bool:
     steps = one.fault.split(THEN)
     if any(step.partition(OF)[0] not in {fault.name for fault in now.faults} for step in steps):
         return False
-    then = before.examples
-    return len(steps) == 1 or (before.seed == now.seed and counts.pairs_done >= then.pairs_done and counts.drawn >= then.drawn)
+    return len(steps) == 1 or (before.seed == now.seed and _no_less(counts, before.examples))
+
+
+def _no_less(now: Counts, then: Counts) -> bool:
+    return now.pairs_done >= then.pairs_done and now.drawn >= then.drawn and now.triggered >= then.triggered

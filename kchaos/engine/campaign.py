@@ -20,12 +20,14 @@ from kchaos.engine.shard import Shard
 from kchaos.engine.signals import Terminated, check
 from kchaos.engine.sweep import Sweep
 from kchaos.engine.triggers import Word
+from kchaos.engine.triggers import scenarios as trigger_sweep
 from kchaos.engine.workers import Workers
 from kchaos.errors import InvalidScenario
 from kchaos.scenario import Scenario, Step
 
 DEFAULT_PAIRS = 40
 DEFAULT_DRAWN = 20
+DEFAULT_TRIGGERED = 400
 ROUND = 20
 """Pairs or drawn scenarios that are run before the others have their turn."""
 ENDLESS = 10**9
@@ -71,6 +73,8 @@ class Done(NamedTuple):
     terminated: bool = False
     """Interrupted by SIGTERM rather than Ctrl-C."""
     coverage: Summary = Summary((0, 0), (0, 0), 0, {}, ())
+    triggers: tuple[int, int] = (0, 0)
+    """Of the trigger sweep: how many ran, and how many there are."""
 
     @property
     def complete(self) -> bool:
@@ -98,6 +102,11 @@ class _Plan:
         self._corpus = corpus
         self._space = space
         self._pool: list[Drawn] = []
+        self._alone: list[tuple[tuple[Step, ...], Sequence[Word]]] = []
+        """What single steps of level 1 brought about."""
+        self.triggers = 0
+        """How many scenarios the trigger sweep has, once level 1 has run."""
+        self._budget = budget
         self._words: dict[str, dict[tuple[tuple[str, str], ...], int]] = {}
         self.coverage = Coverage(space.targets if space is not None else ())
         self._stream = shard.stream(seed)
@@ -109,6 +118,8 @@ class _Plan:
         if self._corpus:
             yield list(self._corpus)
         yield [self._case(Sort.LEVEL1, steps) for steps in self.level1]
+        if self._sweep.triggers:
+            yield from self._triggered()
         pairs = drawn = 0
         while pairs < len(self.pairs) or drawn < self.drawn:
             ahead = min(ROUND, len(self.pairs) - pairs)
@@ -124,6 +135,14 @@ class _Plan:
                 yield [Case(Sort.DRAWN, one.scenario, one.masters) for one in found]
                 drawn += ahead
 
+    def _triggered(self) -> Iterator[list[Case]]:
+        found = trigger_sweep(self._alone, self._sweep.at_events)
+        self.triggers = len(found)
+        left = DEFAULT_TRIGGERED if self._budget.seconds is None else len(found)
+        if self._budget.examples is not None:
+            left = max(0, self._budget.examples - len(self.level1))
+        yield [self._case(Sort.TRIGGERED, steps) for steps in found[:left]]
+
     def _case(self, sort: Sort, steps: tuple[Step, ...]) -> Case:
         return Case(sort, Scenario(seed=self._seed, steps=steps), self._masters)
 
@@ -137,6 +156,8 @@ class _Plan:
     def learn(self, one: Example) -> None:
         """Know what an example exercised."""
         new = self.coverage.add(one.report, one.transitions)
+        if one.words and one.steps:
+            self._alone.append((one.steps, one.words))
         for word in one.words if one.steps else ():
             known = self._words.setdefault(one.steps[0].do, {})
             key = tuple(word.event.items())
@@ -147,6 +168,8 @@ class _Plan:
 
 def _shares(plan: Sweep, budget: BudgetOption, space: Space | None) -> tuple[int, int]:
     """Return how many pairs and how many drawn scenarios are planned."""
+    if plan.triggers:
+        return 0, 0
     pairs, draws = len(plan.pairs), space is not None and bool(space.targets)
     if budget.seconds is not None:
         return pairs, ENDLESS if draws else 0
@@ -167,7 +190,11 @@ def _planned(plan: Sweep, budget: BudgetOption, space: Space | None, shard: Shar
 def planned(plan: Sweep, budget: BudgetOption, space: Space | None, shard: Shard = Shard()) -> int:  # noqa: B008  # immutable
     """Return how many examples are planned; with a budget of seconds level 1 only, as nobody knows the rest."""
     level1, pairs, drawn = _planned(plan, budget, space, shard)
-    return len(level1) if budget.seconds is not None else len(level1) + len(pairs) + drawn
+    if budget.seconds is not None:
+        return len(level1)
+    if plan.triggers:
+        return len(level1) + (DEFAULT_TRIGGERED if budget.examples is None else budget.examples - len(level1))
+    return len(level1) + len(pairs) + drawn
 
 
 def campaign(
@@ -201,7 +228,8 @@ def campaign(
         runner.close()
     ran = {sort: sum(one.case.sort is sort for one in found) for sort in Sort}
     level1, pairs = (ran[Sort.LEVEL1], len(shard.part(plan.level1))), (ran[Sort.PAIR], len(plan.pairs))
-    return Done(tuple(found), level1, pairs, interrupted, terminated, planner.coverage.summary())
+    triggers = (ran[Sort.TRIGGERED], planner.triggers)
+    return Done(tuple(found), level1, pairs, interrupted, terminated, planner.coverage.summary(), triggers)
 
 
 def _run(planner: _Plan, runner: _Alone | _Together) -> Iterator[Example]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any, NamedTuple
@@ -17,7 +18,7 @@ from kchaos.engine.kubernetes import Outcome, run
 from kchaos.engine.measure import Figures, measure
 from kchaos.engine.system import build
 from kchaos.engine.triggers import Word, vocabulary
-from kchaos.scenario import Scenario, Step
+from kchaos.scenario import At, Scenario, Step
 
 
 class Sort(StrEnum):
@@ -27,6 +28,7 @@ class Sort(StrEnum):
     LEVEL1 = "level 1"
     PAIR = "pair"
     DRAWN = "drawn"
+    TRIGGERED = "triggered"
 
 
 class Case(NamedTuple):
@@ -76,6 +78,14 @@ def label_of(steps: Sequence[Step]) -> str:
     if len(steps) > 2:
         told[-1] += f" and {len(steps) - 2} more"
     return THEN.join(told) or NO_FAULT
+
+
+def call_of(step: Step) -> str:
+    """Return a step in words: ``at 3 s: scale of Deployment/default/web (replicas 1), for 5 s``."""
+    when = f"at {step.when.s:g} s" if isinstance(step.when, At) else f"at event {step.when.n} of {json.dumps(step.when.event)}"
+    more = [f"{name} {value}" for name, value in step.args.items() if name != "target" and not isinstance(value, dict)]
+    lasts = f", for {step.for_s:g} s" if step.for_s is not None else ""
+    return f"{when}: {step.do} of {step.args.get('target', '')}" + (f" ({', '.join(more)})" if more else "") + lasts
 
 
 class Variants:

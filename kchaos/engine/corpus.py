@@ -14,8 +14,10 @@ from typing import NamedTuple
 
 import msgspec
 
+from kchaos.check.property import Severity
+from kchaos.check.verdict import fingerprint
 from kchaos.engine.booting import System
-from kchaos.engine.cases import Case, Sort
+from kchaos.engine.cases import Case, Example, Sort
 from kchaos.engine.scenarios import check_steps
 from kchaos.errors import InvalidScenario
 from kchaos.scenario import Scenario
@@ -60,3 +62,16 @@ def cases(kept: Sequence[Kept], system: System) -> tuple[list[Case], list[str]]:
         masters = int(one.scenario.topology.get("masters", system.topology.masters))
         out.append(Case(Sort.CORPUS, scenario, masters))
     return out, gone
+
+
+def mended(kept: Sequence[Kept], gone: Sequence[str], examples: Sequence[Example]) -> list[str]:
+    """Return the files of failures that were replayed and did not fail again. ``gone``: files that were not replayed."""
+    replayed = [one for one in kept if one.file not in gone]
+    ran = [one for one in examples if one.case.sort is Sort.CORPUS]
+    return [one.file for one, example in zip(replayed, ran, strict=False) if not _again(one, example)]
+
+
+def _again(one: Kept, example: Example) -> bool:
+    """Tell whether a failure was seen again; of one whose file has no fingerprint, whether anything was violated."""
+    bad = [fingerprint(ident, v.root or v.object) for ident, v in example.violations if v.severity is not Severity.INFO]
+    return any(print_.startswith(one.fingerprint) for print_ in bad)

@@ -15,13 +15,15 @@ from kchaos.engine.booting import Boot, System, boot
 from kchaos.engine.campaign import BudgetOption, Done, campaign, planned
 from kchaos.engine.cases import Example, Sort, Variants
 from kchaos.engine.checks import checks, not_modelled, unfit_settings, unknown_workloads
-from kchaos.engine.corpus import Kept, cases
+from kchaos.engine.corpus import Kept, cases, mended
 from kchaos.engine.findings import Shown, of_examples, of_notes, order
 from kchaos.engine.hooks import unfit_answers
 from kchaos.engine.idle import idle
 from kchaos.engine.jobs import ended, met, why_nothing_runs
 from kchaos.engine.machines import Machines
+from kchaos.engine.matrix import matrix
 from kchaos.engine.merge import unfinished
+from kchaos.engine.pictures import timelines
 from kchaos.engine.replays import Replay, Told, tell
 from kchaos.engine.result import Cell, Counts, CoverageResult, FaultResult, NoteResult, Result, WorkloadResult
 from kchaos.engine.settings import FILE as SETTINGS_FILE
@@ -29,13 +31,15 @@ from kchaos.engine.settings import Settings
 from kchaos.engine.shard import Shard
 from kchaos.engine.shrink import TRIES
 from kchaos.engine.size import refuse_too_many
-from kchaos.engine.sweep import choose, space, sweep
+from kchaos.engine.sweep import Sweep, choose, space, sweep
 from kchaos.engine.system import build, inputs_of
+from kchaos.engine.writes import operations
 from kchaos.errors import InvalidScenario
 from kchaos.models.api.tree import Obj
 from kchaos.models.faults.catalog import catalog
 from kchaos.models.manifests.load import Loaded, Text, load
 from kchaos.models.manifests.notes import Note
+from kchaos.properties.catalog import CATALOG
 
 CORRUPTION = "corruption"
 """Faults of this group are only tried when they are named: what a corrupted store breaks is no fault of the application."""
@@ -58,6 +62,8 @@ class Question(NamedTuple):
     kubernetes: str = "1.34"
     namespace: str = "default"
     command: str = ""
+    triggers: bool = False
+    """Instead of single faults: operations, and each fault at each event of each of them."""
     corpus: Sequence[Kept] = ()
     """Failures of earlier runs, to be tried first."""
     shard: Shard = Shard()
@@ -135,7 +141,7 @@ def execute(question: Question, listener: Listener | None = None) -> Answer:
     loaded, context, machines, system, booted = prepare(question, listener)
     kinds = catalog()
     chosen = choose(question.faults, kinds)
-    plan = sweep(system, booted, chosen, question.seed)
+    plan = _triggers(question, system, booted) if question.triggers else sweep(system, booted, chosen, question.seed)
     drawn = space(
         system, booted, chosen if question.faults is not None else [kind.name for kind in kinds if kind.klass != CORRUPTION], question.seed
     )
@@ -154,8 +160,21 @@ def execute(question: Question, listener: Listener | None = None) -> Answer:
     notes += unknown_workloads(question.settings.workloads, SETTINGS_FILE, booted)
     seen = dict.fromkeys(name for one in done.examples for _, v in one.violations for name in (v.object, v.root))
     notes += unfit_settings(question.settings, SETTINGS_FILE, loaded, seen)
-    found = Found(done, notes, {"replayed": len(question.shard.part(corpus)), "other": gone}, began)
+    replayed = question.shard.part([one for one in question.corpus if one.file not in gone])
+    found = Found(done, notes, {"replayed": len(replayed), "mended": mended(replayed, (), done.examples), "other": gone}, began)
     return _conclude(question, loaded, machines, system, booted, found)
+
+
+def _triggers(question: Question, system: System, booted: Boot) -> Sweep:
+    """Return the trigger sweep: the operations that are chosen, or those of the sweep over writes; and which faults meet their events."""
+    kinds = catalog()
+    chosen = choose(question.faults, kinds) if question.faults is not None else None
+    mine = [name for name in chosen or () if kinds.get(name).operation]
+    faults = tuple(name for name in chosen or () if name not in mine)
+    steps = operations(system, booted, mine or None)
+    return Sweep(
+        ((), *((step,) for step in steps)), (), triggers=True, at_events=None if chosen is None or (mine and not faults) else faults
+    )
 
 
 def _id(obj: Obj) -> str:
@@ -180,6 +199,7 @@ def _conclude(question: Question, loaded: Loaded, machines: Machines, system: Sy
     unknown, reasons = _doubts(loaded, booted, done, notes, "" if question.shard.whole else str(question.shard))
     verdict = judge([one.finding for one in shown], question.fail_on, unknown or not done.complete)
     told = _told(question, Variants(system, booted, question.seed), shown, found)
+    runs = {print_: (one.run, one.scenario) for print_, one in told.replays.items()}
     result = Result(
         verdict=verdict.value, exit_code=int(verdict.exit_code), reasons=tuple(dict.fromkeys(reasons)), fail_on=question.fail_on.value,
         shard="" if question.shard.whole else str(question.shard), seed=question.seed, digest=done.digest(),
@@ -188,6 +208,8 @@ def _conclude(question: Question, loaded: Loaded, machines: Machines, system: Sy
         faults=_faults(done), notes=tuple(NoteResult(rule=n.rule, level=n.level, file=n.file, line=n.line, message=n.message, hint=n.hint) for n in notes),
         not_modelled=tuple(not_modelled(loaded, question.settings.webhooks)), assumptions=_assumptions(system, booted, question.settings), command=question.command,
         inputs={text.name: hashlib.sha256(text.data).hexdigest() for text in question.texts}, coverage=_coverage(done), corpus=found.corpus,
+        matrix=matrix(done.examples, {kind.name: kind.klass for kind in catalog()}, list(CATALOG.values())),
+        timelines=timelines(told.findings, runs, system.settings.get("rates", {})),
     )  # fmt: skip
     if question.baseline is not None:
         result = against(result, question.baseline[1], question.baseline[0])
@@ -223,7 +245,7 @@ def _told(question: Question, variants: Variants, shown: Sequence[Shown], found:
 def _counts(done: Done) -> Counts:
     return Counts(
         run=len(done.examples), level1_done=done.level1[0], level1=done.level1[1], pairs_done=done.pairs[0], pairs=done.pairs[1],
-        drawn=done.count(Sort.DRAWN), corpus=done.count(Sort.CORPUS), interrupted=done.interrupted,
+        drawn=done.count(Sort.DRAWN), triggered=done.triggers[0], triggers=done.triggers[1], corpus=done.count(Sort.CORPUS), interrupted=done.interrupted,
     )  # fmt: skip
 
 

@@ -6,6 +6,7 @@ must show the same, and is shrunk further by kchaos' own shrinker. What is left 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -15,9 +16,10 @@ from hypothesis.errors import FlakyStrategyDefinition
 from hypothesis.stateful import run_state_machine_as_test
 
 from kchaos.check.property import Property, Violation
+from kchaos.engine.cases import call_of
 from kchaos.engine.kubernetes import Outcome, run
 from kchaos.engine.machine import Broken, ClusterMachine, profile
-from kchaos.engine.saved import Saved, call_of, stem_of, write
+from kchaos.engine.saved import Saved, stem_of, write
 from kchaos.engine.smaller import Systems, Wanted, shrink_scenario
 from kchaos.engine.story import story
 from kchaos.engine.subject import Subject, subject_of
@@ -66,6 +68,12 @@ def _size(scenario: Scenario) -> tuple[int, float]:
     return len(scenario.steps), scenario.budget.chaos_at_least_s
 
 
+def search_with(make: Callable[[], ClusterMachine], settings: hypothesis.settings) -> None:
+    """Let Hypothesis run machines. Half of the rules are run at least: it likes to try to stop after a few, which shows nothing."""
+    least = settings.stateful_step_count // 2
+    run_state_machine_as_test(make, settings=settings, _min_steps=least)  # type: ignore[arg-type]  # any factory will do
+
+
 def explore(machine: type[ClusterMachine], settings: hypothesis.settings | None = None) -> None:
     """Run a machine's saved failures again, then search. Raises Failed with the whole story; InvalidScenario for the author's mistakes."""
     __tracebackhide__ = True
@@ -82,7 +90,7 @@ def explore(machine: type[ClusterMachine], settings: hypothesis.settings | None 
     if machine.seed is not None:
         hypothesis.seed(machine.seed)(make)
     try:
-        run_state_machine_as_test(make, settings=profile(machine, settings))  # type: ignore[arg-type]  # any factory will do
+        search_with(make, profile(machine, settings))
     except (Broken, _Enough):
         pass  # what was broken is kept in the search
     except FlakyStrategyDefinition:

@@ -125,6 +125,8 @@ class ClusterMachine(RuleBasedStateMachine):
         self._on_broken: Callable[[Broken], None] = _nobody
         self._on_finished: Callable[[Outcome], None] = _nobody
         self._apart = False
+        self._may_wait = not self._subject.faults
+        """Whether anything was done that is worth waiting for: Hypothesis leaves rules out of an example, and some would only wait."""
         self._lasting: dict[int, None] = {}
         self._felt_s = 0.0
         self._outside = sys.exc_info()[1]
@@ -151,6 +153,7 @@ class ClusterMachine(RuleBasedStateMachine):
                 self.undo(before)
             self._session.advance(self._felt_s)
         index = self._session.inject(step)
+        self._may_wait = True
         if what not in DONE_AT_ONCE:
             self._lasting[index] = None
         self._felt_s = math.ceil(self.t + FELT_S)
@@ -200,11 +203,13 @@ class ClusterMachine(RuleBasedStateMachine):
 
     # -- rules ---------------------------------------------------------------------------------------------------------
 
+    @precondition(lambda self: self._may_wait)
     @rule(seconds=st.sampled_from(WAITS_S))
     def wait(self, seconds: float) -> None:
         """Let time pass."""
         self.sleep(seconds)
 
+    @precondition(lambda self: self._may_wait)
     @rule()
     def rest(self) -> None:
         """Wait until nothing but upkeep happens."""
@@ -228,6 +233,14 @@ class ClusterMachine(RuleBasedStateMachine):
         """Inject one of the class's faults, or do one of its operations, on one of its targets."""
         index = self.do(step.do, **step.args)
         return multiple() if step.do in DONE_AT_ONCE else multiple(index)
+
+    @precondition(lambda self: bool(self._subject.menu))
+    @rule(step=st.runner().flatmap(lambda self: st.sampled_from(self._subject.menu)), seconds=st.sampled_from(WAITS_S))
+    def inject_for(self, step: Step, seconds: float) -> None:
+        """The same for a while: inject, wait, undo."""
+        index = self.do(step.do, **step.args)
+        self.sleep(seconds)
+        self.undo(index)
 
     @rule(step=consumes(under_way))
     def heal(self, step: int) -> None:

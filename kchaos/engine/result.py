@@ -10,6 +10,8 @@ import msgspec
 
 from kchaos import __version__
 from kchaos.check.verdict import Finding
+from kchaos.engine.matrix import Matrix
+from kchaos.engine.timeline import Timeline
 
 SCHEMA_VERSION = 1
 
@@ -23,12 +25,16 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
     pairs_done: int
     pairs: int
     drawn: int = 0
+    triggered: int = 0
+    triggers: int = 0
     corpus: int = 0
     interrupted: bool = False
 
     def words(self) -> str:
         """Return ``level 1 212/212, pairs 40/3800, drawn 20``."""
         told = f"level 1 {self.level1_done}/{self.level1}, pairs {self.pairs_done}/{self.pairs}"
+        if self.triggers:
+            return f"operations {self.level1_done}/{self.level1}, faults at their events {self.triggered}/{self.triggers}"
         told += f", drawn {self.drawn}" if self.drawn else ""
         return told + (f", corpus {self.corpus}" if self.corpus else "")
 
@@ -125,8 +131,12 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     inputs: dict[str, str] = {}
     """File -> SHA-256 of its bytes."""
     coverage: CoverageResult = CoverageResult()
+    matrix: Matrix = Matrix()
     corpus: dict[str, Any] = {}
-    """Failures of earlier runs: how many were ``replayed``, and the files of ``other`` inputs, whose targets are not here."""
+    """Failures of earlier runs: how many were ``replayed``, the files of those ``mended``, which do not fail any more, and of ``other``, whose
+    targets are not here."""
+    timelines: dict[str, Timeline] = {}
+    """The pictures of the worst findings, by fingerprint."""
     baseline: BaselineResult | None = None
     python: str = platform.python_version()
     duration_s: float = 0.0

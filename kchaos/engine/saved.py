@@ -17,6 +17,7 @@ from kchaos import __version__
 from kchaos.check.property import Property, Severity, Violation
 from kchaos.check.verdict import fingerprint
 from kchaos.engine.booting import boot
+from kchaos.engine.cases import call_of
 from kchaos.engine.kubernetes import Look, run
 from kchaos.engine.output import harmless, write_all
 from kchaos.engine.scenarios import checked, load_system
@@ -26,7 +27,7 @@ from kchaos.engine.subject import Subject, accepted_by, subject_of, texts_of
 from kchaos.engine.system import inputs_of
 from kchaos.errors import InvalidScenario, Location
 from kchaos.models.manifests.load import load
-from kchaos.scenario import At, Scenario, Step
+from kchaos.scenario import Scenario
 from kchaos.scenario import load as load_scenario
 
 if TYPE_CHECKING:
@@ -53,14 +54,6 @@ class Saved(NamedTuple):
 def stem_of(name: str) -> str:
     """Return a class name as the begin of a file name: ``WebShop`` is ``web-shop``."""
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", name).replace("_", "-").lower()
-
-
-def call_of(step: Step) -> str:
-    """Return a step in words: ``at 3 s: scale of Deployment/default/web (replicas 1), for 5 s``."""
-    when = f"at {step.when.s:g} s" if isinstance(step.when, At) else f"at event {step.when.n} of {json.dumps(step.when.event)}"
-    more = [f"{name} {value}" for name, value in step.args.items() if name != "target" and not isinstance(value, dict)]
-    lasts = f", for {step.for_s:g} s" if step.for_s is not None else ""
-    return f"{when}: {step.do} of {step.args.get('target', '')}" + (f" ({', '.join(more)})" if more else "") + lasts
 
 
 def write(case: Saved, folder: Path) -> tuple[list[Path], list[str]]:

@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from kchaos.engine.machine import ClusterMachine
 
 F = TypeVar("F", bound=Callable[..., None])
-OWN_RULES = ("drain", "pod-kill")
-"""What has a rule of its own, with a bundle of targets."""
+OWN_RULES = ("pod-kill",)
+"""What has a rule of its own, with a bundle of its targets, and would only be done twice as often."""
 _MARK = "_kchaos_claim"
 
 

@@ -51,6 +51,10 @@ class Sweep(NamedTuple):
     level1: tuple[tuple[Step, ...], ...]
     pairs: tuple[tuple[int, int], ...]
     """Indexes into level1, shuffled by the seed."""
+    triggers: bool = False
+    """Whether level 1 are operations, and each fault is then tried at each event of each of them (triggers.py)."""
+    at_events: tuple[str, ...] | None = None
+    """Only these faults are tried at events; None: all that can matter."""
 
     @property
     def singles(self) -> list[Step]:

@@ -6,6 +6,7 @@ A fault at a drawn time seldom hits the few milliseconds in which a race is open
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import zip_longest
 from typing import Any, NamedTuple
 
 from kchaos.history.record import Run, Write
@@ -125,3 +126,17 @@ def _events(words: Sequence[Word]) -> Iterator[tuple[int, Word]]:
         for word in words:
             if n <= word.times:
                 yield n, word
+
+
+def scenarios(alone: Sequence[tuple[tuple[Step, ...], Sequence[Word]]], faults: Sequence[str] | None = None) -> list[tuple[Step, ...]]:
+    """Return the trigger sweep of several operations, given each with its vocabulary: one fault at each event, then two; in turn."""
+
+    def of(operation: tuple[Step, ...], words: Sequence[Word]) -> Iterator[tuple[Step, ...]]:
+        for step in triggered(words, faults):
+            yield (*operation, step)
+        for both in together(words):
+            if faults is None or all(step.do in faults for step in both):
+                yield (*operation, *both)
+
+    rows = zip_longest(*(of(operation, words) for operation, words in alone))
+    return [steps for row in rows for steps in row if steps is not None]

@@ -45,6 +45,7 @@ def test_a_failure_is_kept_and_tried_first(folder: Path, capfd: pytest.CaptureFi
     capfd.readouterr()
     code, mended = ask(capfd)
     assert code == 0 and mended["examples"]["corpus"] == len(kept)
+    assert second["corpus"]["mended"] == [] and [Path(one).name for one in mended["corpus"]["mended"]] == [one.name for one in kept]
 
 
 def test_no_corpus_is_written_when_none_is_wanted(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:

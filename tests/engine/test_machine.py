@@ -13,10 +13,10 @@ from typing import Any, ClassVar
 
 import hypothesis
 import pytest
-from hypothesis.stateful import rule, run_state_machine_as_test
+from hypothesis.stateful import rule
 
 from kchaos import ClusterMachine, eventually, invariant, replay
-from kchaos.engine.explore import Failed, explore
+from kchaos.engine.explore import Failed, explore, search_with
 from kchaos.engine.kubernetes import Outcome, run
 from kchaos.engine.machine import profile
 from kchaos.engine.subject import subject_of
@@ -64,7 +64,7 @@ def collected(machine: type[ClusterMachine]) -> list[Outcome]:
 
     hypothesis.seed(machine.seed)(make)
     settings = hypothesis.settings(profile(machine, None), phases=[hypothesis.Phase.generate])
-    run_state_machine_as_test(make, settings=settings)
+    search_with(make, settings)
     return out
 
 
@@ -344,6 +344,7 @@ def test_no_precondition_reads_the_cluster() -> None:
 
     class Bare:
         _subject: ClassVar = subject_of(Everything)
+        _may_wait = False
 
     for one in Everything.setup_state().rules:
         for condition in one.preconditions:

@@ -25,7 +25,7 @@ EXPECTED = {
 def test_the_situation_is_found(name: str) -> None:
     """The rule, its severity and the words that matter are there, with the file and line of the object and a story."""
     ident, severity, words = EXPECTED[name]
-    result = ask([SITUATIONS / f"{name}.yaml"], budget="200").result
+    result = ask([SITUATIONS / f"{name}.yaml"]).result
     found = [f for f in result.findings if f.id == ident and words in f.summary]
     assert found, [(f.id, f.severity.value, f.summary) for f in result.findings]
     assert severity in {f.severity.value for f in found}

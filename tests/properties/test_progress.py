@@ -70,6 +70,20 @@ def a_replacement_that_a_rule_keeps_away(bad: bool, patch: pytest.MonkeyPatch) -
     return _waiting(placed=False, replicas=2, faults=faults, message="3 node(s) didn't match pod topology spread constraints.")
 
 
+@CASES.bug("KC201", f"forgotten {WEB}")
+def a_replacement_that_the_scheduler_has_forgotten(bad: bool, patch: pytest.MonkeyPatch) -> Found:
+    """After healing it is neither bound nor said to find no place; that it finds none has been said of the other one."""
+    web = deployment(replicas=1)
+    owner = replica_set("web-1", 1, web)
+    lost = pod("web-1-a", "", owner=owner)
+    said = put(lost, [condition("PodScheduled", False, message="3 Insufficient cpu.")], "status", "conditions")
+    forgotten = put(lost, [], "status", "conditions")
+    history = History(web, owner, forgotten if bad else said, node("node-2"))
+    _faults(history, "request-refused", "rollout")
+    history.mark("phase", name="heal")
+    return history.end()
+
+
 @CASES.bug("KC201", "placement Deployment/default/web")
 def the_scheduler_forgets_a_pod(bad: bool, patch: pytest.MonkeyPatch) -> Found:
     """Through the engine: it binds the first pod that it decides upon, and no other."""

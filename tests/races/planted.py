@@ -205,7 +205,7 @@ RACES = (
     Race("informer-keeps-what-vanished", informer_keeps_what_vanished, WEB, KILL_WEB, ("events-missed", "events-reordered"), "KC047"),
     Race("informer-resumes-at-the-newest", informer_resumes_at_the_newest, WEB, ROLL_WEB, ("watch-closed",), "KC017"),
     Race("deployment-takes-its-own-set-for-a-collision", deployment_takes_its_own_set_for_a_collision, WEB, ROLL_WEB,
-         ("events-held",), "KC021"),
+         ("watch-closed",), "KC021"),
     Race("endpoints-swallow-a-conflict", endpoints_swallow_a_conflict, WEB, KILL_WEB, ("request-conflict",), "KC047"),
     Race("budget-forgets-what-was-granted", budget_forgets_what_was_granted, PAIR, TWO_DRAINS, ("events-held",), "KC202"),
     Race("binder-writes-over-others", binder_writes_over_others, VOLUMES, (step("scale-up", "StatefulSet/default/store", by=2),),

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from kchaos.check.property import Severity
 from kchaos.check.verdict import Finding
-from kchaos.engine.result import Cell, Counts, FaultResult, NoteResult, Result, WorkloadResult
+from kchaos.engine import lanes as lanes_
+from kchaos.engine import pictures
+from kchaos.engine import timeline as data
+from kchaos.engine.matrix import Judged, Matrix, Violated
+from kchaos.engine.result import Cell, Counts, CoverageResult, FaultResult, NoteResult, Result, WorkloadResult
 from kchaos.reports.columns import COLUMNS
 
 NASTY = (
@@ -25,6 +31,30 @@ def finding(text: str, number: int = 0, severity: Severity = Severity.ERROR, acc
     )  # fmt: skip
 
 
+def timeline(text: str, lanes: int = 2, bars: int = 2, parts: int = 2) -> data.Timeline:
+    """Return a picture's data with a text in every field that may come from a file."""
+    stretches = tuple(data.Part(float(n), n + 1.0, "ready" if n % 2 else "unready") for n in range(parts))
+    return data.Timeline(
+        steps=(f"at 0 s: drain of {text}",), start_s=-1.0, end_s=20.0, violated_s=3.0, left_out=(f"more of {text}",),
+        lanes=tuple(
+            data.Lane(name=f"{text}{n}", zone=text, bars=(data.Bar(pod=f"{text} pod", parts=stretches),) * bars, more=1)
+            for n in range(lanes)
+        ),
+        bands=(data.Band(label=f"drain of {text}", start=1.0, end=9.0, lanes=(f"{text}0",)),),
+        ticks=(data.Tick(t=1.0, text=text), data.Tick(t=2.0, text=text, refused=True)),
+        curve=data.Curve(label=text, points=((-1.0, 3.0), (2.0, 0.0))),
+    )  # fmt: skip
+
+
+def full_timeline(text: str) -> data.Timeline:
+    """Return one that has as much of everything as a picture may have."""
+    found = timeline(text, lanes_.LANES, lanes_.BARS, lanes_.STRETCHES // lanes_.LANES // lanes_.BARS)
+    band = data.Band(label=f"{text} " * 3, start=0.0, end=9.0, lanes=tuple(lane.name for lane in found.lanes))
+    ticks = tuple(data.Tick(t=n / 2, text=(f"{text} " * 8)[: pictures.SAID]) for n in range(pictures.TICKS))
+    curve = data.Curve(label="pods that answer", points=tuple((n / 9, float(n % 3)) for n in range(pictures.POINTS)))
+    return msgspec.structs.replace(found, bands=(band,) * pictures.BANDS, ticks=ticks, curve=curve)
+
+
 def result(texts: tuple[str, ...] = NASTY, verdict: str = "fail") -> Result:
     """Return a result with these texts everywhere."""
     cell = Cell(outage_s=5.0, lost_requests=50, examples=1, severity="error", unbounded=True)
@@ -41,6 +71,13 @@ def result(texts: tuple[str, ...] = NASTY, verdict: str = "fail") -> Result:
         notes=tuple(NoteResult(rule="KC302", level="info", file=t, line=1, message=t, hint=t) for t in texts), not_modelled=texts,
         assumptions={"defaults": {"start_s": 5.0}, "workloads": {t: {"memory": t} for t in texts}}, command=f"kchaos run {texts[0]}",
         inputs=dict.fromkeys(texts, "0" * 64),
+        coverage=CoverageResult(faults=(1, 2), pairs=(0, 1), transitions=1, by_component=dict.fromkeys(texts, 1), never=texts),
+        corpus={"replayed": len(texts), "mended": list(texts), "other": list(texts)},
+        matrix=Matrix(
+            classes={"node": 4, **dict.fromkeys(texts, 0)},
+            properties=(Judged(id="KC202", name="served", violated={"node": Violated(examples=1, first=texts[0])}), Judged(id="KC1", name=texts[0])),
+        ),
+        timelines={f"{number:016x}": timeline(text) for number, text in enumerate(texts)},
     )  # fmt: skip
 
 
@@ -63,6 +100,14 @@ def large() -> Result:
         examples=Counts(run=20000, level1_done=20000, level1=20000, pairs_done=0, pairs=0), findings=many, not_modelled=names,
         workloads=tuple(WorkloadResult(workload=name, replicas=3, ready=3, faults=row) for name in names),
         faults=tuple(FaultResult(name=name, summary="a fault", exercised=9, bit=5, inert=1) for name in FAULTS),
+        matrix=Matrix(
+            classes=dict.fromkeys((f"class-{n}" for n in range(14)), 20000),
+            properties=tuple(
+                Judged(id=f"KC{n:03}", name="a-property-with-a-name", violated={"class-1": Violated(examples=3, first=names[0] * 2)})
+                for n in range(80)
+            ),
+        ),
+        timelines={one.fingerprint: full_timeline(one.object) for one in many[: pictures.TIMELINES]},
         notes=small.notes * 5000, inputs={f"charts/shop/templates/{n}.yaml": "0" * 64 for n in range(5000)},
         assumptions={"defaults": {"start_s": 5.0}, "workloads": {name: {"start_s": 1.0} for name in names}},
     )  # fmt: skip

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import re
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 
+from kchaos import reports
 from kchaos.cli import run_cli
 from kchaos.reports.html import html
 from tests.reports.hostile import NASTY, large, result
-from tests.support import SITUATIONS
+from tests.support import ROOT, SITUATIONS
 
 VOID = {"meta", "br", "hr", "img", "link", "input"}
 TAGS = {
     "html", "head", "meta", "title", "style", "body", "main", "section", "h1", "h2", "h3", "p", "code", "article", "span", "strong",
-    "details", "summary", "ol", "ul", "li", "div", "table", "thead", "tbody", "tr", "th", "td",
+    "details", "summary", "ol", "ul", "li", "div", "table", "thead", "tbody", "tr", "th", "td", "svg", "desc", "rect", "line", "path", "text",
+    "script", "dl", "dt", "dd", "em",
 }  # fmt: skip
 ATTRIBUTES = {"lang", "charset", "name", "content", "http-equiv", "class", "id", "aria-label", "role", "tabindex", "scope", "open"}
+DRAWN = {"viewbox", "aria-labelledby", "x", "y", "x1", "y1", "x2", "y2", "width", "height", "d", "text-anchor"}
 
 
 class Page(HTMLParser):
@@ -29,6 +35,7 @@ class Page(HTMLParser):
         self.attributes: set[str] = set()
         self.text: list[str] = []
         self.style: list[str] = []
+        self.script: list[str] = []
         self.open: list[str] = []
         self.feed(text)
         self.close()
@@ -43,8 +50,12 @@ class Page(HTMLParser):
         assert self.open and self.open[-1] == tag, f"</{tag}> closes {self.open[-3:]}"
         self.open.pop()
 
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        self.handle_endtag(tag)
+
     def handle_data(self, data: str) -> None:
-        (self.style if self.open and self.open[-1] == "style" else self.text).append(data)
+        {"style": self.style, "script": self.script}.get(self.open[-1] if self.open else "", self.text).append(data)
 
 
 @pytest.mark.parametrize("verdict", ["pass", "fail", "unknown"])
@@ -53,20 +64,24 @@ def test_names_are_text(verdict: str) -> None:
     page = Page(html(result(verdict=verdict)))
     assert page.open == []
     assert page.tags <= TAGS
-    assert page.attributes <= ATTRIBUTES
+    assert page.attributes <= ATTRIBUTES | DRAWN
     text = "".join(page.text)
     for name in NASTY[:7]:
-        assert f"{name} was away" in text
+        assert f"{name} was away" in text and f"drain of {name}, 1.0 s to 9.0 s" in text
 
 
 @pytest.mark.parametrize("make", [result, large])
 def test_it_asks_for_nothing(make: object) -> None:
-    """No script, no link, no picture, no import; a policy forbids what could slip through."""
+    """No link, no picture, no import, one script that is our own; a policy forbids what could slip through."""
     assert callable(make)
     page = Page(html(make()))
-    assert not page.tags & {"script", "link", "img", "iframe", "object", "embed", "base", "form", "a", "svg"}
+    assert not page.tags & {"link", "img", "iframe", "object", "embed", "base", "form", "a", "use", "image"}
     assert not page.attributes & {"src", "href", "srcset", "style", "action", "background", "data", "poster"}
     assert not [name for name in page.attributes if name.startswith("on")]
+    script = (Path(reports.__file__).parent / "report.js").read_text(encoding="utf-8")
+    assert page.script == [script] and len(script.encode()) < 40_000
+    allowed = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"script-src 'sha256-{allowed}'" in html(make())
     style = "".join(page.style)
     assert "url(" not in style and "@import" not in style and "http" not in style
     assert "default-src 'none'" in html(make())
@@ -77,7 +92,20 @@ def test_a_large_result_stays_small() -> None:
     text = html(large())
     assert len(text.encode("utf-8")) < 1_000_000
     assert Page(text).open == []
-    assert "… and 400 more" in text and "… and 700 more workloads" in text and "… and 4500 more" in text
+    assert (
+        "… and 400 more" in text
+        and "… and 460 more" in text
+        and "… and 750 more" in text
+        and "… and 800 more workloads" in text
+        and "… and 4500 more" in text
+    )
+
+
+def test_the_nine_nouns() -> None:
+    """Each is explained, as docs/README.md names them."""
+    named = re.findall(r"\[(\w+)\]\(\1\.md\)", (ROOT / "docs" / "README.md").read_text(encoding="utf-8"))
+    text = html(result())
+    assert len(named) == 9 and all(f"<dt>{noun}</dt>" in text for noun in named)
 
 
 def test_it_can_be_written(tmp_path: Path) -> None:
@@ -111,3 +139,37 @@ def test_report_of_something_else(data: bytes | None, says: str, tmp_path: Path,
     assert run_cli(["report", str(file)]) == 2
     printed = capfd.readouterr().err
     assert f"error: {file}: " in printed and says in printed and "Traceback" not in printed
+
+
+def _luminance(colour: str) -> float:
+    """Return the relative luminance of #rgb or #rrggbb (WCAG 2.2)."""
+    digits = "".join(2 * one for one in colour[1:]) if len(colour) == 4 else colour[1:]
+    parts = [int(digits[n : n + 2], 16) / 255 for n in (0, 2, 4)]
+    red, green, blue = (one / 12.92 if one <= 0.04045 else ((one + 0.055) / 1.055) ** 2.4 for one in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+@pytest.mark.parametrize("scheme", [0, 1], ids=["light", "dark"])
+def test_contrast(scheme: int) -> None:
+    """Text has 4.5 : 1 and what is drawn 3 : 1 against what is behind it (WCAG 2.2, 1.4.3 and 1.4.11)."""
+    root = re.findall(r":root \{([^}]*)\}", "".join(Page(html(result())).style))[scheme]
+    colours = dict(re.findall(r"--([a-z-]+): (#[0-9a-f]+)", root))
+
+    def ratio(front: str, back: str) -> float:
+        one, other = sorted((_luminance(colours[front]), _luminance(colours[back])), reverse=True)
+        return (one + 0.05) / (other + 0.05)
+
+    texts = [
+        ("fg", "bg"),
+        ("fg", "soft"),
+        ("fg", "band"),
+        ("dim", "bg"),
+        ("dim", "soft"),
+        ("error", "bg"),
+        ("warning", "bg"),
+        ("pass", "bg"),
+    ]
+    texts += [(front, f"{sort}-bg") for sort in ("error", "warning", "pass", "unknown") for front in ("fg", "dim", sort)]
+    drawn = [(bar, back) for bar in ("ready", "starting", "unready", "going", "error", "dim") for back in ("bg", "error-bg")]
+    found = {pair: ratio(*pair) for pair in texts + drawn}
+    assert not {pair: value for pair, value in found.items() if value < (4.5 if pair in texts else 3.0)}

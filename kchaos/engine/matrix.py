@@ -1,0 +1,59 @@
+"""Which properties held under which class of faults: counted over all examples of a campaign.
+
+An example counts for each class of which a fault *bit* in it; one without steps counts for :data:`NO_FAULT`. A property is violated in it
+if a violation is an error or a warning: remarks of level info say what is meant to be so, or is beyond what is claimed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import msgspec
+
+from kchaos.check.property import Property, Severity
+from kchaos.engine.cases import NO_FAULT, Example
+
+
+class Violated(msgspec.Struct, frozen=True, kw_only=True):
+    """In how many examples, and what was done in the first of them."""
+
+    examples: int
+    first: str
+
+
+class Judged(msgspec.Struct, frozen=True, kw_only=True):
+    """One property, and the classes of faults under which it was violated."""
+
+    id: str
+    name: str
+    violated: dict[str, Violated] = {}
+
+
+class Matrix(msgspec.Struct, frozen=True, kw_only=True):
+    """``classes``: for each class of faults in how many examples one of them bit, 0 if never; ``properties``: all that were judged."""
+
+    classes: dict[str, int] = {}
+    properties: tuple[Judged, ...] = ()
+
+
+def matrix(examples: Iterable[Example], klass: Mapping[str, str], properties: Sequence[Property]) -> Matrix:
+    """Count. ``klass``: of each fault by name, in the order in which classes are shown."""
+    classes = dict.fromkeys((NO_FAULT, *klass.values()), 0)
+    violated: dict[str, dict[str, Violated]] = {prop.id: {} for prop in properties}
+    for one in examples:
+        met = _classes(one, klass)
+        for name in met:
+            classes[name] += 1
+        broken = dict.fromkeys(ident for ident, violation in one.violations if violation.severity is not Severity.INFO)
+        for ident in broken:
+            row = violated.setdefault(ident, {})
+            for name in met:
+                before = row.get(name)
+                row[name] = Violated(examples=before.examples + 1 if before else 1, first=before.first if before else one.label)
+    return Matrix(classes=classes, properties=tuple(Judged(id=prop.id, name=prop.name, violated=violated[prop.id]) for prop in properties))
+
+
+def _classes(one: Example, klass: Mapping[str, str]) -> tuple[str, ...]:
+    if not one.steps:
+        return (NO_FAULT,)
+    return tuple(dict.fromkeys(klass[line["name"]] for line in one.report if line["status"] == "bit"))

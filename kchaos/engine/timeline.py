@@ -1,0 +1,75 @@
+"""A run as a picture's data: lanes of nodes with the pods on them, bands of faults, a curve, and the moment of the violation.
+
+Times are virtual seconds since chaos began. It is small whatever the run was: what is too much for a picture is put together or left
+out, and ``left_out`` says so. ``engine/pictures.py`` makes it; reports draw it; ``kchaos run --json`` has it.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+UNPLACED = "no node"
+"""The lane of pods that are on no node."""
+CONTROL = "control plane"
+
+
+class Part(msgspec.Struct, frozen=True, array_like=True):
+    """A stretch of a pod's life: ``pending`` (on no node), ``starting``, ``ready``, ``unready``, ``terminating``, ``ended`` or, put together, ``changing``."""
+
+    start: float
+    end: float
+    state: str
+
+
+class Bar(msgspec.Struct, frozen=True, kw_only=True):
+    """One pod while it is on one node."""
+
+    pod: str
+    parts: tuple[Part, ...]
+
+
+class Lane(msgspec.Struct, frozen=True, kw_only=True):
+    """One node; ``more``: pods on it that are left out."""
+
+    name: str
+    zone: str = ""
+    bars: tuple[Bar, ...] = ()
+    more: int = 0
+
+
+class Band(msgspec.Struct, frozen=True, kw_only=True):
+    """A fault from its injection until it was healed. ``lanes``: the nodes that it was done to, none if it was something else."""
+
+    label: str
+    start: float
+    end: float
+    lanes: tuple[str, ...] = ()
+
+
+class Tick(msgspec.Struct, frozen=True, kw_only=True):
+    """What the control plane did or told; ``refused``: what it would not do."""
+
+    t: float
+    text: str
+    refused: bool = False
+
+
+class Curve(msgspec.Struct, frozen=True, kw_only=True):
+    """Steps of (time, value): each value holds until the next time."""
+
+    label: str
+    points: tuple[tuple[float, float], ...]
+
+
+class Timeline(msgspec.Struct, frozen=True, kw_only=True):
+    """The smallest scenario that shows a finding, as steps in words, and its run."""
+
+    steps: tuple[str, ...]
+    start_s: float
+    end_s: float
+    violated_s: float
+    lanes: tuple[Lane, ...] = ()
+    bands: tuple[Band, ...] = ()
+    ticks: tuple[Tick, ...] = ()
+    curve: Curve | None = None
+    left_out: tuple[str, ...] = ()
