@@ -54,6 +54,10 @@ def cli() -> None:
     "--budget", metavar="200|10s", help="Number of examples, or a time. Default: all single faults, 40 pairs, 20 drawn scenarios."
 )
 @click.option("--corpus", metavar="DIR|none", help="Failures of earlier runs, tried first; new ones are added. Default: kchaos-corpus.")
+@click.option(
+    "--baseline", type=click.Path(path_type=Path), metavar="FILE", help="result.json of an earlier run: what it has found does not fail."
+)
+@click.option("--shard", metavar="1/4", help="Run this part only; `kchaos report` merges the results of all parts.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of everything random.")
 @click.option(
     "--fail-on", type=click.Choice(["error", "warning"]), default="error", show_default=True, help="From which severity on to exit 1."
@@ -62,7 +66,7 @@ def cli() -> None:
     "-j", "--jobs", type=click.IntRange(1, 256), default=1, show_default=True, help="Processes; they change nothing in what is found."
 )
 @click.option("--kubernetes", "version", default=None, metavar="1.28..1.34", help="Kubernetes version to model. Default: 1.34.")
-@click.option("-o", "--output", "formats", default="html", show_default=True, metavar="html,junit,json", help="Reports to write.")
+@click.option("-o", "--output", "formats", default="html", show_default=True, metavar="html,junit,json,sarif,md", help="Reports to write.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for reports and replays. Default: .kchaos/NAME.")
 @click.option("-n", "--namespace", default="default", show_default=True, help="Namespace of objects that name none.")
 @click.option("-f", "--values", "values", multiple=True, metavar="FILE", help="Values file for a Helm chart. Repeatable.")
@@ -140,14 +144,20 @@ def properties(as_json: bool) -> int:
 
 
 @cli.command()
-@click.argument("file", type=click.Path(path_type=Path))
-@click.option("-o", "--output", "formats", default="html", show_default=True, metavar="html,junit")
-@click.option("--out", type=click.Path(path_type=Path), help="Folder to write to. Default: beside the file.")
-def report(file: Path, formats: str, out: Path | None) -> int:
-    """Write reports from a result that `kchaos run -o json` saved."""
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE...")
+@click.option("-o", "--output", "formats", default="html", show_default=True, metavar="html,junit,json,sarif,md", help="Reports to write.")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder to write to. Default: beside the (first) file.")
+@click.option(
+    "--baseline", type=click.Path(path_type=Path), metavar="FILE", help="result.json of an earlier run: what it has found does not fail."
+)
+def report(files: tuple[Path, ...], formats: str, out: Path | None, baseline: Path | None) -> int:
+    """Write reports from a result that `kchaos run -o json` saved, or from those of all shards of one run.
+
+    Of shards, or with --baseline, the verdict is printed and decides the exit code, as in `kchaos run`; a missing shard makes it unknown.
+    """
     from kchaos.commands.report import report as do
 
-    return do(file, formats, out)
+    return do(files, formats, out, baseline)
 
 
 @cli.command()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from kchaos.engine.result import Cell, Result, WorkloadResult
+import re
+
+from kchaos.engine.result import BaselineResult, Cell, Result, WorkloadResult
 
 COLUMNS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("node lost", ("node-power-loss", "node-pause", "network-partition", "out-of-service", "disk-full")),
@@ -74,15 +76,27 @@ def ranked(result: Result) -> list[WorkloadResult]:
 HEADLINES = {"pass": "PASS", "fail": "FAIL", "unknown": "UNKNOWN"}
 
 
+def new(found: str) -> str:
+    """Return ``no new finding``, ``2 new errors and 1 new warning``."""
+    return re.sub(r"\b(finding|error|warning)", r"new \1", found)
+
+
+def _compared(baseline: BaselineResult) -> str:
+    return f"{baseline.known} known, {len(baseline.mended)} mended"
+
+
 def headline(result: Result) -> str:
     """Return the verdict in one sentence."""
-    open_ = [f for f in result.findings if not f.accepted]
+    open_ = [f for f in result.findings if not f.accepted and not f.known]
     counts = {level: sum(1 for f in open_ if f.severity.value == level) for level in ("error", "warning")}
     found = " and ".join(f"{n} {level}{'s' if n > 1 else ''}" for level, n in counts.items() if n) or "no finding"
+    if result.baseline is not None:
+        found = f"{new(found)} ({_compared(result.baseline)})"
     tried = f"{found} in {result.examples.run} examples ({result.examples.words()})"
     if result.examples.level1 <= 1:
         tried = f"{found}, and no fault was tried"
-    word = HEADLINES[result.verdict] + (" (interrupted)" if result.examples.interrupted else "")
+    shard = f" (shard {result.shard})" if result.shard else ""
+    word = HEADLINES[result.verdict] + shard + (" (interrupted)" if result.examples.interrupted else "")
     if result.verdict in ("pass", "fail"):
         return f"{word}: {tried}"
     why = f": {result.reasons[0]}" if result.reasons else ""

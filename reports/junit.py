@@ -23,7 +23,7 @@ def junit(result: Result, fail_on: Severity = Severity.ERROR) -> bytes:
     failures = 0
     for ident in sorted(names):
         found = [f for f in by_id.get(ident, ()) if not f.accepted]
-        bad = [f for f in found if f.severity.rank <= fail_on.rank]
+        bad = [f for f in found if f.severity.rank <= fail_on.rank and not f.known]
         case = ElementTree.SubElement(suite, "testcase", classname="kchaos", name=f"{ident} {names[ident]}", time="0")
         for finding in bad:
             failures += 1
@@ -35,7 +35,7 @@ def junit(result: Result, fail_on: Severity = Severity.ERROR) -> bytes:
         others = [f for f in found if f not in bad]
         if others:
             out = ElementTree.SubElement(case, "system-out")
-            out.text = _clean("\n".join(f"{f.severity.value}: {f.object}: {f.summary}" for f in others))
+            out.text = _clean("\n".join(f"{'known ' * f.known}{f.severity.value}: {f.object}: {f.summary}" for f in others))
     if result.verdict == "unknown":
         case = ElementTree.SubElement(suite, "testcase", classname="kchaos", name="verdict", time="0")
         node = ElementTree.SubElement(case, "error", message=_clean("; ".join(result.reasons))[:500], type="unknown")

@@ -130,6 +130,8 @@ def line(finding: Finding) -> Text:
         out.append(f"  [{where}]", style="dim")
     if finding.advice:
         out.append(f"\n        → {finding.advice}", style="dim")
+    if finding.known:
+        out.append("\n        known: in the baseline", style="green")
     if finding.accepted:
         out.append(f"\n        accepted: {finding.accepted}", style="green")
     return out
@@ -145,6 +147,11 @@ def _findings(result: Result, console: Console) -> None:
         console.print(line(finding), soft_wrap=True)
     if len(rows) > LISTED:
         console.print(f"  … {len(rows) - LISTED} more: see the report, or --json", style="dim")
+    if result.baseline is not None:
+        for finding in result.baseline.mended[:LISTED]:
+            console.print(Text(f"mended  {finding.id} {finding.object}: {finding.summary}", style="green"), soft_wrap=True)
+        if len(result.baseline.mended) > LISTED:
+            console.print(f"  … {len(result.baseline.mended) - LISTED} more are mended", style="dim")
     for finding in infos[:3]:
         console.print(line(finding), soft_wrap=True)
     if len(infos) > 3:
@@ -152,7 +159,7 @@ def _findings(result: Result, console: Console) -> None:
 
 
 def _story(result: Result, console: Console) -> None:
-    first = next((f for f in result.findings if f.story and not f.accepted and f.severity.value != "info"), None)
+    first = next((f for f in result.findings if f.story and not f.accepted and not f.known and f.severity.value != "info"), None)
     if first is None:
         return
     figures = first.figures

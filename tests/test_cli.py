@@ -338,3 +338,45 @@ def test_output_that_can_not_be_written(options: tuple[str, ...], tmp_path: Path
         )  # fmt: skip
     assert done.returncode == 4 and done.stderr.startswith("FAIL: 1 error")
     assert "can't write to standard output" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_reports_of_every_sort(cli: Cli, tmp_path: Path) -> None:
+    """`kchaos report` writes what `kchaos run` does, from result.json alone, and with the bar of the run."""
+    names = ["kchaos.sarif", "report.html", "report.md", "junit.xml", "result.json"]
+    assert cli("run", WARNS, "--out", "out", "-o", "html,junit,json,sarif,md", "--budget", "12", "--fail-on", "warning")[0] == 1
+    code, out, _ = cli("report", "out/result.json", "-o", "html,junit,json,sarif,md", "--out", "again")
+    assert code == 0 and sorted(Path(line).name for line in out.splitlines()) == sorted(names)
+    for name in names:
+        assert (tmp_path / "again" / name).read_bytes() == (tmp_path / "out" / name).read_bytes()
+    assert "<failure" in (tmp_path / "again" / "junit.xml").read_text(encoding="utf-8")
+    assert cli("report", "out/result.json", "-o", "pdf")[0] == 2
+
+
+def test_a_baseline_lets_known_findings_pass(cli: Cli) -> None:
+    """The same input passes against its own result, and fails against that of another; a wrong file is named."""
+    assert cli("run", BAD, "--out", "out", "-o", "json", "--faults", "rollout")[0] == 1
+    code, out, _ = cli("run", BAD, "--out", "new", "--faults", "rollout", "--baseline", "out/result.json")
+    assert code == 0 and out.startswith("PASS: no new finding (") and "known: in the baseline" in out
+    assert cli("run", GOOD, "--out", "good", "-o", "json", "--faults", "rollout")[0] == 0
+    assert cli("run", BAD, "--out", "new", "--faults", "rollout", "--baseline", "good/result.json")[0] == 1
+    code, _, err = cli("run", BAD, "--baseline", "nothing.json")
+    assert code == 2 and "nothing.json" in err
+    assert cli("run", BAD, "--baseline", "out/result.json", "--sweep", "writes")[0] == 2
+
+
+def test_shards_merge_to_one_verdict(cli: Cli) -> None:
+    """Each runs its part; the report over all decides; one that is missing makes it unknown; a shard is for the sweep of faults."""
+    files = []
+    for number in (1, 2):
+        code, out, _ = cli(
+            "run", GOOD, "--shard", f"{number}/2", "--faults", "drain,rollout", "-o", "json", "--out", f"s{number}", "--budget", "40"
+        )
+        assert code == 0 and out.startswith(f"PASS (shard {number}/2): ")
+        files.append(f"s{number}/result.json")
+    code, out, _ = cli("report", *files, "-o", "json,md", "--out", "all")
+    assert code == 0 and out.splitlines()[-1].startswith("PASS: ") and " in 40 examples" in out
+    code, out, _ = cli("report", files[0], "-o", "md")
+    assert code == 3 and out.splitlines()[-1].startswith("UNKNOWN: shard 2/2 is missing")
+    assert cli("report", files[0], files[0])[0] == 2
+    assert cli("run", GOOD, "--shard", "3/2")[0] == 2
+    assert cli("run", GOOD, "--shard", "1/2", "--sweep", "writes")[0] == 2

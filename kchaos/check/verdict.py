@@ -60,6 +60,8 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     story: tuple[str, ...] = ()
     replay: str = ""
     accepted: str = ""
+    known: bool = False
+    """In the baseline: it decides nothing."""
 
 
 def fingerprint(property_id: str, root: str) -> str:

@@ -7,6 +7,7 @@ import shlex
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from kchaos.check.property import Severity
+from kchaos.commands.report import read_result
 from kchaos.engine.campaign import BudgetOption
 from kchaos.engine.cases import Example
 from kchaos.engine.corpus import FOLDER as CORPUS
@@ -26,12 +28,12 @@ from kchaos.engine.machines import Machines, of_file, of_numbers
 from kchaos.engine.output import FOLDER, Files, harmless, mute, name_of, whole, write_all
 from kchaos.engine.result import Result, with_replays
 from kchaos.engine.settings import FILE, Settings, load_settings
+from kchaos.engine.shard import Shard
 from kchaos.errors import InvalidScenario
 from kchaos.models.api.tree import Obj
 from kchaos.models.api.versions import DEFAULT, constants
 from kchaos.models.manifests.load import Loaded
-
-FORMATS = ("html", "junit", "json")
+from kchaos.reports.formats import FORMATS, parse
 
 
 class _Bar(Listener):
@@ -68,7 +70,7 @@ class _Bar(Listener):
 def run(paths: tuple[str, ...], options: dict[str, Any]) -> int:
     """Do it; return the exit code."""
     errors = Console(stderr=True)
-    formats = _formats(options["formats"])
+    formats = parse(options["formats"])
     _namespace(options["namespace"])
     _chart_options(paths, options)
     for file in (options["config"], options["topology"]):
@@ -84,9 +86,11 @@ def run(paths: tuple[str, ...], options: dict[str, Any]) -> int:
         texts=read_paths(paths, helm), machines=_machines(options), settings=settings, context=read_paths(options["beside"], helm),
         faults=options["faults"], budget=BudgetOption.of(options["budget"]), seed=options["seed"], fail_on=Severity(options["fail_on"]),
         jobs=options["jobs"], kubernetes=version, namespace=options["namespace"], command=_command(),
-        corpus=kept, triggers=options["sweep"] == "triggers",
+        corpus=kept, shard=Shard.parse(options["shard"]), baseline=(str(options["baseline"]), read_result(options["baseline"])) if options["baseline"] else None,
+        triggers=options["sweep"] == "triggers",
     )  # fmt: skip
     if options["sweep"] in ("writes", "stale"):
+        _only_faults(options)
         from kchaos.commands.writes import writes
 
         return writes(options["sweep"], question, options["as_json"], options["quiet"])
@@ -98,7 +102,7 @@ def run(paths: tuple[str, ...], options: dict[str, Any]) -> int:
         if bar is not None:
             bar.stop()
     result = msgspec.structs.replace(answer.result, duration_s=round(time.monotonic() - began, 3))
-    result, folder, unwritten = _write(answer, result, formats, options["out"], paths, question.fail_on)
+    result, folder, unwritten = _write(answer, result, formats, options["out"], paths)
     problems += [*unwritten, *_keep(answer, corpus)]
     where = str(folder / "report.html") if folder is not None and "html" in formats else str(folder or "")
     kept_in = str(corpus) if answer.corpus and corpus is not None else ""
@@ -165,12 +169,11 @@ def _chart_options(paths: tuple[str, ...], options: dict[str, Any]) -> None:
         raise InvalidScenario(f"{given[0]} needs a chart, and no path is one", hint="give the chart's folder, or leave it out")
 
 
-def _formats(text: str) -> tuple[str, ...]:
-    found = tuple(one.strip() for one in text.split(",") if one.strip())
-    for one in found:
-        if one not in FORMATS:
-            raise InvalidScenario(f"no such report: {one}", hint=f"known: {', '.join(FORMATS)}")
-    return found
+def _only_faults(options: dict[str, Any]) -> None:
+    """Refuse what the sweeps over writes would not heed."""
+    for name in ("baseline", "shard"):
+        if options[name] is not None:
+            raise InvalidScenario(f"--{name} is for the sweep of faults", hint=f"leave out --{name} or --sweep {options['sweep']}")
 
 
 def _settings(config: Path | None, paths: tuple[str, ...]) -> Settings:
@@ -197,25 +200,20 @@ def _command() -> str:
     return shlex.join(["kchaos", *sys.argv[1:]])
 
 
+def _report(name: str, result: Result, path: Path) -> None:
+    path.write_bytes(FORMATS[name].render(result))
+
+
 def _write(
-    answer: Answer, result: Result, formats: tuple[str, ...], out: Path | None, paths: tuple[str, ...], fail_on: Severity
+    answer: Answer, result: Result, formats: tuple[str, ...], out: Path | None, paths: tuple[str, ...]
 ) -> tuple[Result, Path | None, list[str]]:
     """Write reports and replays; return the result with the replays' paths in it, the folder, and what went wrong."""
-    from kchaos.reports.html import html
-    from kchaos.reports.junit import junit
-
     placed = result
 
     def files_at(folder: Path) -> Files:
         nonlocal placed
         placed = with_replays(result, folder)
-        files: dict[str, Callable[[Path], object]] = {}
-        if "html" in formats:
-            files["report.html"] = lambda path: path.write_text(html(placed), encoding="utf-8")
-        if "junit" in formats:
-            files["junit.xml"] = lambda path: path.write_bytes(junit(placed, fail_on))
-        if "json" in formats:
-            files["result.json"] = lambda path: path.write_bytes(placed.to_json())
+        files: dict[str, Callable[[Path], object]] = {FORMATS[one].file: partial(_report, one, placed) for one in formats}
         for replay in answer.replays.values():
             files[f"{replay.name}.scenario.json"] = replay.scenario.save
             files[f"{replay.name}.run.jsonl"] = replay.run.save

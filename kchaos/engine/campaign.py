@@ -16,6 +16,7 @@ from kchaos.engine.booting import Boot, System, boot
 from kchaos.engine.cases import Case, Example, Sort, Variants, example
 from kchaos.engine.coverage import Coverage, Summary
 from kchaos.engine.drawn import Drawn, Space, draw_scenarios
+from kchaos.engine.shard import Shard
 from kchaos.engine.signals import Terminated, check
 from kchaos.engine.sweep import Sweep
 from kchaos.engine.triggers import Word
@@ -77,7 +78,7 @@ class Done(NamedTuple):
 
     @property
     def complete(self) -> bool:
-        """Tell whether all of level 1 ran."""
+        """Tell whether all of level 1 ran, or of a shard's part of it."""
         return self.level1[0] == self.level1[1]
 
     def count(self, sort: Sort) -> int:
@@ -92,7 +93,9 @@ class Done(NamedTuple):
 class _Plan:
     """Which cases come next: rounds, each planned when all before it have run."""
 
-    def __init__(self, plan: Sweep, seed: int, masters: int, budget: BudgetOption, corpus: Sequence[Case], space: Space | None) -> None:
+    def __init__(
+        self, plan: Sweep, seed: int, masters: int, budget: BudgetOption, corpus: Sequence[Case], space: Space | None, shard: Shard,
+    ) -> None:  # fmt: skip
         self._sweep = plan
         self._seed = seed
         self._masters = masters
@@ -106,22 +109,22 @@ class _Plan:
         self._budget = budget
         self._words: dict[str, dict[tuple[tuple[str, str], ...], int]] = {}
         self.coverage = Coverage(space.targets if space is not None else ())
-        self.pairs, self.drawn = _shares(plan, budget, space)
-        level1 = len(plan.level1)
-        self.level1 = level1 if budget.examples is None else min(budget.examples, level1)
+        self._stream = shard.stream(seed)
+        self._first = shard.number == 1
+        self.level1, self.pairs, self.drawn = _planned(plan, budget, space, shard)
 
     def rounds(self) -> Iterator[list[Case]]:
         """Yield what to run, round by round; :meth:`learn` is told of each example in between."""
         if self._corpus:
             yield list(self._corpus)
-        yield [self._case(Sort.LEVEL1, steps) for steps in self._sweep.level1[: self.level1]]
+        yield [self._case(Sort.LEVEL1, steps) for steps in self.level1]
         if self._sweep.triggers:
             yield from self._triggered()
         pairs = drawn = 0
-        while pairs < self.pairs or drawn < self.drawn:
-            ahead = min(ROUND, self.pairs - pairs)
+        while pairs < len(self.pairs) or drawn < self.drawn:
+            ahead = min(ROUND, len(self.pairs) - pairs)
             if ahead > 0:
-                yield [self._case(Sort.PAIR, self._sweep.pair(i)) for i in range(pairs, pairs + ahead)]
+                yield [self._case(Sort.PAIR, self._sweep.pair(i)) for i in self.pairs[pairs : pairs + ahead]]
                 pairs += ahead
             ahead = min(ROUND, self.drawn - drawn)
             if ahead > 0:
@@ -137,7 +140,7 @@ class _Plan:
         self.triggers = len(found)
         left = DEFAULT_TRIGGERED if self._budget.seconds is None else len(found)
         if self._budget.examples is not None:
-            left = max(0, self._budget.examples - self.level1)
+            left = max(0, self._budget.examples - len(self.level1))
         yield [self._case(Sort.TRIGGERED, steps) for steps in found[:left]]
 
     def _case(self, sort: Sort, steps: tuple[Step, ...]) -> Case:
@@ -147,7 +150,8 @@ class _Plan:
         assert self._space is not None
         words = {name: [Word(dict(event), times) for event, times in known.items()] for name, known in self._words.items()}
         space = self._space._replace(words=words)
-        return draw_scenarios(space, count, f"{self._seed}/drawn/{number}", bit=self.coverage.bit, pool=self._pool)
+        skip = 0 if self._first else 1  # Hypothesis begins with the simplest of all, whatever the seed: the first shard has it
+        return draw_scenarios(space, count + skip, f"{self._stream}/{number}", bit=self.coverage.bit, pool=self._pool)[skip:]
 
     def learn(self, one: Example) -> None:
         """Know what an example exercised."""
@@ -176,27 +180,36 @@ def _shares(plan: Sweep, budget: BudgetOption, space: Space | None) -> tuple[int
     return first, left - first if draws else 0
 
 
-def planned(plan: Sweep, budget: BudgetOption, space: Space | None) -> int:
+def _planned(plan: Sweep, budget: BudgetOption, space: Space | None, shard: Shard) -> tuple[Sequence[tuple[Step, ...]], Sequence[int], int]:
+    """Return a shard's part of what one process would run: of level 1, of the pairs (their numbers), and how many drawn scenarios."""
+    level1 = plan.level1 if budget.examples is None else plan.level1[: budget.examples]
+    pairs, drawn = _shares(plan, budget, space)
+    return shard.part(level1), shard.part(range(pairs)), len(shard.part(range(drawn)))
+
+
+def planned(plan: Sweep, budget: BudgetOption, space: Space | None, shard: Shard = Shard()) -> int:  # noqa: B008  # immutable
     """Return how many examples are planned; with a budget of seconds level 1 only, as nobody knows the rest."""
+    level1, pairs, drawn = _planned(plan, budget, space, shard)
     if budget.seconds is not None:
-        return len(plan.level1)
-    level1 = len(plan.level1) if budget.examples is None else min(budget.examples, len(plan.level1))
+        return len(level1)
     if plan.triggers:
-        return level1 + (DEFAULT_TRIGGERED if budget.examples is None else budget.examples - level1)
-    return level1 + sum(_shares(plan, budget, space))
+        return len(level1) + (DEFAULT_TRIGGERED if budget.examples is None else budget.examples - len(level1))
+    return len(level1) + len(pairs) + drawn
 
 
 def campaign(
     system: System, booted: Boot, plan: Sweep, *, seed: int = 0, budget: BudgetOption | None = None, jobs: int = 1,
     progress: Callable[[Example], None] | None = None, corpus: Sequence[Case] = (), space: Space | None = None,
+    shard: Shard = Shard(),  # noqa: B008  # immutable
 ) -> Done:  # fmt: skip
     """Run what failed before, level 1, then pairs and (with a ``space``) drawn scenarios, within the budget.
 
     An interruption (Ctrl-C, SIGTERM) keeps what is known. ``corpus`` does not count in the budget.
+    A ``shard`` runs its part of all that.
     """
     budget = budget or BudgetOption()
     until = time.monotonic() + budget.seconds if budget.seconds is not None else None
-    planner = _Plan(plan, seed, system.topology.masters, budget, corpus, space)
+    planner = _Plan(plan, seed, system.topology.masters, budget, shard.part(corpus), space, shard)
     found: list[Example] = []
     interrupted = terminated = False
     runner = _Alone(system, booted, seed) if jobs <= 1 else _Together(system, seed, jobs)
@@ -214,7 +227,7 @@ def campaign(
     finally:
         runner.close()
     ran = {sort: sum(one.case.sort is sort for one in found) for sort in Sort}
-    level1, pairs = (ran[Sort.LEVEL1], len(plan.level1)), (ran[Sort.PAIR], len(plan.pairs))
+    level1, pairs = (ran[Sort.LEVEL1], len(shard.part(plan.level1))), (ran[Sort.PAIR], len(plan.pairs))
     triggers = (ran[Sort.TRIGGERED], planner.triggers)
     return Done(tuple(found), level1, pairs, interrupted, terminated, planner.coverage.summary(), triggers)
 

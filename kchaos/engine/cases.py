@@ -68,12 +68,16 @@ class Example(NamedTuple):
         return label_of(self.steps)
 
 
+OF, THEN, NO_FAULT = " of ", " then ", "no fault"
+"""What labels are made of."""
+
+
 def label_of(steps: Sequence[Step]) -> str:
     """Return in words what is done: all of two steps, the first two of more."""
-    told = [f"{step.do} of {step.args.get('target')}" for step in steps[:2]]
+    told = [f"{step.do}{OF}{step.args.get('target')}" for step in steps[:2]]
     if len(steps) > 2:
         told[-1] += f" and {len(steps) - 2} more"
-    return " then ".join(told) or "no fault"
+    return THEN.join(told) or NO_FAULT
 
 
 def call_of(step: Step) -> str:

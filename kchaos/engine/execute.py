@@ -10,29 +10,31 @@ from typing import Any, NamedTuple
 import msgspec
 
 from kchaos.check.property import Severity
-from kchaos.check.verdict import Verdict
+from kchaos.engine.baseline import against, judge
 from kchaos.engine.booting import Boot, System, boot
 from kchaos.engine.campaign import BudgetOption, Done, campaign, planned
 from kchaos.engine.cases import Example, Sort, Variants
 from kchaos.engine.checks import checks, not_modelled, unfit_settings, unknown_workloads
 from kchaos.engine.corpus import Kept, cases, mended
-from kchaos.engine.findings import Shown, of_examples, of_notes, order, verdict_of
+from kchaos.engine.findings import Shown, of_examples, of_notes, order
 from kchaos.engine.hooks import unfit_answers
 from kchaos.engine.idle import idle
 from kchaos.engine.jobs import ended, met, why_nothing_runs
 from kchaos.engine.machines import Machines
 from kchaos.engine.matrix import matrix
+from kchaos.engine.merge import unfinished
 from kchaos.engine.pictures import timelines
 from kchaos.engine.replays import Replay, Told, tell
 from kchaos.engine.result import Cell, Counts, CoverageResult, FaultResult, NoteResult, Result, WorkloadResult
 from kchaos.engine.settings import FILE as SETTINGS_FILE
 from kchaos.engine.settings import Settings
+from kchaos.engine.shard import Shard
 from kchaos.engine.shrink import TRIES
 from kchaos.engine.size import refuse_too_many
 from kchaos.engine.sweep import Sweep, choose, space, sweep
 from kchaos.engine.system import build, inputs_of
 from kchaos.engine.writes import operations
-from kchaos.errors import ExitCode, InvalidScenario
+from kchaos.errors import InvalidScenario
 from kchaos.models.api.tree import Obj
 from kchaos.models.faults.catalog import catalog
 from kchaos.models.manifests.load import Loaded, Text, load
@@ -64,6 +66,10 @@ class Question(NamedTuple):
     """Instead of single faults: operations, and each fault at each event of each of them."""
     corpus: Sequence[Kept] = ()
     """Failures of earlier runs, to be tried first."""
+    shard: Shard = Shard()
+    """Which part of it runs here."""
+    baseline: tuple[str, Result] | None = None
+    """An earlier result and its file: what it has decides nothing."""
 
 
 class Listener:
@@ -142,9 +148,10 @@ def execute(question: Question, listener: Listener | None = None) -> Answer:
     budget = question.budget
     began = time.monotonic()
     corpus, gone = cases(question.corpus, system)
-    listener.planned(len(plan.level1), planned(plan, budget, drawn) + len(corpus))
+    listener.planned(len(plan.level1), planned(plan, budget, drawn, question.shard) + len(question.shard.part(corpus)))
     done = campaign(
         system, booted, plan, seed=question.seed, budget=budget, jobs=question.jobs, progress=listener.ran, corpus=corpus, space=drawn,
+        shard=question.shard,
     )  # fmt: skip
     notes = [*loaded.notes, *context.notes, *checks(loaded, booted, [one.obj for one in context.manifests], question.settings.webhooks)]
     notes += ended(loaded, booted, met(done.examples))
@@ -153,7 +160,12 @@ def execute(question: Question, listener: Listener | None = None) -> Answer:
     notes += unknown_workloads(question.settings.workloads, SETTINGS_FILE, booted)
     seen = dict.fromkeys(name for one in done.examples for _, v in one.violations for name in (v.object, v.root))
     notes += unfit_settings(question.settings, SETTINGS_FILE, loaded, seen)
-    found = Found(done, notes, {"replayed": len(corpus), "mended": mended(question.corpus, gone, done.examples), "other": gone}, began)
+    found = Found(
+        done,
+        notes,
+        {"replayed": len(question.shard.part(corpus)), "mended": mended(question.corpus, gone, done.examples), "other": gone},
+        began,
+    )
     return _conclude(question, loaded, machines, system, booted, found)
 
 
@@ -186,14 +198,15 @@ def _conclude(question: Question, loaded: Loaded, machines: Machines, system: Sy
     done, notes = found.done, found.notes
     manifests = {one.id: one for one in loaded.manifests}
     accepts = question.settings.accept
-    shown = order([*of_examples(done, manifests, accepts), *of_notes(notes, accepts)])
-    unknown, reasons = _doubts(loaded, booted, done, notes)
-    verdict = verdict_of(shown, done.complete, unknown, question.fail_on)
+    earlier = {one.fingerprint for one in question.baseline[1].findings} if question.baseline is not None else ()
+    shown = order([*of_examples(done, manifests, accepts), *of_notes(notes, accepts)], earlier)
+    unknown, reasons = _doubts(loaded, booted, done, notes, "" if question.shard.whole else str(question.shard))
+    verdict = judge([one.finding for one in shown], question.fail_on, unknown or not done.complete)
     told = _told(question, Variants(system, booted, question.seed), shown, found)
-    code = ExitCode.VIOLATION if verdict is Verdict.FAIL else ExitCode.UNKNOWN if verdict is Verdict.UNKNOWN else ExitCode.PASS
     runs = {print_: (one.run, one.scenario) for print_, one in told.replays.items()}
     result = Result(
-        verdict=verdict.value, exit_code=int(code), reasons=tuple(dict.fromkeys(reasons)), seed=question.seed, digest=done.digest(),
+        verdict=verdict.value, exit_code=int(verdict.exit_code), reasons=tuple(dict.fromkeys(reasons)), fail_on=question.fail_on.value,
+        shard="" if question.shard.whole else str(question.shard), seed=question.seed, digest=done.digest(),
         kubernetes=question.kubernetes, topology=machines.words, examples=_counts(done),
         objects=len(loaded.manifests) + len(loaded.custom), workloads=_workloads(booted, done, manifests), findings=tuple(told.findings),
         faults=_faults(done), notes=tuple(NoteResult(rule=n.rule, level=n.level, file=n.file, line=n.line, message=n.message, hint=n.hint) for n in notes),
@@ -202,10 +215,12 @@ def _conclude(question: Question, loaded: Loaded, machines: Machines, system: Sy
         matrix=matrix(done.examples, {kind.name: kind.klass for kind in catalog()}, list(CATALOG.values())),
         timelines=timelines(told.findings, runs, system.settings.get("rates", {})),
     )  # fmt: skip
+    if question.baseline is not None:
+        result = against(result, question.baseline[1], question.baseline[0])
     return Answer(result, told.replays, told.corpus, done.terminated)
 
 
-def _doubts(loaded: Loaded, booted: Boot, done: Done, notes: Sequence[Note]) -> tuple[bool, list[str]]:
+def _doubts(loaded: Loaded, booted: Boot, done: Done, notes: Sequence[Note], shard: str) -> tuple[bool, list[str]]:
     """Return whether something could not be told, and why the verdict may be no pass, in words."""
     reasons = [note.message for note in notes if note.level == "unknown"]
     unknown = bool(reasons)
@@ -213,7 +228,7 @@ def _doubts(loaded: Loaded, booted: Boot, done: Done, notes: Sequence[Note]) -> 
         unknown = True
         reasons.append("the cluster did not come to rest within 15 minutes after the objects were applied")
     if not done.complete:
-        reasons.append(f"level 1 of the sweep is unfinished: {done.level1[0]} of {done.level1[1]} examples ran")
+        reasons.append(unfinished(*done.level1, shard))
     if not booted.workloads and not unknown and (why := why_nothing_runs(loaded, notes, met(done.examples))):
         reasons.append(why)
         unknown = True

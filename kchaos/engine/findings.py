@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 from kchaos.check.property import Severity, Violation
-from kchaos.check.verdict import Finding, Verdict, fingerprint
+from kchaos.check.verdict import Finding, fingerprint
 from kchaos.engine.campaign import Done
 from kchaos.engine.cases import Example
 from kchaos.engine.settings import Accept
@@ -97,10 +97,10 @@ def accepted(accepts: Sequence[Accept], ident: str, print_: str, affected: Seque
     return ""
 
 
-def order(shown: Sequence[Shown]) -> list[Shown]:
+def order(shown: Sequence[Shown], known: Collection[str] = ()) -> list[Shown]:
     """Return findings, the worst and most telling first: what is wrong without any fault comes first, accepted ones last.
 
-    A remark that says what a finding says already is left out.
+    Those whose fingerprint is ``known`` come after the new. A remark that says what a finding says already is left out.
     """
     said = {(s.finding.id, s.finding.object, s.finding.summary) for s in shown if s.finding.severity is not Severity.INFO}
     shown = [
@@ -111,6 +111,7 @@ def order(shown: Sequence[Shown]) -> list[Shown]:
         shown,
         key=lambda s: (
             bool(s.finding.accepted),
+            s.finding.fingerprint in known,
             s.finding.severity.rank,
             bool(s.example and s.example.steps),
             -s.finding.examples,
@@ -118,10 +119,3 @@ def order(shown: Sequence[Shown]) -> list[Shown]:
             s.finding.fingerprint,
         ),
     )
-
-
-def verdict_of(shown: Sequence[Shown], complete: bool, unknown: bool, fail_on: Severity) -> Verdict:
-    """Return fail if a finding is as bad as ``fail_on``, else unknown if something could not be answered, else pass."""
-    if any(not s.finding.accepted and s.finding.severity.rank <= fail_on.rank for s in shown):
-        return Verdict.FAIL
-    return Verdict.UNKNOWN if unknown or not complete else Verdict.PASS

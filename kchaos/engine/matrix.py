@@ -11,9 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import msgspec
 
 from kchaos.check.property import Property, Severity
-from kchaos.engine.cases import Example
-
-NO_FAULT = "no fault"
+from kchaos.engine.cases import NO_FAULT, Example
 
 
 class Violated(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,6 +51,22 @@ def matrix(examples: Iterable[Example], klass: Mapping[str, str], properties: Se
                 before = row.get(name)
                 row[name] = Violated(examples=before.examples + 1 if before else 1, first=before.first if before else one.label)
     return Matrix(classes=classes, properties=tuple(Judged(id=prop.id, name=prop.name, violated=violated[prop.id]) for prop in properties))
+
+
+def added(parts: Sequence[Matrix]) -> Matrix:
+    """Return the matrix of several parts of one campaign; which failure was the first is told by the first part that has one."""
+    classes = {name: sum(one.classes.get(name, 0) for one in parts) for name in parts[0].classes}
+    rows = [_added(judged) for judged in zip(*(one.properties for one in parts), strict=True)]
+    return Matrix(classes=classes, properties=tuple(rows))
+
+
+def _added(rows: Sequence[Judged]) -> Judged:
+    violated: dict[str, Violated] = {}
+    for row in rows:
+        for name, found in row.violated.items():
+            before = violated.get(name)
+            violated[name] = Violated(examples=before.examples + found.examples, first=before.first) if before else found
+    return msgspec.structs.replace(rows[0], violated=violated)
 
 
 def _classes(one: Example, klass: Mapping[str, str]) -> tuple[str, ...]:

@@ -94,6 +94,14 @@ class NoteResult(msgspec.Struct, frozen=True, kw_only=True):
     hint: str = ""
 
 
+class BaselineResult(msgspec.Struct, frozen=True, kw_only=True):
+    """The earlier result that this one was held against: how many findings are in both, and those of it that were mended."""
+
+    file: str
+    known: int = 0
+    mended: tuple[Finding, ...] = ()
+
+
 class Result(msgspec.Struct, frozen=True, kw_only=True):
     """The whole document (``kchaos run --json``)."""
 
@@ -103,6 +111,10 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     exit_code: int
     reasons: tuple[str, ...] = ()
     """Why the verdict is not pass, in words."""
+    fail_on: str = "error"
+    """From which severity on a finding makes the verdict fail."""
+    shard: str = ""
+    """``1/4``: the first of four parts ran here; empty: all."""
     seed: int
     digest: str
     kubernetes: str
@@ -125,6 +137,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     targets are not here."""
     timelines: dict[str, Timeline] = {}
     """The pictures of the worst findings, by fingerprint."""
+    baseline: BaselineResult | None = None
     python: str = platform.python_version()
     duration_s: float = 0.0
 
