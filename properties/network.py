@@ -6,6 +6,7 @@ tables (marks ``packet``, ``dns``), and which nodes' overlay entries differ from
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from ipaddress import ip_address, ip_network
 from typing import Any
@@ -21,7 +22,7 @@ SERVICE = "kubernetes.io/service-name"
 Marks = Mapping[str, Callable[[Mark], Iterable[Violation]]]
 
 
-class _Packets(BaseMonitor):
+class _Packets(BaseMonitor, ABC):
     """Shared: the marks of packets along one kind of path."""
 
     path = ""
@@ -29,8 +30,9 @@ class _Packets(BaseMonitor):
     def marks(self) -> Marks:
         return {"packet": lambda mark: self.judge(mark.t, mark.data) if mark.data["path"] == self.path else ()}
 
+    @abstractmethod
     def judge(self, t: float, data: Mapping[str, Any]) -> Iterable[Violation]:
-        raise NotImplementedError
+        """Return what is wrong with what became of one packet."""
 
 
 LATE_S = 10.0

@@ -53,6 +53,22 @@ def matrix(examples: Iterable[Example], klass: Mapping[str, str], properties: Se
     return Matrix(classes=classes, properties=tuple(Judged(id=prop.id, name=prop.name, violated=violated[prop.id]) for prop in properties))
 
 
+def added(parts: Sequence[Matrix]) -> Matrix:
+    """Return the matrix of several parts of one campaign; which failure was the first is told by the first part that has one."""
+    classes = {name: sum(one.classes.get(name, 0) for one in parts) for name in parts[0].classes}
+    rows = [_added(judged) for judged in zip(*(one.properties for one in parts), strict=True)]
+    return Matrix(classes=classes, properties=tuple(rows))
+
+
+def _added(rows: Sequence[Judged]) -> Judged:
+    violated: dict[str, Violated] = {}
+    for row in rows:
+        for name, found in row.violated.items():
+            before = violated.get(name)
+            violated[name] = Violated(examples=before.examples + found.examples, first=before.first) if before else found
+    return msgspec.structs.replace(rows[0], violated=violated)
+
+
 def _classes(one: Example, klass: Mapping[str, str]) -> tuple[str, ...]:
     if not one.steps:
         return (NO_FAULT,)

@@ -15,7 +15,7 @@ from kchaos.check.property import Severity
 from kchaos.check.verdict import Finding
 from kchaos.engine.baseline import judge
 from kchaos.engine.cases import NO_FAULT, THEN
-from kchaos.engine.matrix import Judged, Matrix, Violated
+from kchaos.engine.matrix import added
 from kchaos.engine.pictures import TIMELINES
 from kchaos.engine.result import Cell, Counts, CoverageResult, FaultResult, NoteResult, Result, WorkloadResult
 from kchaos.engine.shard import Shard
@@ -46,7 +46,7 @@ def merge(results: Sequence[Result]) -> Result:
         parts[0], verdict=verdict.value, exit_code=int(verdict.exit_code), reasons=tuple(dict.fromkeys(reasons)), shard="",
         digest=digest([one.digest for one in parts]), examples=_counts(parts), workloads=_workloads(parts), findings=findings,
         faults=_faults(parts), notes=_notes(parts), coverage=_coverage(parts), command=_command(parts[0].command),
-        corpus=_corpus(parts), baseline=baseline, matrix=_matrix(parts), timelines=_timelines(parts, findings),
+        corpus=_corpus(parts), baseline=baseline, matrix=added([one.matrix for one in parts]), timelines=_timelines(parts, findings),
         duration_s=max(one.duration_s for one in parts),
     )  # fmt: skip
 
@@ -116,11 +116,17 @@ def _one(group: Sequence[Finding]) -> Finding:
     )  # fmt: skip
 
 
+def _corpus(parts: Sequence[Result]) -> dict[str, Any]:
+    mended = [file for one in parts for file in one.corpus.get("mended", ())]
+    return {**parts[0].corpus, "replayed": sum(one.corpus.get("replayed", 0) for one in parts), "mended": list(dict.fromkeys(mended))}
+
+
 def _counts(parts: Sequence[Result]) -> Counts:
     counts = [one.examples for one in parts]
     return Counts(
         run=sum(c.run for c in counts), level1_done=sum(c.level1_done for c in counts), level1=sum(c.level1 for c in counts),
         pairs_done=sum(c.pairs_done for c in counts), pairs=counts[0].pairs, drawn=sum(c.drawn for c in counts),
+        triggered=sum(c.triggered for c in counts), triggers=sum(c.triggers for c in counts),
         corpus=sum(c.corpus for c in counts), interrupted=any(c.interrupted for c in counts),
     )  # fmt: skip
 
@@ -172,29 +178,6 @@ def _coverage(parts: Sequence[Result]) -> CoverageResult:
         faults=(each[0].faults[1] - len(never), each[0].faults[1]), pairs=max(one.pairs for one in each), never=never,
         transitions=max(one.transitions for one in each), by_component={name: max(one.by_component.get(name, 0) for one in each) for name in components},
     )  # fmt: skip
-
-
-def _corpus(parts: Sequence[Result]) -> dict[str, Any]:
-    each = [one.corpus for one in parts]
-    mended = [file for one in each for file in one.get("mended", ())]
-    return {**each[0], "replayed": sum(one.get("replayed", 0) for one in each), "mended": mended}
-
-
-def _matrix(parts: Sequence[Result]) -> Matrix:
-    """Return the sums; the first example of a cell is that of the first shard that has one."""
-    classes: dict[str, int] = {}
-    rows: dict[str, dict[str, Violated]] = {}
-    names: dict[str, str] = {}
-    for one in parts:
-        for name, count in one.matrix.classes.items():
-            classes[name] = classes.get(name, 0) + count
-        for judged in one.matrix.properties:
-            names.setdefault(judged.id, judged.name)
-            row = rows.setdefault(judged.id, {})
-            for name, cell in judged.violated.items():
-                before = row.get(name)
-                row[name] = msgspec.structs.replace(before, examples=before.examples + cell.examples) if before else cell
-    return Matrix(classes=classes, properties=tuple(Judged(id=ident, name=names[ident], violated=row) for ident, row in rows.items()))
 
 
 def _timelines(parts: Sequence[Result], findings: Sequence[Finding]) -> dict[str, Timeline]:

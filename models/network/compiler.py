@@ -11,7 +11,7 @@ import base64
 import hashlib
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from kchaos.models.api.tree import Obj
 from kchaos.models.network.addresses import net, number
@@ -235,9 +235,9 @@ def assemble(parts: Iterable[Fragment], options: Options) -> dict[str, Table]:
         for table, chain, rule in part.shared:
             shared.setdefault((table, chain), []).append(rule)
         tables["nat"][0].update(part.chains)
-    home = {"dst": net("::1/128"), "not_dst": True} if options.family == 6 else {}
+    home: dict[str, Any] = {"dst": net("::1/128"), "not_dst": True} if options.family == 6 else {}
     local = (comment(NODE_PORTS_NOTE), Match("addrtype", False, "dst", "LOCAL"))
-    to_node_ports = [Rule("KUBE-NODEPORTS", matches=local, **home)]  # type: ignore[arg-type]
+    to_node_ports = [Rule("KUBE-NODEPORTS", matches=local, **home)]
     if options.node_port_addresses:
         to_node_ports = [
             Rule("KUBE-NODEPORTS", dst=net(_host(one)), matches=(comment(NODE_PORTS_NOTE),)) for one in options.node_port_addresses

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable, Iterator, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from kchaos.models.network.addresses import Net, net
 
@@ -114,7 +114,7 @@ def _option_text(target: str, option: str) -> str:
 def parse(line: str) -> Rule:
     """Read a line as :meth:`Rule.render` writes it. Raises ValueError for what is not known."""
     words = iter(shlex.split(line))
-    fields: dict[str, object] = {}
+    fields: dict[str, Any] = {}
     matches: list[Match] = []
     target = option = ""
     negated = False
@@ -143,7 +143,7 @@ def parse(line: str) -> Rule:
         else:
             raise ValueError(f"not known in a rule: {word} ({line})")
         negated = False
-    return Rule(target, option, matches=tuple(matches), **fields)  # type: ignore[arg-type]
+    return Rule(target, option, matches=tuple(matches), **fields)
 
 
 def _parse_match(kind: str, words: Iterator[str]) -> Iterable[Match]:

@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterable
 from functools import cache
 from importlib import resources
+from typing import Any
 
 from kchaos.models.api.selectors import compile_selector
 from kchaos.models.api.tree import Obj, get
@@ -51,8 +52,8 @@ def aggregated(role: Obj, roles: Iterable[Obj]) -> list[Obj]:
     return out
 
 
-def _object(kind: str, name: str, space: str, **rest: object) -> Obj:
-    labels = {**MARK, **rest.pop("labels", {})}  # type: ignore[dict-item]
+def _object(kind: str, name: str, space: str, **rest: Any) -> Obj:
+    labels = {**MARK, **rest.pop("labels", {})}
     meta: Obj = {"name": name, "labels": labels, "annotations": {"rbac.authorization.kubernetes.io/autoupdate": "true"}}
     if space:
         meta["namespace"] = space

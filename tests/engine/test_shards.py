@@ -108,6 +108,17 @@ def test_merged_shards_are_the_whole(thirds: list[Result]) -> None:
     assert json.loads(merged.to_json()) == json.loads(merge(shards).to_json())
 
 
+def test_merged_shards_add_up_what_they_judged(thirds: list[Result]) -> None:
+    """Of each class of faults as many examples as all shards had; every picture that a shard drew is there."""
+    whole = merge(thirds)
+    for name, count in whole.matrix.classes.items():
+        assert count == sum(one.matrix.classes[name] for one in thirds)
+    judged = {row.id: row for row in whole.matrix.properties}
+    broken = [(row.id, name, found.examples) for one in thirds for row in one.matrix.properties for name, found in row.violated.items()]
+    assert broken and sum(count for _, _, count in broken) == sum(f.examples for row in judged.values() for f in row.violated.values())
+    assert set(whole.timelines) == {print_ for one in thirds for print_ in one.timelines} != set()
+
+
 def test_a_missing_shard_is_unknown(thirds: list[Result]) -> None:
     """Unless what is there fails: never a pass."""
     clean = [msgspec.structs.replace(one, findings=(), verdict="pass", exit_code=0) for one in thirds]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from kchaos.engine.matrix import NO_FAULT, Judged, Matrix, Violated
+from kchaos.engine.cases import NO_FAULT
+from kchaos.engine.matrix import Judged, Matrix, Violated
 from kchaos.reports.html import html
 from kchaos.reports.matrix import Held, table, wilson
 from tests.support import SITUATIONS, ask
