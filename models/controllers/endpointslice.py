@@ -158,16 +158,17 @@ class EndpointSliceController(Controller):
             return True
         for slice_key, (version, until) in list(awaited.items()):
             seen = self._slices.get(slice_key)
-            if (seen is not None and int(seen["metadata"]["resourceVersion"]) >= version) or self.rt.now() >= until:
-                del awaited[slice_key]
+            if int(seen["metadata"]["resourceVersion"]) >= version if seen is not None else self.rt.now() >= until:
+                del awaited[slice_key]  # or it came and went unseen
         if not awaited:
             del self._awaited[key]
         return key not in self._awaited
 
     async def _sync(self, key: str) -> None:
         if not self._seen_own_writes(key):
-            self._queue.add_after(key, STALE_S)  # or earlier, when the cache catches up
-            return
+            if any(self._slices.get(one) is None for one in self._awaited[key]):
+                self._queue.add_after(key, STALE_S)
+            return  # until the cache catches up, which is an event
         service = self._services.get(key)
         if service is None or not service["spec"].get("selector") or service["spec"].get("type") == "ExternalName":
             return
