@@ -104,11 +104,12 @@ def run(paths: tuple[str, ...], options: dict[str, Any]) -> int:
     result = msgspec.structs.replace(answer.result, duration_s=round(time.monotonic() - began, 3))
     result, folder, unwritten = _write(answer, result, formats, options["out"], paths)
     problems += [*unwritten, *_keep(answer, corpus)]
+    problems += [f"not tried again: {file}: {why}" for file, why in result.corpus.get("why", {}).items()]
     where = str(folder / "report.html") if folder is not None and "html" in formats else str(folder or "")
     kept_in = str(corpus) if answer.corpus and corpus is not None else ""
     _tell(result, where, options["as_json"], options["quiet"], kept_in)
     for problem in problems:
-        errors.print(f"warning: {harmless(problem)}", style="yellow", markup=False, highlight=False)
+        errors.print(f"warning: {harmless(problem)}", style="yellow", markup=False, highlight=False, soft_wrap=True)
     if result.examples.interrupted:
         errors.print(f"{'terminated' if answer.terminated else 'interrupted'}: this is what is known so far", style="magenta")
         return 143 if answer.terminated else 130

@@ -26,10 +26,13 @@ def shrink(file: Path, target: Path | None, tries: int, rule: str | None) -> int
         system, booted = systems.of(scenario)
     except InvalidScenario as error:
         raise InvalidScenario(error.message, location=Location(str(file)), hint=error.hint) from error
+    where = target or file.with_name(file.name.removesuffix(SUFFIX) + ".small" + SUFFIX)
+    if where.is_dir() or not where.parent.is_dir():
+        what = "a folder" if where.is_dir() else "in no folder that exists"
+        raise InvalidScenario(f"{where} is {what}", hint="give the name of a file to write")
     wanted = _wanted(file, run(system, booted, scenario), rule)
     found = shrink_scenario(scenario, wanted, systems, tries=tries)
     again = run(*systems.of(found.scenario), found.scenario)
-    where = target or file.with_name(file.name.removesuffix(SUFFIX) + ".small" + SUFFIX)
     try:
         whole(where, found.scenario.save)
     except OSError as error:

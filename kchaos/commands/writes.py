@@ -60,7 +60,8 @@ def writes(sort: str, question: Question, as_json: bool, quiet: bool) -> int:
         if cut:
             break
     bad = any(row["findings"] for row in rows)
-    short = cut or not rows or any(row["came_about"] < row["cases"] for row in rows)
+    idle = [f"{row['operation']} of {row['target']}" for row in rows if not row["cases"]]
+    short = cut or not rows or bool(idle) or any(row["came_about"] < row["cases"] for row in rows)
     verdict, code = ("fail", ExitCode.VIOLATION) if bad else ("unknown", ExitCode.UNKNOWN) if short else ("pass", ExitCode.PASS)
     total = {key: sum(row[key] for row in rows) for key in ("writes", "cases", "came_about", "equal")}
     if as_json:
@@ -73,8 +74,12 @@ def writes(sort: str, question: Question, as_json: bool, quiet: bool) -> int:
         f"{verdict.upper()}: {SORTS[sort].title} each of {total['writes']} writes of {len(rows)} operations: {total['came_about']} of "
         f"{total['cases']} came about, {total['equal']} ended as the undisturbed run did" + (" (cut short by the budget)" if cut else "")
     )
-    if not rows:
+    if names == []:
+        click.echo("no operation is chosen: name some, such as --faults rollout,drain")
+    elif not rows:
         click.echo("no workload here can be rolled, scaled down or drained")
+    for name in idle if not cut else ():
+        click.echo(visible(f"{name} brings about no write, so nothing is known: name operations, such as --faults rollout,drain"))
     if not quiet:
         for row in rows:
             _show(row, SORTS[sort].noun)

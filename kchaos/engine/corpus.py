@@ -48,15 +48,15 @@ def read(folder: Path) -> tuple[list[Kept], list[str]]:
     return found, problems
 
 
-def cases(kept: Sequence[Kept], system: System) -> tuple[list[Case], list[str]]:
-    """Return what to run on the system as it is now, and the files whose steps name what is no longer here."""
+def cases(kept: Sequence[Kept], system: System) -> tuple[list[Case], dict[str, str]]:
+    """Return what to run on the system as it is now, and the files whose steps make no sense here, with why."""
     out: list[Case] = []
-    gone: list[str] = []
+    gone: dict[str, str] = {}
     for one in kept:
         try:
             check_steps(one.scenario.steps, system)
-        except InvalidScenario:
-            gone.append(one.file)
+        except InvalidScenario as error:
+            gone[one.file] = str(error)
             continue
         scenario = msgspec.structs.replace(one.scenario, name="", topology={}, inputs={})
         masters = int(one.scenario.topology.get("masters", system.topology.masters))

@@ -161,7 +161,9 @@ def execute(question: Question, listener: Listener | None = None) -> Answer:
     seen = dict.fromkeys(name for one in done.examples for _, v in one.violations for name in (v.object, v.root))
     notes += unfit_settings(question.settings, SETTINGS_FILE, loaded, seen)
     replayed = question.shard.part([one for one in question.corpus if one.file not in gone])
-    found = Found(done, notes, {"replayed": len(replayed), "mended": mended(replayed, (), done.examples), "other": gone}, began)
+    found = Found(
+        done, notes, {"replayed": len(replayed), "mended": mended(replayed, (), done.examples), "other": list(gone), "why": gone}, began
+    )
     return _conclude(question, loaded, machines, system, booted, found)
 
 
@@ -196,7 +198,7 @@ def _conclude(question: Question, loaded: Loaded, machines: Machines, system: Sy
     accepts = question.settings.accept
     earlier = {one.fingerprint for one in question.baseline[1].findings} if question.baseline is not None else ()
     shown = order([*of_examples(done, manifests, accepts), *of_notes(notes, accepts)], earlier)
-    unknown, reasons = _doubts(loaded, booted, done, notes, "" if question.shard.whole else str(question.shard))
+    unknown, reasons = _doubts(question, loaded, booted, done, notes)
     verdict = judge([one.finding for one in shown], question.fail_on, unknown or not done.complete)
     told = _told(question, Variants(system, booted, question.seed), shown, found)
     runs = {print_: (one.run, one.scenario) for print_, one in told.replays.items()}
@@ -216,7 +218,7 @@ def _conclude(question: Question, loaded: Loaded, machines: Machines, system: Sy
     return Answer(result, told.replays, told.corpus, done.terminated)
 
 
-def _doubts(loaded: Loaded, booted: Boot, done: Done, notes: Sequence[Note], shard: str) -> tuple[bool, list[str]]:
+def _doubts(question: Question, loaded: Loaded, booted: Boot, done: Done, notes: Sequence[Note]) -> tuple[bool, list[str]]:
     """Return whether something could not be told, and why the verdict may be no pass, in words."""
     reasons = [note.message for note in notes if note.level == "unknown"]
     unknown = bool(reasons)
@@ -224,7 +226,12 @@ def _doubts(loaded: Loaded, booted: Boot, done: Done, notes: Sequence[Note], sha
         unknown = True
         reasons.append("the cluster did not come to rest within 15 minutes after the objects were applied")
     if not done.complete:
-        reasons.append(unfinished(*done.level1, shard))
+        reasons.append(unfinished(*done.level1, "" if question.shard.whole else str(question.shard)))
+    if question.triggers and not done.triggers[0]:
+        unknown = True
+        reasons.append(
+            "no fault was tried at any event: choose operations and faults of requests, watches or processes, and a larger --budget"
+        )
     if not booted.workloads and not unknown and (why := why_nothing_runs(loaded, notes, met(done.examples))):
         reasons.append(why)
         unknown = True

@@ -55,6 +55,8 @@ class TopologyFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 def of_numbers(nodes: int | None, zones: int | None, objects: Sequence[Obj]) -> Machines:
     """Return machines for ``--nodes`` and ``--zones``, or by default three zones and nodes enough for the requests, two or more a zone."""
+    if any(one is not None and one < 1 for one in (nodes, zones)):
+        raise InvalidScenario(f"{nodes} nodes in {zones} zones make no cluster", hint="write 1 or more of each")
     cpu, memory = _size(objects)
     zone_count = zones or (min(ZONES, nodes) if nodes else ZONES)
     count = nodes or max(2 * zone_count, zone_count * math.ceil(_needed(objects, cpu, memory) / zone_count))

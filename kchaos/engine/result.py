@@ -134,7 +134,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     matrix: Matrix = Matrix()
     corpus: dict[str, Any] = {}
     """Failures of earlier runs: how many were ``replayed``, the files of those ``mended``, which do not fail any more, and of ``other``, whose
-    targets are not here."""
+    steps make no sense here, and ``why``."""
     timelines: dict[str, Timeline] = {}
     """The pictures of the worst findings, by fingerprint."""
     baseline: BaselineResult | None = None

@@ -131,6 +131,12 @@ def accepted_by(accepts: Sequence[Accept], ident: str, violation: Violation) -> 
     return bool(accepted(accepts, ident, fingerprint(ident, violation.root or violation.object), (violation.object,)))
 
 
+def _severity(name: str) -> Severity:
+    if name not in list(Severity):
+        raise InvalidScenario(f"fail_on: no such severity: {name!r}", hint=f"write {', '.join(Severity)}")
+    return Severity(name)
+
+
 def subject_of(machine: type[ClusterMachine]) -> Subject:
     """Return the subject of a class; it is made once. Raises InvalidScenario for what its author must mend."""
     found: Subject | None = machine.__dict__.get("_kchaos_subject")
@@ -171,7 +177,7 @@ def _made(machine: type[ClusterMachine]) -> Subject:
         scenario=Scenario(seed=machine.seed or 0, topology=msgspec.to_builtins(system.topology), inputs=dict(system.inputs)),
         faults=tuple(names), menu=tuple(steps[0] for steps in single if steps),
         scaled=tuple(one for one, kind in kinds.items() if kind in SCALED), objects=tuple(system.objects),
-        claims=tuple(_claims(machine)), accepts=settings.accept, fail_on=Severity(machine.fail_on),
+        claims=tuple(_claims(machine)), accepts=settings.accept, fail_on=_severity(machine.fail_on),
     )  # fmt: skip
 
 

@@ -68,6 +68,7 @@ def test_what_does_not_fit_is_told(folder: Path, capfd: pytest.CaptureFixture[st
     said = capfd.readouterr()
     document = json.loads(said.out)
     assert code == 0 and "KC203-00000000.scenario.json" in said.err
+    assert "KC204-00000000.scenario.json: steps[0]: no workload Deployment/default/gone" in said.err
     assert document["corpus"]["replayed"] == 0 and [Path(file).name for file in document["corpus"]["other"]] == [
         "KC204-00000000.scenario.json"
     ]
@@ -88,3 +89,13 @@ def test_a_scenario_is_shrunk_by_command(folder: Path, capfd: pytest.CaptureFixt
     assert run_cli(["replay", "small.scenario.json"]) == 1
     assert run_cli(["shrink", str(saved), "--rule", "KC204"]) == 2
     assert "violates nothing of KC204" in capfd.readouterr().err
+
+
+def test_where_it_goes_is_looked_at_first(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """A folder, or a file in no folder, is refused before the search."""
+    (folder / "shop.yaml").write_text(BAD, encoding="utf-8")
+    run_cli(["run", "shop.yaml", "--faults", "drain", "--corpus", "none", "--quiet", "--budget", "9"])
+    saved = next((folder / ".kchaos" / "shop").glob("KC203-*.scenario.json"))
+    for where, says in (("nodir/small.json", "in no folder that exists"), (".kchaos", "is a folder")):
+        assert run_cli(["shrink", str(saved), "-o", where]) == 2
+        assert says in capfd.readouterr().err

@@ -27,3 +27,13 @@ def test_the_sweep_finds_a_planted_race(race: Race, tmp_path: Path, monkeypatch:
     steps = found.replays[finding.fingerprint].scenario.steps
     assert [step.do for step in steps][:1] == ["rollout"] and len(steps) == 2
     assert any(steps[1].do in sentence for sentence in finding.story)
+
+
+def test_a_sweep_in_which_nothing_was_tried_is_unknown(tmp_path: Path) -> None:
+    """No fault at any event, for want of budget or of faults that matter there: nothing is known, and the reason says so."""
+    file = tmp_path / "web.yaml"
+    file.write_text(FOUND[0].text, encoding="utf-8")
+    for faults, budget in (("rollout,leader-crash", "2"), ("rollout,node-power-loss", None)):
+        found = ask([file], faults=faults, triggers=True, budget=budget).result
+        assert found.verdict == "unknown" and found.exit_code == 3
+        assert any("no fault was tried at any event" in reason for reason in found.reasons)

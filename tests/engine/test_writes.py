@@ -69,5 +69,7 @@ def test_the_command(capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypa
     assert run_cli(["run", path, "--sweep", "writes", "--faults", "scale-down", "--json"]) == 0
     document = json.loads(capfd.readouterr().out)
     assert document["verdict"] == "pass" and document["writes"] == document["came_about"] == document["equal"] > 5
+    assert run_cli(["run", path, "--sweep", "writes", "--faults", "leader-crash"]) == 3
+    assert "brings about no write, so nothing is known" in capfd.readouterr().out
     assert run_cli(["run", path, "--sweep", "writes", "--budget", "3"]) == 3
     assert capfd.readouterr().out.startswith("UNKNOWN: a crash after each of 3 writes")
