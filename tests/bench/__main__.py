@@ -25,6 +25,7 @@ from kchaos.engine.kubernetes import run
 from kchaos.engine.machines import of_numbers
 from kchaos.engine.sweep import sweep
 from kchaos.engine.system import build, inputs_of
+from kchaos.engine.workers import seldom_collect
 from kchaos.engine.writes import sweep_writes
 from kchaos.models.api.request import USER, Request
 from kchaos.models.cluster import Cluster
@@ -240,7 +241,9 @@ def loading() -> list[Figure]:
 
 def main() -> int:
     figures: list[Figure] = []
+    seldom_collect()  # as the command line does
     for measure in (loop, a_day, examples, chaotic, every_write, level_one, loading, many_pods, marginal):
+        gc.collect()
         for figure in measure():
             figures.append(figure)
             sign = "≥" if figure.at_least else "≤"
