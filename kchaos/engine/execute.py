@@ -168,10 +168,14 @@ def execute(question: Question, listener: Listener | None = None) -> Answer:
 
 
 def _triggers(question: Question, system: System, booted: Boot) -> Sweep:
-    """Return the trigger sweep: the operations that are chosen, or those of the sweep over writes; and which faults meet their events."""
+    """Return the trigger sweep: what brings events about, and which faults meet them.
+
+    Chosen faults of level 1 (operations, crashes, lost nodes) bring events about, the others meet them. Without a choice of the one or the
+    other: the operations of the sweep over writes, all faults that can matter.
+    """
     kinds = catalog()
     chosen = choose(question.faults, kinds) if question.faults is not None else None
-    mine = [name for name in chosen or () if kinds.get(name).operation]
+    mine = [name for name in chosen or () if kinds.get(name).level1]
     faults = tuple(name for name in chosen or () if name not in mine)
     steps = operations(system, booted, mine or None)
     return Sweep(

@@ -33,7 +33,7 @@ def test_a_sweep_in_which_nothing_was_tried_is_unknown(tmp_path: Path) -> None:
     """No fault at any event, for want of budget or of faults that matter there: nothing is known, and the reason says so."""
     file = tmp_path / "web.yaml"
     file.write_text(FOUND[0].text, encoding="utf-8")
-    for faults, budget in (("rollout,leader-crash", "2"), ("rollout,node-power-loss", None)):
+    for faults, budget in (("rollout,leader-crash", "2"), ("rollout,clock-skew", None)):
         found = ask([file], faults=faults, triggers=True, budget=budget).result
         assert found.verdict == "unknown" and found.exit_code == 3
         assert any("no fault was tried at any event" in reason for reason in found.reasons)
