@@ -18,8 +18,6 @@ from kchaos.nemesis.fault import Evidence, Kind
 
 RETRY_S = 5.0
 """kubectl drain asks again after five seconds when an eviction is refused (k8s.io/kubectl/pkg/drain/drain.go)."""
-TRIES = 50
-"""How often a scaling is tried again when the object has changed meanwhile."""
 BROKEN_IMAGE = "registry.invalid/kchaos/broken:0"
 
 
@@ -203,7 +201,7 @@ class _BadRollout:
 
 
 class _Scale:
-    """Change spec.replicas by a number, and back by as many at healing: two at once on one workload add up, in whatever order they end."""
+    """Change spec.replicas, and back at healing."""
 
     def __init__(self, cluster: Cluster, target: str, by: int) -> None:
         self._cluster = cluster
@@ -211,37 +209,29 @@ class _Scale:
         _, self._space, self._owner = parts(target)
         self._resource = plural_of(target)
         found = cluster.control.store.get(self._resource, f"{self._space}/{self._owner}")
-        old = int(found["spec"].get("replicas", 1)) if found is not None else 0
-        new = max(1 if by < 0 else 0, old + by)
-        self._by = new - old
+        self._old = int(found["spec"].get("replicas", 1)) if found is not None else 0
+        self._new = max(1 if by < 0 else 0, self._old + by)
         self._scaled = 0
         what = "scale-up" if by > 0 else "scale-down"
-        cluster.recorder.mark("operation", what=what, target=target, state="begun", replicas=new, before=old)
-        self._change(self._by)
+        cluster.recorder.mark("operation", what=what, target=target, state="begun", replicas=self._new, before=self._old)
+        if self._new != self._old:
+            self._set(self._new)
 
-    def _change(self, by: int) -> None:
-        if by:
-            self._cluster.user.client._rt.spawn(self._patch(by), f"scale {self._target}")
+    def _set(self, replicas: int) -> None:
+        self._cluster.user.client._rt.spawn(self._patch(replicas), f"scale {self._target}")
 
-    async def _patch(self, by: int) -> None:
-        user = self._cluster.user
-        for _ in range(TRIES):
-            try:
-                found = await user.get(self._resource, self._space, self._owner)
-                replicas = max(0, int(found["spec"].get("replicas", 1)) + by)
-                body = {"metadata": {"resourceVersion": found["metadata"]["resourceVersion"]}, "spec": {"replicas": replicas}}
-                await user.patch(self._resource, self._space, self._owner, body, patch_type="merge")
-                self._scaled += 1
-                return
-            except ApiError as error:
-                why = error
-                if error.reason != "Conflict":  # somebody was faster: look again
-                    break
-                await user.client._rt.sleep(0.1)
-        self._cluster.recorder.mark("operation", what="scale", target=self._target, state="refused", why=why.message)
+    async def _patch(self, replicas: int) -> None:
+        try:
+            await self._cluster.user.patch(
+                self._resource, self._space, self._owner, {"spec": {"replicas": replicas}}, patch_type="merge", subresource="scale"
+            )
+            self._scaled += 1
+        except ApiError as error:
+            self._cluster.recorder.mark("operation", what="scale", target=self._target, state="refused", why=error.message)
 
     def undo(self) -> None:
-        self._change(-self._by)
+        if self._new != self._old:
+            self._set(self._old)
 
     def evidence(self) -> Evidence:
         return {"replicas_changed": self._scaled}
