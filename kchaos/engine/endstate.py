@@ -74,8 +74,11 @@ def _shape(resource: str, obj: Obj) -> Any:
         return {"taints": obj["spec"].get("taints"), "unschedulable": obj["spec"].get("unschedulable", False)}
     if resource in ("persistentvolumes", "persistentvolumeclaims"):
         return get(obj, "status", "phase")
-    status = {name: value for name, value in (obj.get("status") or {}).items() if isinstance(value, int) and name != "collisionCount"}
-    return {"replicas": obj["spec"].get("replicas"), "status": status}
+    history = ("collisionCount", "observedGeneration")  # generations count writes: in how many steps an end was reached does not matter
+    known = obj.get("status") or {}
+    status = {name: value for name, value in known.items() if isinstance(value, int) and name not in history}
+    observed = known.get("observedGeneration", 0) == obj["metadata"].get("generation", 0) if "observedGeneration" in known else None
+    return {"replicas": obj["spec"].get("replicas"), "status": status, "observed": observed}
 
 
 def destructions(run: Run) -> dict[str, int]:
