@@ -9,35 +9,22 @@ from kchaos.properties import (
     calls,
     cluster,
     corruption,
+    daemonsets,
     jobs,
     network,
+    nodes,
+    placement,
     pods,
     progress,
     security,
     statefulsets,
+    storage,
     webhooks,
     workloads,
 )
 
 MODULES = (
-    api_machinery, pods, workloads, statefulsets, jobs, cluster, network, progress, availability, calls, webhooks, security, corruption,
+    api_machinery, pods, workloads, daemonsets, statefulsets, jobs, placement, nodes, storage, cluster, network, progress, availability, calls, webhooks,
+    security, corruption,
 )  # fmt: skip
-CATALOG: dict[str, Property] = {
-    one.id: one
-    for module in (
-        api_machinery,
-        pods,
-        workloads,
-        statefulsets,
-        jobs,
-        cluster,
-        network,
-        progress,
-        availability,
-        calls,
-        webhooks,
-        security,
-        corruption,
-    )
-    for one in module.PROPERTIES
-}
+CATALOG: dict[str, Property] = {one.id: one for module in MODULES for one in module.PROPERTIES}

@@ -6,26 +6,12 @@ import pytest
 
 from kchaos.models.api.tree import put
 from kchaos.models.apiserver import registry
-from kchaos.models.scheduler import nodetable
-from tests.properties.objects import condition, deleted, node, obj, pod
+from tests.properties.objects import condition, deleted, obj, pod
 from tests.properties.planted import Case, Cases, Found, History, Obj, about
 from tests.support import SITUATIONS, one, step, system_of
 
 CASES = Cases()
 BUDGET = (SITUATIONS / "budget-blocks-drain.yaml").read_text(encoding="utf-8")
-
-WIDE = """
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: wide}
-spec:
-  replicas: 4
-  selector: {matchLabels: {app: wide}}
-  template:
-    metadata: {labels: {app: wide}}
-    spec: {containers: [{name: app, image: "registry.example/app:1", resources: {requests: {cpu: 3}}}]}
-"""
-
 
 # -- disruption budgets ------------------------------------------------------------------------------------------------
 
@@ -108,120 +94,26 @@ def evictions_ignore_budgets(bad: bool, patch: pytest.MonkeyPatch) -> Found:
     return about(one(system_of(BUDGET), *(step("drain", f"node-{index}") for index in range(1, 7))).violations, "KC037")
 
 
-# -- the scheduler -----------------------------------------------------------------------------------------------------
+# -- what budgets count ------------------------------------------------------------------------------------------------
 
 
-def _bound(spec: Obj, *others: Obj, on: Obj) -> Found:
-    history = History(on, *others)
-    history.put(pod("web-0", "node-1", spec=spec), by="kube-scheduler")
-    return about(history.end("KC206"), "KC038")
+def _recounted(healthy: int, allowed: int, since_s: float = 0.0) -> Found:
+    """Let the controller count two pods of which one has not been ready since then."""
+    pods = [pod("web-0", "node-1", True, labels={"app": "web"}), pod("web-1", "node-1", False, since_s=since_s, labels={"app": "web"})]
+    history = History(_budget(), *pods)
+    history.put(_budget(allowed=allowed, healthy=healthy, desired=1), by="disruption-controller")
+    return about(history.end(), "KC137")
 
 
-def _asks(cpu: str) -> Obj:
-    return {"containers": [{"name": "app", "resources": {"requests": {"cpu": cpu}}}]}
+@CASES.bug("KC137", "healthy")
+def a_budget_counts_a_pod_that_is_not_ready(bad: bool, patch: pytest.MonkeyPatch) -> Found:
+    """That it has just fallen ill the controller may not know."""
+    return _recounted(2, 1, since_s=0.0 if bad else 98.0)
 
 
-@CASES.bug("KC038", "over-commit")
-def more_cpu_than_there_is(bad: bool, patch: pytest.MonkeyPatch) -> Found:
-    return _bound(_asks("501m" if bad else "500m"), pod("big", "node-1", spec=_asks("1500m")), on=node())
-
-
-@CASES.bug("KC038", "over-commit")
-def more_pods_than_there_may_be(bad: bool, patch: pytest.MonkeyPatch) -> Found:
-    """One that has ended takes no place."""
-    first = pod("first", "node-1", status={"phase": "Running" if bad else "Succeeded"})
-    return _bound(_asks("0"), first, on=node(allocatable={"cpu": "2", "pods": "1"}))
-
-
-@CASES.bug("KC038", "over-commit")
-def too_much_bound_by_the_scheduler(bad: bool, patch: pytest.MonkeyPatch) -> Found:
-    """Whoever names a node by hand is not asked whether there is room."""
-    history = History(node(allocatable={"cpu": "2", "example.com/other": "1"}))
-    history.put(pod("web-0", "node-1", spec=_asks("3")), by="kube-scheduler" if bad else "user")
-    return about(history.end("KC206"), "KC038")
-
-
-@CASES.bug("KC038", "over-commit")
-def one_too_many_where_others_ask_for_nothing(bad: bool, patch: pytest.MonkeyPatch) -> Found:
-    """A node that is too full already may still take what asks for nothing of it."""
-    full = node(allocatable={"cpu": "1"})
-    return _bound(_asks("1m" if bad else "0"), pod("big", "node-1", spec=_asks("2")), on=full)
-
-
-@CASES.bug("KC038", "over-commit")
-def a_pod_counted_once(bad: bool, patch: pytest.MonkeyPatch) -> Found:
-    """Later writes of a pod that is bound add nothing."""
-    history = History(node(), pod("big", "node-1", spec=_asks("1")))
-    history.put(pod("big", "node-1", ready=True, spec=_asks("1")), by="kubelet")
-    history.put(pod("web-0", "node-1", spec=_asks("1001m" if bad else "1")), by="kube-scheduler")
-    return about(history.end("KC206"), "KC038")
-
-
-@CASES.bug("KC038", "over-commit")
-def room_of_a_pod_that_has_ended(bad: bool, patch: pytest.MonkeyPatch) -> Found:
-    history = History(node(), pod("big", "node-1", spec=_asks("2")))
-    history.put(pod("big", "node-1", spec=_asks("2"), status={"phase": "Running" if bad else "Failed"}), by="kubelet")
-    history.put(pod("web-0", "node-1", spec=_asks("2")), by="kube-scheduler")
-    return about(history.end("KC206"), "KC038")
-
-
-@CASES.bug("KC038", "over-commit")
-def room_that_is_not_free_yet(bad: bool, patch: pytest.MonkeyPatch) -> Found:
-    history = History(node(), pod("big", "node-1", spec=_asks("2")))
-    if not bad:
-        history.remove(pod("big", "node-1", spec=_asks("2")), by="kubelet")
-    history.put(pod("web-0", "node-1", spec=_asks("2")), by="kube-scheduler")
-    return about(history.end("KC206"), "KC038")
-
-
-TAINT = {"key": "example.com/gpu", "value": "yes", "effect": "NoSchedule"}
-
-
-@CASES.bug("KC038", "taint")
-def bound_against_a_taint(bad: bool, patch: pytest.MonkeyPatch) -> Found:
-    tolerated = {"tolerations": [{"key": "example.com/gpu", "value": "no" if bad else "yes"}, {"key": "example.com/other", "value": "yes"}]}
-    return _bound({**_asks("1"), **tolerated}, on=node(taints=[TAINT]))
-
-
-@CASES.bug("KC038", "taint")
-def bound_against_a_hard_taint(bad: bool, patch: pytest.MonkeyPatch) -> Found:
-    """PreferNoSchedule is a wish; and of what the node controller sets the scheduler may not know yet."""
-    soft = [{**TAINT, "effect": "PreferNoSchedule"}, {"key": "node.kubernetes.io/unreachable", "effect": "NoSchedule"}]
-    return _bound(_asks("1"), on=node(taints=[*soft, TAINT] if bad else soft))
-
-
-@CASES.bug("KC038", "taint")
-def another_taint_is_tolerated(bad: bool, patch: pytest.MonkeyPatch) -> Found:
-    tolerated = {"tolerations": [{"operator": "Exists", "key": "example.com/other" if bad else "example.com/gpu"}]}
-    return _bound({**_asks("1"), **tolerated}, on=node(taints=[TAINT]))
-
-
-@CASES.bug("KC038", "taint")
-def another_effect_is_tolerated(bad: bool, patch: pytest.MonkeyPatch) -> Found:
-    tolerated = {"tolerations": [{"operator": "Exists", "effect": "NoExecute" if bad else "NoSchedule"}]}
-    return _bound({**_asks("1"), **tolerated}, on=node(taints=[TAINT]))
-
-
-@CASES.bug("KC038", "over-commit")
-def the_scheduler_does_not_count(bad: bool, patch: pytest.MonkeyPatch) -> Found:
-    """Through the engine: what two nodes hold must go to one of them."""
-    if bad:
-        patch.setattr(nodetable, "refused_resources", lambda shape, node: None)
-    system = system_of(WIDE, nodes=2, zones=1)
-    return about(one(system, step("drain", "node-1")).violations, "KC038")
-
-
-# -- nodes -------------------------------------------------------------------------------------------------------------
-
-
-@CASES.bug("KC040", "node recovery")
-def a_node_stays_unknown(bad: bool, patch: pytest.MonkeyPatch) -> Found:
-    return History(node(ready=None if bad else True)).end()
-
-
-@CASES.bug("KC040", "node recovery")
-def a_node_stays_not_ready(bad: bool, patch: pytest.MonkeyPatch) -> Found:
-    return History(node(ready=not bad)).end()
+@CASES.bug("KC137", "allowed")
+def a_budget_allows_more_than_it_has(bad: bool, patch: pytest.MonkeyPatch) -> Found:
+    return _recounted(1, 1 if bad else 0)
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)

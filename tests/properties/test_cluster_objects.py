@@ -7,7 +7,7 @@ import pytest
 from kchaos.models.api.pods import owner_reference
 from kchaos.models.api.request import Request
 from kchaos.models.api.resources import Resource
-from kchaos.models.api.tree import drop, put
+from kchaos.models.api.tree import put
 from kchaos.models.apiserver import admission
 from kchaos.models.apiserver.store import Store
 from kchaos.models.controllers import garbagecollector
@@ -112,36 +112,7 @@ def admission_charges_without_refusing(bad: bool, patch: pytest.MonkeyPatch) -> 
     return about(one(system_of(QUOTA), step("rollout", "Deployment/default/shop")).violations, "KC044")
 
 
-# -- volumes and endpoints ---------------------------------------------------------------------------------------------
-
-
-def _claim(name: str, volume: str) -> Obj:
-    return obj("v1", "PersistentVolumeClaim", name, {"volumeName": volume} if volume else {}, {"phase": "Bound"})
-
-
-@CASES.bug("KC045", "rebound")
-def a_claim_changes_its_volume(bad: bool, patch: pytest.MonkeyPatch) -> Found:
-    history = History(_claim("data", "pv-1" if bad else ""))
-    history.put(_claim("data", "pv-2"), by="persistent-volume-binder")
-    return history.end()
-
-
-@CASES.bug("KC045", "shared volume")
-def two_claims_share_a_volume(bad: bool, patch: pytest.MonkeyPatch) -> Found:
-    history = History(_claim("data", "pv-1"))
-    history.put(_claim("other", "pv-1" if bad else "pv-2"), by="persistent-volume-binder")
-    return history.end()
-
-
-@CASES.bug("KC045", "rebound")
-def a_volume_changes_its_claim(bad: bool, patch: pytest.MonkeyPatch) -> Found:
-    """A volume whose claim is gone must be released by hand before another may have it."""
-    volume = obj("v1", "PersistentVolume", "pv-1", {"claimRef": {"name": "data", "uid": "one"}}, {"phase": "Released"}, space="")
-    history = History(volume)
-    if not bad:
-        volume = history.put(drop(volume, "spec", "claimRef"))
-    history.put(put(volume, {"name": "data", "uid": "two"}, "spec", "claimRef"), by="persistent-volume-binder")
-    return history.end()
+# -- endpoints ---------------------------------------------------------------------------------------------------------
 
 
 def _service(endpoints: list[Obj], **spec: object) -> Found:
@@ -169,6 +140,74 @@ def a_pod_that_is_not_ready_is_an_endpoint(bad: bool, patch: pytest.MonkeyPatch)
 def an_endpoint_without_a_pod(bad: bool, patch: pytest.MonkeyPatch) -> Found:
     """Who publishes addresses that are not ready decides what an endpoint is."""
     return _service([_endpoint("gone", True)], publishNotReadyAddresses=not bad)
+
+
+# -- endpoints as they are written -------------------------------------------------------------------------------------
+
+
+def _slice_of(ready: bool | None, going: bool = False, since_s: float = 10.0) -> Found:
+    """Write a slice that calls a pod ready, which (None: never) was ready until ``since_s`` seconds ago, or has been going."""
+    web = pod("web-0", "node-1", True if ready is not None else None, labels={"app": "web"})
+    history = History(obj("v1", "Service", "web", {"selector": {"app": "web"}, "clusterIP": "10.96.0.1"}), web)
+    if going:
+        history.put(deleted(web, history.t), by="user")
+    elif ready is False:
+        history.put(pod("web-0", "node-1", False, labels={"app": "web"}), by="kubelet")
+    history.wait(since_s)
+    endpoint = {
+        "addresses": ["10.244.0.9"],
+        "conditions": {"ready": True},
+        "targetRef": {"kind": "Pod", "name": "web-0", "uid": "Pod-web-0"},
+    }
+    made = obj("discovery.k8s.io/v1", "EndpointSlice", "web-1", labels={"kubernetes.io/service-name": "web"})
+    history.put({**made, "addressType": "IPv4", "endpoints": [endpoint]}, by="endpointslice-controller")
+    return about(history.end(), "KC147")
+
+
+@CASES.bug("KC147", "endpoint conditions")
+def a_pod_that_was_never_ready_is_called_so(bad: bool, patch: pytest.MonkeyPatch) -> Found:
+    return _slice_of(None if bad else True)
+
+
+@CASES.bug("KC147", "endpoint conditions")
+def a_pod_that_has_long_been_down_is_called_ready(bad: bool, patch: pytest.MonkeyPatch) -> Found:
+    return _slice_of(False, since_s=10.0 if bad else 1.0)
+
+
+@CASES.bug("KC147", "endpoint conditions")
+def a_pod_that_has_long_been_going_is_called_ready(bad: bool, patch: pytest.MonkeyPatch) -> Found:
+    return _slice_of(True, going=bad)
+
+
+# -- what must go ------------------------------------------------------------------------------------------------------
+
+
+@CASES.bug("KC142", "left over")
+def a_pod_outlives_its_owner(bad: bool, patch: pytest.MonkeyPatch) -> Found:
+    owner = replica_set(replicas=1)
+    return about(History(*(() if bad else (owner,)), pod("web-0", "node-1", True, owner)).end(), "KC142")
+
+
+@CASES.bug("KC142", "left over")
+def nobody_ends_a_deletion_in_the_foreground(bad: bool, patch: pytest.MonkeyPatch) -> Found:
+    """What somebody else holds is theirs to let go."""
+    held = replica_set(replicas=0, finalizers=["foregroundDeletion", *(() if bad else ("example.com/mine",))])
+    return about(History(deleted(held, 90.0)).end(), "KC142")
+
+
+@CASES.bug("KC143", "namespace stays")
+def a_namespace_never_goes(bad: bool, patch: pytest.MonkeyPatch) -> Found:
+    shop = obj("v1", "Namespace", "shop", {}, space="")
+    return about(History(deleted(shop, 90.0) if bad else shop).end(), "KC143")
+
+
+@CASES.bug("KC044", "quota")
+def more_pods_than_the_quota_whatever_its_status(bad: bool, patch: pytest.MonkeyPatch) -> Found:
+    """Pods that have ended don't count."""
+    limits = obj("v1", "ResourceQuota", "small", {"hard": {"pods": "1"}}, {"hard": {"pods": "1"}, "used": {"pods": "0"}})
+    history = History(limits, pod("web-0", "node-1", status={"phase": "Running" if bad else "Succeeded"}))
+    history.put(pod("web-1"))
+    return about(history.end(), "KC044")
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
