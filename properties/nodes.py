@@ -85,6 +85,7 @@ class _Evictions(Sighted):
         """Node -> when it last lost such a taint."""
         self._tainted: dict[str, tuple[float, str]] = {}
         """Zone -> when a node of it was last tainted, and which."""
+        self._up = {key: None for key, node in context.view.table("nodes").items() if is_true(node, "Ready")}
         self._down_s: float | None = None
         """Since when no node has been ready."""
 
@@ -100,12 +101,12 @@ class _Evictions(Sighted):
         name = entry.key
         now = {taint["key"]: taint for taint in (_evicting(entry.obj) if entry.type != "DELETED" else ())}
         before = {taint["key"]: taint for taint in _evicting(entry.prev)}
-        others = [node for key, node in self.context.view.table("nodes").items() if key != name]
-        up = any(is_true(node, "Ready") for node in (*others, *((entry.obj,) if entry.type != "DELETED" else ())))
-        if up:
-            self._down_s = None
-        elif self._down_s is None:
-            self._down_s = entry.t
+        if entry.type != "DELETED" and is_true(entry.obj, "Ready"):
+            self._up[name] = self._down_s = None
+        else:
+            self._up.pop(name, None)
+            if not self._up and self._down_s is None:
+                self._down_s = entry.t
         fresh = [key for key in now if key not in before]
         if self.sighted and any(key in OURS for key in fresh) and not any(key in OURS for key in before):
             yield from self._rate(entry)

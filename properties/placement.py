@@ -121,12 +121,8 @@ class _Rules(Sighted):
         node = self.context.view.get("nodes", pod["spec"]["nodeName"])
         if node is None:
             return
-        for root, why in (
-            *self._own(pod, node, entry.t),
-            *_ports(self._there(node), pod),
-            *self._apart(pod, node),
-            *self._spread(pod, node),
-        ):
+        found = (*self._own(pod, node, entry.t), *self._ports(pod, node), *self._apart(pod, node), *self._spread(pod, node))
+        for root, why in found:
             text = f"was bound to {node['metadata']['name']}, {why}"
             yield Violation(t=entry.t, object=ident(pod), summary=text, root=root)
 
@@ -157,8 +153,13 @@ class _Rules(Sighted):
             if node is not None and not ended(pod):
                 yield pod, node
 
-    def _there(self, node: Obj) -> list[Obj]:
-        return [pod for pod, where in self._placed() if where is node]
+    def _ports(self, pod: Obj, node: Obj) -> Iterator[tuple[str, str]]:
+        """Yield which of its host ports are taken."""
+        wanted = dict.fromkeys(_host_ports(pod))
+        for other, where in self._placed() if wanted else ():
+            taken = [one for one in _host_ports(other) if one in wanted] if where is node and uid(other) != uid(pod) else []
+            if taken:
+                yield "host port", f"whose port {taken[0][1]}/{taken[0][0]} {other['metadata']['name']} has"
 
     def _apart(self, pod: Obj, node: Obj) -> Iterator[tuple[str, str]]:
         """Yield whom the pod does not want near; only terms of one namespace are looked at."""
@@ -197,14 +198,6 @@ class _Rules(Sighted):
                     "spread",
                     f"where {mine} of its kind are then in one {key}, and {min(counts.values())} in another (maxSkew {one['maxSkew']})",
                 )
-
-
-def _ports(there: Iterable[Obj], pod: Obj) -> Iterator[tuple[str, str]]:
-    wanted = dict.fromkeys(_host_ports(pod))
-    for other in there if wanted else ():
-        taken = [f"{port}/{protocol}" for protocol, port in _host_ports(other) if (protocol, port) in wanted and uid(other) != uid(pod)]
-        if taken:
-            yield "host port", f"whose port {taken[0]} {other['metadata']['name']} has"
 
 
 def _host_ports(pod: Obj) -> Iterator[tuple[str, int]]:

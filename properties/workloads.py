@@ -61,9 +61,26 @@ class _Surplus(Sighted):
         """Since when events are held back."""
         self._wanted: dict[str, tuple[float, int]] = {}
         """Owner uid -> when its size was last lowered, and from what."""
+        self._pods: dict[str, dict[str, None]] = {}
+        """Owner uid -> uids of its active pods."""
+        for pod in context.view.table("pods").values():
+            self._count(pod, active(pod))
 
     def writes(self) -> Mapping[str, Callable[[Write], Iterable[Violation]]]:
-        return {"pods": self._pod, **dict.fromkeys(SETS.values(), self._set)}
+        return {"pods": self._written, **dict.fromkeys(SETS.values(), self._set)}
+
+    def _count(self, pod: Obj, there: bool) -> None:
+        ref = controller_of(pod)
+        if there and ref is not None:
+            self._pods.setdefault(ref["uid"], {})[uid(pod)] = None
+        elif ref is not None:
+            self._pods.get(ref["uid"], {}).pop(uid(pod), None)
+
+    def _written(self, entry: Write) -> Iterable[Violation]:
+        yield from self._pod(entry)
+        if entry.prev is not None and entry.prev["metadata"].get("ownerReferences") != entry.obj["metadata"].get("ownerReferences"):
+            self._count(entry.prev, False)
+        self._count(entry.obj, entry.type != "DELETED" and active(entry.obj))
 
     def fault(self, mark: Mark) -> Iterable[Violation]:
         if mark.data["name"] == "events-held":
@@ -93,7 +110,7 @@ class _Surplus(Sighted):
             return
         lowered, before = self._wanted.get(ref["uid"], (0.0, 0))
         most = max(int(owner["spec"].get("replicas", 1)), before if entry.t - lowered <= SEEN_S else 0)
-        have = sum(1 for pod in owned(self.context, "pods", owner) if active(pod))
+        have = len(self._pods.get(ref["uid"], ()))
         if have >= most:
             text = f"a pod was made while {have} were there; spec.replicas is {most}"
             yield Violation(t=entry.t, object=ident(owner), summary=text, root="surplus")

@@ -51,14 +51,14 @@ def planted(mutant: Mutant) -> Iterator[None]:
     """Let the models run with a safeguard less; what they remember of pure functions is forgotten before and after."""
     with pytest.MonkeyPatch.context() as patch:
         mutant.plant(patch)
-        _forget()
+        forget_caches()
         try:
             yield
         finally:
-            _forget()
+            forget_caches()
 
 
-def _forget() -> None:
+def forget_caches() -> None:
     for name, module in list(sys.modules.items()):
         if name.startswith("kchaos.models."):
             for one in list(vars(module).values()):
