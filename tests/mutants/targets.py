@@ -15,9 +15,9 @@ def _of(module: str, *tests: str, only: tuple[str, ...] = (), count: int = 12) -
 
 TARGETS = (
     _of("controllers.statefulset_decide", f"{CONTROLLERS}test_workloads.py", RECORDED, count=16),
-    _of("controllers.deployment_rolling", f"{CONTROLLERS}test_workloads.py", RECORDED, count=16),
-    _of("controllers.deployment_status", f"{CONTROLLERS}test_workloads.py", RECORDED),
-    _of("controllers.replicaset_victims", f"{CONTROLLERS}test_workloads.py", RECORDED),
+    _of("controllers.deployment_rolling", f"{CONTROLLERS}test_rollouts.py", f"{CONTROLLERS}test_workloads.py", RECORDED, count=24),
+    _of("controllers.deployment_status", f"{CONTROLLERS}test_rollouts.py", RECORDED, count=20),
+    _of("controllers.replicaset_victims", f"{CONTROLLERS}test_victims.py", count=20),
     _of("controllers.daemonset_decide", f"{CONTROLLERS}test_daemonset.py", RECORDED, count=16),
     _of("controllers.job_decide", f"{CONTROLLERS}test_job.py", RECORDED, count=16),
     _of("controllers.cronjob_decide", f"{CONTROLLERS}test_cronjob.py"),
