@@ -6,14 +6,17 @@ The names below are all that tests need; each is loaded when it is first used.
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from kchaos.engine.decorators import always, eventually, invariant, never
     from kchaos.engine.machine import ClusterMachine
     from kchaos.engine.saved import Replayed, replay
-    from kchaos.engine.subject import eventually, invariant
 
 __version__ = "0.1.0"
-__all__ = ["ClusterMachine", "Replayed", "eventually", "invariant", "replay"]
+__all__ = ["ClusterMachine", "Replayed", "always", "eventually", "invariant", "never", "replay"]
 
-_HOME = {"ClusterMachine": "machine", "Replayed": "saved", "eventually": "subject", "invariant": "subject", "replay": "saved"}
+_HOME = {
+    "ClusterMachine": "machine", "Replayed": "saved", "always": "decorators", "eventually": "decorators", "invariant": "decorators",
+    "never": "decorators", "replay": "saved",
+}  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

@@ -41,6 +41,14 @@ def cli() -> None:
 @click.option(
     "--config", type=click.Path(path_type=Path), help="Assumptions and expectations. Default: kchaos.yaml here or beside the input."
 )
+@click.option(
+    "--properties",
+    "python",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE.py",
+    help="Python file with properties of your own (it is run). Repeatable.",
+)
 @click.option("--faults", metavar="LIST", help="Only these faults, separated by commas (`kchaos faults` lists them; `none` for none).")
 @click.option(
     "--sweep",
@@ -108,7 +116,7 @@ def replay(file: Path, as_json: bool, save: Path | None) -> int:
     help="Where to write it. Default: beside FILE, as NAME.small.scenario.json.",
 )
 @click.option("--tries", type=click.IntRange(1), default=400, show_default=True, help="Candidates to try at most.")
-@click.option("--rule", metavar="KC...", help="Which violation to keep. Default: the worst.")
+@click.option("--rule", metavar="ID", help="Which violation to keep. Default: the worst.")
 def shrink(file: Path, target: Path | None, tries: int, rule: str | None) -> int:
     """Find the smallest scenario that fails as FILE does: fewer steps, fewer objects, fewer nodes and replicas."""
     from kchaos.commands.shrink import shrink as do
@@ -136,11 +144,12 @@ def faults(as_json: bool) -> int:
 
 @cli.command()
 @click.option("--json", "as_json", is_flag=True)
-def properties(as_json: bool) -> int:
-    """List the properties that judge a run, and the rules of the loader."""
+@click.option("--config", type=click.Path(path_type=Path), help="A kchaos.yaml that declares some. Default: kchaos.yaml here.")
+def properties(as_json: bool, config: Path | None) -> int:
+    """List the properties that judge a run, those of kchaos.yaml first, and the rules of the loader."""
     from kchaos.commands.lists import properties as do
 
-    return do(as_json)
+    return do(as_json, config)
 
 
 @cli.command()

@@ -46,7 +46,8 @@ def html(result: Result) -> str:
     page = template.render(
         r=result, headline=headline(result), rows=ranked(result)[:ROWS], columns=columns, sorts=sorts, text=text, seconds=seconds,
         script=Markup(script), script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),  # our own text
-        pods=pods, worst=worst, pictures={name: diagram(one) for name, one in result.timelines.items()}, width=WIDTH, matrix=table(result.matrix),
+        pods=pods, worst=worst, pictures={name: diagram(one) for name, one in result.timelines.items()}, width=WIDTH,
+        matrix=table(result.matrix, [one.id for one in result.properties]),
         full=FULL, findings=FINDINGS, remarks=REMARKS, broken=BROKEN, listed=LISTED, detailed=DETAILED,
         loud=[f for f in open_ if f.severity.value != "info"], quiet=[f for f in open_ if f.severity.value == "info"],
         accepted=[f for f in result.findings if f.accepted],
@@ -55,5 +56,5 @@ def html(result: Result) -> str:
 
 
 def _templates() -> dict[str, str]:
-    files = (resources.files(__package__).joinpath("report.html.j2"), resources.files(__package__).joinpath("diagram.svg.j2"))
+    files = [resources.files(__package__).joinpath(name) for name in ("report.html.j2", "diagram.svg.j2", "own.html.j2")]
     return {one.name: one.read_text(encoding="utf-8") for one in files}

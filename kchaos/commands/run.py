@@ -22,6 +22,7 @@ from kchaos.engine.campaign import BudgetOption
 from kchaos.engine.cases import Example
 from kchaos.engine.corpus import FOLDER as CORPUS
 from kchaos.engine.corpus import read as read_corpus
+from kchaos.engine.decorators import declared_in
 from kchaos.engine.execute import Answer, Listener, Question, execute
 from kchaos.engine.inputs import HelmOptions, only_files, read_paths
 from kchaos.engine.machines import Machines, of_file, of_numbers
@@ -73,7 +74,7 @@ def run(paths: tuple[str, ...], options: dict[str, Any]) -> int:
     formats = parse(options["formats"])
     _namespace(options["namespace"])
     _chart_options(paths, options)
-    for file in (options["config"], options["topology"]):
+    for file in (options["config"], options["topology"], *options["python"]):
         if file is not None:
             only_files(file)
     settings = _settings(options["config"], paths)
@@ -87,6 +88,7 @@ def run(paths: tuple[str, ...], options: dict[str, Any]) -> int:
         faults=options["faults"], budget=BudgetOption.of(options["budget"]), seed=options["seed"], fail_on=Severity(options["fail_on"]),
         jobs=options["jobs"], kubernetes=version, namespace=options["namespace"], command=_command(),
         corpus=kept, triggers=options["sweep"] == "triggers", shard=Shard.parse(options["shard"]),
+        properties=[one for file in options["python"] for one in declared_in(str(file))],
         baseline=(str(options["baseline"]), read_result(options["baseline"])) if options["baseline"] else None,
     )  # fmt: skip
     _fit_sweep(options)

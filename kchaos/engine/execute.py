@@ -16,6 +16,7 @@ from kchaos.engine.campaign import BudgetOption, Done, campaign, planned
 from kchaos.engine.cases import Example, Sort, Variants
 from kchaos.engine.checks import checks, not_modelled, unfit_settings, unknown_workloads
 from kchaos.engine.corpus import Kept, cases, mended
+from kchaos.engine.declarations import merged
 from kchaos.engine.findings import Shown, of_examples, of_notes, order
 from kchaos.engine.hooks import unfit_answers
 from kchaos.engine.idle import idle
@@ -23,10 +24,10 @@ from kchaos.engine.jobs import ended, met, why_nothing_runs
 from kchaos.engine.machines import Machines
 from kchaos.engine.matrix import matrix
 from kchaos.engine.merge import unfinished
+from kchaos.engine.own import never_exercised, own_properties, refuse_unknown_keys, undecided_in
 from kchaos.engine.pictures import timelines
 from kchaos.engine.replays import Replay, Told, tell
 from kchaos.engine.result import Cell, Counts, CoverageResult, FaultResult, NoteResult, Result, WorkloadResult
-from kchaos.engine.settings import FILE as SETTINGS_FILE
 from kchaos.engine.settings import Settings
 from kchaos.engine.shard import Shard
 from kchaos.engine.shrink import TRIES
@@ -40,6 +41,7 @@ from kchaos.models.faults.catalog import catalog
 from kchaos.models.manifests.load import Loaded, Text, load
 from kchaos.models.manifests.notes import Note
 from kchaos.properties.catalog import CATALOG
+from kchaos.properties.declared import Declared
 from kchaos.scenario import At
 
 CORRUPTION = "corruption"
@@ -69,6 +71,8 @@ class Question(NamedTuple):
     """Failures of earlier runs, to be tried first."""
     shard: Shard = Shard()
     """Which part of it runs here."""
+    properties: Sequence[Declared] = ()
+    """What users claim, beside what the settings say."""
     baseline: tuple[str, Result] | None = None
     """An earlier result and its file: what it has decides nothing."""
 
@@ -129,11 +133,14 @@ def prepare(question: Question, listener: Listener | None = None) -> Prepared:
     refuse_too_many(manifests, machines.topology.nodes)
     beside = [*machines.objects, *(one.obj for one in context.manifests)]
     names = {one.id for one in loaded.manifests}
-    inputs = inputs_of(objects, [one for one in beside if _id(one) not in names], question.settings, question.kubernetes)
+    declared = merged(question.settings.declared(), question.properties)
+    inputs = inputs_of(objects, [one for one in beside if _id(one) not in names], question.settings, question.kubernetes, declared)
     topology: dict[str, Any] = msgspec.to_builtins(machines.topology)
     system = build(topology, inputs)
     listener.loaded(loaded, machines)
-    return Prepared(loaded, context, machines, system, boot(system, question.seed))
+    booted = boot(system, question.seed)
+    refuse_unknown_keys(declared, booted)
+    return Prepared(loaded, context, machines, system, booted)
 
 
 def execute(question: Question, listener: Listener | None = None) -> Answer:
@@ -157,10 +164,11 @@ def execute(question: Question, listener: Listener | None = None) -> Answer:
     notes = [*loaded.notes, *context.notes, *checks(loaded, booted, [one.obj for one in context.manifests], question.settings.webhooks)]
     notes += ended(loaded, booted, met(done.examples))
     notes += idle(loaded, booted)
-    notes += unfit_answers(question.settings.webhooks, SETTINGS_FILE, [*loaded.manifests, *context.manifests])
-    notes += unknown_workloads(question.settings.workloads, SETTINGS_FILE, booted)
+    notes += unfit_answers(question.settings, [*loaded.manifests, *context.manifests])
+    notes += unknown_workloads(question.settings, booted)
     seen = dict.fromkeys(name for one in done.examples for _, v in one.violations for name in (v.object, v.root))
-    notes += unfit_settings(question.settings, SETTINGS_FILE, loaded, seen)
+    notes += unfit_settings(question.settings, loaded, seen)
+    notes += never_exercised(system.properties, done.examples)
     replayed = question.shard.part([one for one in question.corpus if one.file not in gone])
     found = Found(
         done, notes, {"replayed": len(replayed), "mended": mended(replayed, (), done.examples), "other": list(gone), "why": gone}, began
@@ -204,8 +212,10 @@ def _conclude(question: Question, loaded: Loaded, machines: Machines, system: Sy
     manifests = {one.id: one for one in loaded.manifests}
     accepts = question.settings.accept
     earlier = {one.fingerprint for one in question.baseline[1].findings} if question.baseline is not None else ()
-    shown = order([*of_examples(done, manifests, accepts), *of_notes(notes, accepts)], earlier)
+    shown = order([*of_examples(done, manifests, accepts, system.properties), *of_notes(notes, accepts)], earlier)
     unknown, reasons = _doubts(question, loaded, booted, done, notes)
+    if undecided := undecided_in(one.finding for one in shown):
+        unknown, reasons = True, [*reasons, *undecided]
     verdict = judge([one.finding for one in shown], question.fail_on, unknown or not done.complete)
     told = _told(question, Variants(system, booted, question.seed), shown, found)
     runs = {print_: (one.run, one.scenario) for print_, one in told.replays.items()}
@@ -217,7 +227,8 @@ def _conclude(question: Question, loaded: Loaded, machines: Machines, system: Sy
         faults=_faults(done), notes=tuple(NoteResult(rule=n.rule, level=n.level, file=n.file, line=n.line, message=n.message, hint=n.hint) for n in notes),
         not_modelled=tuple(not_modelled(loaded, question.settings.webhooks)), assumptions=_assumptions(system, booted, question.settings), command=question.command,
         inputs={text.name: hashlib.sha256(text.data).hexdigest() for text in question.texts}, coverage=_coverage(done), corpus=found.corpus,
-        matrix=matrix(done.examples, {kind.name: kind.klass for kind in catalog()}, list(CATALOG.values())),
+        matrix=matrix(done.examples, {kind.name: kind.klass for kind in catalog()}, [*system.properties, *CATALOG.values()]),
+        properties=own_properties(system.properties, done.examples),
         timelines=timelines(told.findings, runs, system.settings.get("rates", {})),
     )  # fmt: skip
     if question.baseline is not None:

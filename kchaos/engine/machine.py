@@ -19,10 +19,11 @@ from hypothesis.stateful import Bundle, MultipleResults, RuleBasedStateMachine, 
 from hypothesis.stateful import invariant as after_each_rule
 
 from kchaos.check.property import Property, Violation
+from kchaos.engine.decorators import eventually, invariant
 from kchaos.engine.kubernetes import Outcome, Session
 from kchaos.engine.scenarios import check_steps
 from kchaos.engine.seen import Seen
-from kchaos.engine.subject import Subject, eventually, invariant, subject_of
+from kchaos.engine.subject import Subject, subject_of
 from kchaos.errors import InvalidScenario
 from kchaos.models.api.resources import by_kind
 from kchaos.models.api.tree import Obj

@@ -7,13 +7,14 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
 from kchaos.check.property import BaseMonitor, Guarantee, Property, Severity, Violation
 from kchaos.check.verdict import fingerprint
 from kchaos.engine.booting import Boot, System
+from kchaos.engine.decorators import MARK
 from kchaos.engine.execute import Question, prepare
 from kchaos.engine.findings import accepted
 from kchaos.engine.inputs import read_paths
@@ -34,31 +35,8 @@ from kchaos.scenario import Scenario, Step
 if TYPE_CHECKING:
     from kchaos.engine.machine import ClusterMachine
 
-F = TypeVar("F", bound=Callable[..., None])
 OWN_RULES = ("pod-kill",)
 """What has a rule of its own, with a bundle of its targets, and would only be done twice as often."""
-_MARK = "_kchaos_claim"
-
-
-def invariant() -> Callable[[F], F]:
-    """Declare a method as a claim that always holds: it looks at ``self.cluster`` and asserts.
-
-    It is asked after every step, every virtual second in which anything changed, and at the end.
-    """
-    return _marked("always")
-
-
-def eventually() -> Callable[[F], F]:
-    """Declare a method as a claim that holds in the end: once all faults are healed and the cluster is at rest."""
-    return _marked("eventually")
-
-
-def _marked(when: str) -> Callable[[F], F]:
-    def mark(function: F) -> F:
-        setattr(function, _MARK, when)
-        return function
-
-    return mark
 
 
 class Claim(NamedTuple):
@@ -218,7 +196,7 @@ def _names(faults: Sequence[str] | None) -> list[str]:
 
 def _claims(machine: type[ClusterMachine]) -> Iterable[Claim]:
     for name, function in inspect.getmembers(machine, inspect.isfunction):
-        when = getattr(function, _MARK, "")
+        when = getattr(function, MARK, "")
         if when:
             told = (inspect.getdoc(function) or name.replace("_", " ")).partition("\n")[0]
             prop = Property(
