@@ -9,11 +9,17 @@ if TYPE_CHECKING:
     from kchaos.engine.machine import ClusterMachine
     from kchaos.engine.saved import Replayed, replay
     from kchaos.engine.subject import eventually, invariant
+    from kchaos.testing.cluster import SimulatedCluster
+    from kchaos.testing.marks import chaos
+    from kchaos.testing.run import ChaosRun
 
 __version__ = "0.1.0"
-__all__ = ["ClusterMachine", "Replayed", "eventually", "invariant", "replay"]
+__all__ = ["ChaosRun", "ClusterMachine", "Replayed", "SimulatedCluster", "chaos", "eventually", "invariant", "replay"]
 
-_HOME = {"ClusterMachine": "machine", "Replayed": "saved", "eventually": "subject", "invariant": "subject", "replay": "saved"}
+_HOME = {
+    "ChaosRun": "testing.run", "ClusterMachine": "engine.machine", "Replayed": "engine.saved", "SimulatedCluster": "testing.cluster",
+    "chaos": "testing.marks", "eventually": "engine.subject", "invariant": "engine.subject", "replay": "engine.saved",
+}  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:
@@ -21,4 +27,4 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'kchaos' has no attribute {name!r}")
     import importlib
 
-    return getattr(importlib.import_module(f"kchaos.engine.{_HOME[name]}"), name)
+    return getattr(importlib.import_module(f"kchaos.{_HOME[name]}"), name)

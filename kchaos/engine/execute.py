@@ -16,6 +16,7 @@ from kchaos.engine.campaign import BudgetOption, Done, campaign, planned
 from kchaos.engine.cases import Example, Sort, Variants
 from kchaos.engine.checks import checks, not_modelled, unfit_settings, unknown_workloads
 from kchaos.engine.corpus import Kept, cases, mended
+from kchaos.engine.drawn import Space
 from kchaos.engine.findings import Shown, of_examples, of_notes, order
 from kchaos.engine.hooks import unfit_answers
 from kchaos.engine.idle import idle
@@ -67,6 +68,10 @@ class Question(NamedTuple):
     """Instead of single faults: operations, and each fault at each event of each of them."""
     corpus: Sequence[Kept] = ()
     """Failures of earlier runs, to be tried first."""
+    only_corpus: bool = False
+    """Nothing else is tried."""
+    smaller: bool = True
+    """Whether what the answer holds for the corpus is made to fail on a smaller cluster: that takes tries."""
     shard: Shard = Shard()
     """Which part of it runs here."""
     baseline: tuple[str, Result] | None = None
@@ -140,12 +145,7 @@ def execute(question: Question, listener: Listener | None = None) -> Answer:
     """Answer a question. Raises InvalidScenario if nothing can be run; then its ``notes`` say why."""
     listener = listener or Listener()
     loaded, context, machines, system, booted = prepare(question, listener)
-    kinds = catalog()
-    chosen = choose(question.faults, kinds)
-    plan = _triggers(question, system, booted) if question.triggers else sweep(system, booted, chosen, question.seed)
-    drawn = space(
-        system, booted, chosen if question.faults is not None else [kind.name for kind in kinds if kind.klass != CORRUPTION], question.seed
-    )
+    plan, drawn = _planned(question, system, booted)
     budget = question.budget
     began = time.monotonic()
     corpus, gone = cases(question.corpus, system)
@@ -166,6 +166,17 @@ def execute(question: Question, listener: Listener | None = None) -> Answer:
         done, notes, {"replayed": len(replayed), "mended": mended(replayed, (), done.examples), "other": list(gone), "why": gone}, began
     )
     return _conclude(question, loaded, machines, system, booted, found)
+
+
+def _planned(question: Question, system: System, booted: Boot) -> tuple[Sweep, Space | None]:
+    """Return what is swept, and what is drawn from."""
+    kinds = catalog()
+    chosen = choose(question.faults, kinds)
+    if question.only_corpus:
+        return Sweep((), ()), None
+    plan = _triggers(question, system, booted) if question.triggers else sweep(system, booted, chosen, question.seed)
+    drawn = chosen if question.faults is not None else [kind.name for kind in kinds if kind.klass != CORRUPTION]
+    return plan, space(system, booted, drawn, question.seed)
 
 
 def _triggers(question: Question, system: System, booted: Boot) -> Sweep:
@@ -258,7 +269,7 @@ def _told(question: Question, variants: Variants, shown: Sequence[Shown], found:
     until = found.began + budget.seconds * (1 + SHRINKING) if budget.seconds is not None else None
     return tell(
         variants, shown, fail_on=question.fail_on, known=[one.fingerprint for one in question.corpus], tries=tries,
-        interrupted=found.done.interrupted, until=lambda: until is not None and time.monotonic() >= until,
+        interrupted=found.done.interrupted, until=lambda: until is not None and time.monotonic() >= until, smaller=question.smaller,
     )  # fmt: skip
 
 

@@ -46,11 +46,11 @@ def whole(path: Path, write: Callable[[Path], object]) -> None:
         part.unlink(missing_ok=True)
 
 
-def write_all(folder: Path, files_at: Callable[[Path], Files]) -> tuple[Path | None, list[str]]:
+def write_all(folder: Path, files_at: Callable[[Path], Files], keep: bool = False) -> tuple[Path | None, list[str]]:
     """Write the files that belong into a folder; if that can't be written, into a temporary one.
 
-    ``files_at`` gets the folder, so that files can name each other. Replays that an earlier run left there are taken away first: they
-    belong to other findings. Return where the files are (None: nowhere) and what went wrong, in words.
+    ``files_at`` gets the folder, so that files can name each other. Replays that an earlier run left there are taken away first, unless
+    they are to be kept: they belong to other findings. Return where the files are (None: nowhere) and what went wrong, in words.
     """
     problems: list[str] = []
     candidates: list[Callable[[], Path]] = [lambda: folder, lambda: Path(tempfile.mkdtemp(prefix="kchaos-"))]
@@ -58,7 +58,7 @@ def write_all(folder: Path, files_at: Callable[[Path], Files]) -> tuple[Path | N
         try:
             where = candidate()
             where.mkdir(parents=True, exist_ok=True)
-            for old in where.iterdir():
+            for old in [] if keep else where.iterdir():
                 if _REPLAY.fullmatch(old.name):
                     old.unlink()
             for name, write in files_at(where).items():
