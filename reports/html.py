@@ -39,13 +39,13 @@ def html(result: Result) -> str:
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, loader=DictLoader(_templates()),
     )  # fmt: skip
     template = environment.get_template("report.html.j2")
-    script = resources.files(__package__).joinpath("report.js").read_text(encoding="utf-8")
+    script, style = _text("report.js"), _text("report.css")
     columns = [fault.name for fault in result.faults]
     sorts = [(name, faults) for name, faults in COLUMNS if any(fault in columns for fault in faults)]
     open_ = [f for f in result.findings if not f.accepted]
     page = template.render(
         r=result, headline=headline(result), rows=ranked(result)[:ROWS], columns=columns, sorts=sorts, text=text, seconds=seconds,
-        script=Markup(script), script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),  # our own text
+        script=Markup(script), style=Markup(style), script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),  # our own text
         pods=pods, worst=worst, pictures={name: diagram(one) for name, one in result.timelines.items()}, width=WIDTH, matrix=table(result.matrix),
         full=FULL, findings=FINDINGS, remarks=REMARKS, broken=BROKEN, listed=LISTED, detailed=DETAILED,
         loud=[f for f in open_ if f.severity.value != "info"], quiet=[f for f in open_ if f.severity.value == "info"],
@@ -55,5 +55,9 @@ def html(result: Result) -> str:
 
 
 def _templates() -> dict[str, str]:
-    files = (resources.files(__package__).joinpath("report.html.j2"), resources.files(__package__).joinpath("diagram.svg.j2"))
-    return {one.name: one.read_text(encoding="utf-8") for one in files}
+    files = resources.files(__package__).iterdir()
+    return {one.name: one.read_text(encoding="utf-8") for one in files if one.name.endswith(".j2")}
+
+
+def _text(name: str) -> str:
+    return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
