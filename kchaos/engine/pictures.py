@@ -11,6 +11,7 @@ from kchaos.check.verdict import Finding
 from kchaos.engine.cases import call_of
 from kchaos.engine.lanes import LANES, LONG, Lanes
 from kchaos.engine.measure import DEFAULT_RATE
+from kchaos.engine.moments import moments
 from kchaos.engine.timeline import Band, Curve, Tick, Timeline
 from kchaos.history.record import Mark, Run, Write
 from kchaos.history.view import View
@@ -70,7 +71,7 @@ class _Reader:
         self._left_out += self._lanes.left_out
         return Timeline(
             steps=steps, start_s=round(start, 3), end_s=round(end, 3), violated_s=self._violated, lanes=lanes, bands=self._bands(end),
-            ticks=self._few_ticks(end), curve=self._curve(start, end), left_out=tuple(self._left_out),
+            ticks=self._few_ticks(end), curve=self._curve(start, end), moments=moments(self._run, self._about), left_out=tuple(self._left_out),
         )  # fmt: skip
 
     def _began(self) -> float:

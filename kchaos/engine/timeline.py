@@ -61,6 +61,55 @@ class Curve(msgspec.Struct, frozen=True, kw_only=True):
     points: tuple[tuple[float, float], ...]
 
 
+THERE = "there"
+"""Of an object whose state is not told: that it exists."""
+SAME = "same"
+"""Of something of which only a change is told."""
+
+
+class Change(msgspec.Struct, frozen=True, kw_only=True):
+    """What is different at an object, or alike at several; without ``before`` it is new, without ``after`` it is gone."""
+
+    what: str
+    before: str = ""
+    after: str = ""
+
+    def words(self) -> str:
+        """Return ``3/3 → 2/3``, ``new: Running`` or ``gone``."""
+        if not self.before:
+            return "new" if self.after == THERE else f"new: {self.after}"
+        if self.before == SAME:
+            return self.after
+        after = self.after or "gone"
+        return after if self.before == THERE else f"{self.before} → {after}"
+
+
+class Place(msgspec.Struct, frozen=True, kw_only=True):
+    """A node at a moment. ``state``: empty if all is well, ``off``, ``cut`` (from others), ``hit`` (by another fault), ``notready`` or ``cordoned``;
+    ``says``: the same in words. ``pods``: how many of the object's pods there are in which state."""
+
+    name: str
+    zone: str = ""
+    state: str = ""
+    says: str = ""
+    pods: dict[str, int] = {}
+
+
+class Moment(msgspec.Struct, frozen=True, kw_only=True):
+    """Sentences of a story that belong together (``first`` to ``last``, from 1; 0: none), what they changed, and how all stands then.
+
+    ``more``: changes that are left out; ``elsewhere``: nodes that are.
+    """
+
+    t: float
+    first: int = 0
+    last: int = 0
+    changes: tuple[Change, ...] = ()
+    more: int = 0
+    places: tuple[Place, ...] = ()
+    elsewhere: int = 0
+
+
 class Timeline(msgspec.Struct, frozen=True, kw_only=True):
     """The smallest scenario that shows a finding, as steps in words, and its run."""
 
@@ -72,4 +121,5 @@ class Timeline(msgspec.Struct, frozen=True, kw_only=True):
     bands: tuple[Band, ...] = ()
     ticks: tuple[Tick, ...] = ()
     curve: Curve | None = None
+    moments: tuple[Moment, ...] = ()
     left_out: tuple[str, ...] = ()
