@@ -14,8 +14,9 @@ from markupsafe import Markup
 from kchaos.engine.pictures import TIMELINES
 from kchaos.engine.result import Result
 from kchaos.engine.timeline import Moment
+from kchaos.reports import recovery
 from kchaos.reports.columns import COLUMNS, headline, pods, ranked, seconds, text, worst
-from kchaos.reports.diagram import WIDTH, diagram
+from kchaos.reports.diagram import LEFT, RIGHT, WIDTH, diagram
 from kchaos.reports.matrix import table
 from kchaos.reports.topology import WIDTH as TOPOLOGY
 from kchaos.reports.topology import states, topologies
@@ -38,6 +39,7 @@ class Limits(NamedTuple):
     """Workloads in the table."""
     detailed: int = 50
     """Workloads in the table of each fault by itself."""
+    recoveries: int = 60
     broken: int = 40
     """Properties in the matrix that were violated."""
     listed: int = 250
@@ -73,7 +75,7 @@ def _page(result: Result, limits: Limits) -> str:
     environment.globals.update(_HELPERS, limits=limits)
     script = resources.files(__package__).joinpath("report.js").read_text(encoding="utf-8")
     style = resources.files(__package__).joinpath("report.css").read_text(encoding="utf-8")
-    columns = [fault.name for fault in result.faults]
+    columns = [fault.name for fault in result.faults if any(worst(one, (fault.name,)) for one in result.workloads)]
     open_ = [f for f in result.findings if not f.accepted]
     page = environment.get_template("report.html.j2").render(
         r=result, headline=headline(result), rows=ranked(result), columns=columns, matrix=table(result.matrix),
@@ -100,7 +102,7 @@ def _templates() -> dict[str, str]:
 
 
 _HELPERS: dict[str, Any] = {
-    "text": text, "seconds": seconds, "pods": pods, "worst": worst, "sentence": sentence, "diagram": diagram, "width": WIDTH,
-    "topologies": topologies, "states": states, "topology_width": TOPOLOGY,
+    "text": text, "seconds": seconds, "pods": pods, "worst": worst, "sentence": sentence, "diagram": diagram, "frame": (WIDTH, LEFT, RIGHT),
+    "topologies": topologies, "recoveries": recovery.rows, "states": states, "topology_width": TOPOLOGY,
 }  # fmt: skip
 """What templates may call."""

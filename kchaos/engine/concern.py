@@ -67,7 +67,7 @@ class Concern:
             ref = controller_of(obj)
             return ref is not None and f"{ref['kind']}/{space}/{ref['name']}" in self._owners
         if resource == "endpointslices":
-            return self._service(space, labels(obj).get("kubernetes.io/service-name", ""))
+            return self.service(f"{space}/{labels(obj).get('kubernetes.io/service-name', '')}")
         if resource == "poddisruptionbudgets":
             fits = compile_selector(get(obj, "spec", "selector"))
             return any(fits(one) for key, one in self._labels.items() if key.startswith(f"{space}/"))
@@ -79,9 +79,9 @@ class Concern:
             return f"{claim.get('namespace')}/{claim.get('name')}" in self._claims
         return False
 
-    def _service(self, space: str, name: str) -> bool:
-        if self._about == f"Service/{space}/{name}":
+    def service(self, key: str) -> bool:
+        """Tell whether a Service (namespace/name) has to do with it: it is the one, or it selects its pods."""
+        if self._all or self._about == f"Service/{key}":
             return True
-        service = self._view.get("services", f"{space}/{name}")
-        fits = from_map(get(service, "spec", "selector", default=None) or {})
-        return any(fits(one) for key, one in self._labels.items() if key.startswith(f"{space}/"))
+        fits = from_map(get(self._view.get("services", key), "spec", "selector", default=None) or {})
+        return any(fits(one) for name, one in self._labels.items() if name.partition("/")[0] == key.partition("/")[0])

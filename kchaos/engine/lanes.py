@@ -25,7 +25,7 @@ class Lanes:
     """Follows pods. ``about``: the object at fault, whose pods are shown; all pods are if it is neither a workload nor a Service."""
 
     def __init__(self, view: View, about: str) -> None:
-        self._concern = Concern(view, about)
+        self.concern = Concern(view, about)
         self._open: dict[tuple[str, str], list[Part]] = {}
         self._bars: dict[str, list[Bar]] = {}
         self.nodes: dict[str, str] = {}
@@ -41,7 +41,7 @@ class Lanes:
 
     def mine(self, pod: Obj) -> bool:
         """Tell whether a pod is of the object that the finding is about."""
-        return self._concern.pod(pod)
+        return self.concern.pod(pod)
 
     def saw(self, now: float, key: str, pod: Obj) -> bool:
         """Take a pod's state over: tell whether something else begins."""

@@ -1,4 +1,4 @@
-"""A run as a picture's data: lanes of nodes with the pods on them, bands of faults, a curve, and the moment of the violation.
+"""A run as a picture's data: lanes of nodes with the pods on them, bands of faults, curves, and the moment of the violation.
 
 Times are virtual seconds since chaos began. It is small whatever the run was: what is too much for a picture is put together or left
 out, and ``left_out`` says so. ``engine/pictures.py`` makes it; reports draw it; ``kchaos run --json`` has it.
@@ -55,8 +55,9 @@ class Tick(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Curve(msgspec.Struct, frozen=True, kw_only=True):
-    """Steps of (time, value): each value holds until the next time."""
+    """Steps of (time, value): each value holds until the next time. ``of``: the workload or Service; ``label``: what is counted."""
 
+    of: str
     label: str
     points: tuple[tuple[float, float], ...]
 
@@ -120,6 +121,6 @@ class Timeline(msgspec.Struct, frozen=True, kw_only=True):
     lanes: tuple[Lane, ...] = ()
     bands: tuple[Band, ...] = ()
     ticks: tuple[Tick, ...] = ()
-    curve: Curve | None = None
+    curves: tuple[Curve, ...] = ()
     moments: tuple[Moment, ...] = ()
     left_out: tuple[str, ...] = ()

@@ -40,7 +40,24 @@ ATTRIBUTES = {
     "start",
     "href",
 }
-DRAWN = {"viewbox", "aria-labelledby", "x", "y", "x1", "y1", "x2", "y2", "width", "height", "d", "text-anchor"}
+DRAWN = {
+    "viewbox",
+    "aria-labelledby",
+    "x",
+    "y",
+    "x1",
+    "y1",
+    "x2",
+    "y2",
+    "width",
+    "height",
+    "d",
+    "text-anchor",
+    "data-left",
+    "data-right",
+    "data-at",
+    "data-full",
+}
 
 
 class Page(HTMLParser):
