@@ -41,7 +41,7 @@ from kchaos.models.faults.catalog import catalog
 from kchaos.models.manifests.load import Loaded, Text, load
 from kchaos.models.manifests.notes import Note
 from kchaos.properties.catalog import CATALOG
-from kchaos.scenario import At
+from kchaos.scenario import At, Step
 
 CORRUPTION = "corruption"
 """Faults of this group are only tried when they are named: what a corrupted store breaks is no fault of the application."""
@@ -180,6 +180,12 @@ def _triggers(question: Question, system: System, booted: Boot) -> Sweep:
     mine = [name for name in chosen or () if kinds.get(name).level1]
     faults = tuple(name for name in chosen or () if name not in mine)
     steps = operations(system, booted, mine or None)
+    names = ["scale-up"] if not mine or "scale-up" in mine else []
+    steps += [
+        Step(do="scale-up", args={**step.args, "by": 2})  # two new pods at once compete for what there is
+        for step in sweep(system, booted, names).singles
+        if step.args["target"].startswith("StatefulSet/")
+    ]
     drains = [step for (step,) in sweep(system, booted, ["drain"]).level1[1:3]] if any(step.do == "drain" for step in steps) else []
     two = [(drains[0], msgspec.structs.replace(drains[1], when=At(1.0)))] if len(drains) == 2 else []  # people do that
     return Sweep(
