@@ -25,6 +25,7 @@ from kchaos.engine.machines import Machines
 from kchaos.engine.matrix import matrix
 from kchaos.engine.merge import unfinished
 from kchaos.engine.pictures import timelines
+from kchaos.engine.recovery import recoveries
 from kchaos.engine.replays import Replay, Told, tell
 from kchaos.engine.result import Cell, Counts, CoverageResult, FaultResult, NoteResult, Result, WorkloadResult
 from kchaos.engine.settings import FILE as SETTINGS_FILE
@@ -313,12 +314,12 @@ def _workloads(booted: Boot, done: Done, manifests: dict[str, Any]) -> tuple[Wor
                 rule=rule if worse else before.rule,
                 unbounded=before.unbounded or any(v.object == workload and bool(v.figures.get("unbounded")) for _, v in one.violations),
             )  # fmt: skip
-    out = []
+    out, times = [], recoveries(done.examples)
     for workload in sorted(cells):
         manifest = manifests.get(workload)
         out.append(WorkloadResult(
             workload=workload, replicas=booted.workloads[workload].replicas, ready=booted.ready_before.get(workload, 0), file=manifest.file if manifest else "",
-            line=manifest.line if manifest else 0, faults=cells[workload],
+            line=manifest.line if manifest else 0, faults=cells[workload], recovery=times.get(workload, {}),
         ))  # fmt: skip
     return tuple(out)
 
