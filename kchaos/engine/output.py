@@ -46,6 +46,16 @@ def whole(path: Path, write: Callable[[Path], object]) -> None:
         part.unlink(missing_ok=True)
 
 
+def unwritable(folder: Path) -> str:
+    """Return why files can't be made in a folder, or it can't be made itself, before there is anything to lose; empty if they can."""
+    there = next(one for one in (folder, *folder.absolute().parents) if one.exists())
+    try:
+        with tempfile.TemporaryFile(dir=there):
+            return ""
+    except OSError as error:
+        return error.strerror or str(error)
+
+
 def write_all(folder: Path, files_at: Callable[[Path], Files], keep: bool = False) -> tuple[Path | None, list[str]]:
     """Write the files that belong into a folder; if that can't be written, into a temporary one.
 
