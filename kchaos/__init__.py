@@ -9,13 +9,17 @@ if TYPE_CHECKING:
     from kchaos.engine.decorators import always, eventually, invariant, never
     from kchaos.engine.machine import ClusterMachine
     from kchaos.engine.saved import Replayed, replay
+    from kchaos.testing.cluster import SimulatedCluster
+    from kchaos.testing.marks import chaos
+    from kchaos.testing.run import ChaosRun
 
 __version__ = "0.1.0"
-__all__ = ["ClusterMachine", "Replayed", "always", "eventually", "invariant", "never", "replay"]
+__all__ = ["ChaosRun", "ClusterMachine", "Replayed", "SimulatedCluster", "always", "chaos", "eventually", "invariant", "never", "replay"]
 
 _HOME = {
-    "ClusterMachine": "machine", "Replayed": "saved", "always": "decorators", "eventually": "decorators", "invariant": "decorators",
-    "never": "decorators", "replay": "saved",
+    "ChaosRun": "testing.run", "ClusterMachine": "engine.machine", "Replayed": "engine.saved", "SimulatedCluster": "testing.cluster",
+    "always": "engine.decorators", "chaos": "testing.marks", "eventually": "engine.decorators", "invariant": "engine.decorators",
+    "never": "engine.decorators", "replay": "engine.saved",
 }  # fmt: skip
 
 
@@ -24,4 +28,4 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'kchaos' has no attribute {name!r}")
     import importlib
 
-    return getattr(importlib.import_module(f"kchaos.engine.{_HOME[name]}"), name)
+    return getattr(importlib.import_module(f"kchaos.{_HOME[name]}"), name)

@@ -17,6 +17,7 @@ from kchaos.engine.cases import Example, Sort, Variants
 from kchaos.engine.checks import checks, not_modelled, unfit_settings, unknown_workloads
 from kchaos.engine.corpus import Kept, cases, mended
 from kchaos.engine.declarations import merged
+from kchaos.engine.drawn import Space
 from kchaos.engine.findings import Shown, of_examples, of_notes, order
 from kchaos.engine.hooks import unfit_answers
 from kchaos.engine.idle import idle
@@ -26,6 +27,7 @@ from kchaos.engine.matrix import matrix
 from kchaos.engine.merge import unfinished
 from kchaos.engine.own import never_exercised, own_properties, refuse_unknown_keys, undecided_in
 from kchaos.engine.pictures import timelines
+from kchaos.engine.recovery import recoveries
 from kchaos.engine.replays import Replay, Told, tell
 from kchaos.engine.result import Cell, Counts, CoverageResult, FaultResult, NoteResult, Result, WorkloadResult
 from kchaos.engine.settings import Settings
@@ -42,7 +44,7 @@ from kchaos.models.manifests.load import Loaded, Text, load
 from kchaos.models.manifests.notes import Note
 from kchaos.properties.catalog import CATALOG
 from kchaos.properties.declared import Declared
-from kchaos.scenario import At
+from kchaos.scenario import At, Step
 
 CORRUPTION = "corruption"
 """Faults of this group are only tried when they are named: what a corrupted store breaks is no fault of the application."""
@@ -69,6 +71,10 @@ class Question(NamedTuple):
     """Instead of single faults: operations, and each fault at each event of each of them."""
     corpus: Sequence[Kept] = ()
     """Failures of earlier runs, to be tried first."""
+    only_corpus: bool = False
+    """Nothing else is tried."""
+    smaller: bool = True
+    """Whether what the answer holds for the corpus is made to fail on a smaller cluster: that takes tries."""
     shard: Shard = Shard()
     """Which part of it runs here."""
     properties: Sequence[Declared] = ()
@@ -147,12 +153,7 @@ def execute(question: Question, listener: Listener | None = None) -> Answer:
     """Answer a question. Raises InvalidScenario if nothing can be run; then its ``notes`` say why."""
     listener = listener or Listener()
     loaded, context, machines, system, booted = prepare(question, listener)
-    kinds = catalog()
-    chosen = choose(question.faults, kinds)
-    plan = _triggers(question, system, booted) if question.triggers else sweep(system, booted, chosen, question.seed)
-    drawn = space(
-        system, booted, chosen if question.faults is not None else [kind.name for kind in kinds if kind.klass != CORRUPTION], question.seed
-    )
+    plan, drawn = _planned(question, system, booted)
     budget = question.budget
     began = time.monotonic()
     corpus, gone = cases(question.corpus, system)
@@ -176,6 +177,17 @@ def execute(question: Question, listener: Listener | None = None) -> Answer:
     return _conclude(question, loaded, machines, system, booted, found)
 
 
+def _planned(question: Question, system: System, booted: Boot) -> tuple[Sweep, Space | None]:
+    """Return what is swept, and what is drawn from."""
+    kinds = catalog()
+    chosen = choose(question.faults, kinds)
+    if question.only_corpus:
+        return Sweep((), ()), None
+    plan = _triggers(question, system, booted) if question.triggers else sweep(system, booted, chosen, question.seed)
+    drawn = chosen if question.faults is not None else [kind.name for kind in kinds if kind.klass != CORRUPTION]
+    return plan, space(system, booted, drawn, question.seed)
+
+
 def _triggers(question: Question, system: System, booted: Boot) -> Sweep:
     """Return the trigger sweep: what brings events about, and which faults meet them.
 
@@ -187,6 +199,12 @@ def _triggers(question: Question, system: System, booted: Boot) -> Sweep:
     mine = [name for name in chosen or () if kinds.get(name).level1]
     faults = tuple(name for name in chosen or () if name not in mine)
     steps = operations(system, booted, mine or None)
+    names = ["scale-up"] if not mine or "scale-up" in mine else []
+    steps += [
+        Step(do="scale-up", args={**step.args, "by": 2})  # two new pods at once compete for what there is
+        for step in sweep(system, booted, names).singles
+        if step.args["target"].startswith("StatefulSet/")
+    ]
     drains = [step for (step,) in sweep(system, booted, ["drain"]).level1[1:3]] if any(step.do == "drain" for step in steps) else []
     two = [(drains[0], msgspec.structs.replace(drains[1], when=At(1.0)))] if len(drains) == 2 else []  # people do that
     return Sweep(
@@ -263,7 +281,7 @@ def _told(question: Question, variants: Variants, shown: Sequence[Shown], found:
     until = found.began + budget.seconds * (1 + SHRINKING) if budget.seconds is not None else None
     return tell(
         variants, shown, fail_on=question.fail_on, known=[one.fingerprint for one in question.corpus], tries=tries,
-        interrupted=found.done.interrupted, until=lambda: until is not None and time.monotonic() >= until,
+        interrupted=found.done.interrupted, until=lambda: until is not None and time.monotonic() >= until, smaller=question.smaller,
     )  # fmt: skip
 
 
@@ -307,12 +325,12 @@ def _workloads(booted: Boot, done: Done, manifests: dict[str, Any]) -> tuple[Wor
                 rule=rule if worse else before.rule,
                 unbounded=before.unbounded or any(v.object == workload and bool(v.figures.get("unbounded")) for _, v in one.violations),
             )  # fmt: skip
-    out = []
+    out, times = [], recoveries(done.examples)
     for workload in sorted(cells):
         manifest = manifests.get(workload)
         out.append(WorkloadResult(
             workload=workload, replicas=booted.workloads[workload].replicas, ready=booted.ready_before.get(workload, 0), file=manifest.file if manifest else "",
-            line=manifest.line if manifest else 0, faults=cells[workload],
+            line=manifest.line if manifest else 0, faults=cells[workload], recovery=times.get(workload, {}),
         ))  # fmt: skip
     return tuple(out)
 

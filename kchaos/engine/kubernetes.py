@@ -26,6 +26,7 @@ from kchaos.models.faults.catalog import catalog
 from kchaos.models.faults.jobs import job_of, runs
 from kchaos.models.faults.objects import RESIZE
 from kchaos.models.network.traffic import RATE
+from kchaos.nemesis.fault import Evidence
 from kchaos.nemesis.schedule import Nemesis
 from kchaos.properties.catalog import CATALOG
 from kchaos.properties.corruption import attributed
@@ -182,6 +183,10 @@ class Session:
         if isinstance(when, At):
             self._nemesis.lasted(index, round(self.t - when.s, 6))
         self._now(partial(self._nemesis.undo, index))
+
+    def evidence(self, index: int) -> Evidence:
+        """Return what a step has really done so far."""
+        return self._nemesis.evidence(index)
 
     def follow(self) -> None:
         """Do and undo the scenario's steps that have a time, each when it is due, as far as chaos may last."""

@@ -13,6 +13,7 @@ import msgspec
 from kchaos.canonical import digest
 from kchaos.check.property import Severity
 from kchaos.check.verdict import Finding
+from kchaos.engine import recovery
 from kchaos.engine.baseline import judge
 from kchaos.engine.cases import NO_FAULT, THEN
 from kchaos.engine.matrix import added
@@ -146,7 +147,7 @@ def _workloads(parts: Sequence[Result]) -> tuple[WorkloadResult, ...]:
     for rows in zip(*(one.workloads for one in parts), strict=True):
         faults = dict.fromkeys(name for row in rows for name in row.faults)
         cells = {name: _cell([row.faults[name] for row in rows if name in row.faults]) for name in faults}
-        out.append(msgspec.structs.replace(rows[0], faults=cells))
+        out.append(msgspec.structs.replace(rows[0], faults=cells, recovery=recovery.added([row.recovery for row in rows])))
     return tuple(out)
 
 

@@ -11,6 +11,7 @@ import msgspec
 from kchaos import __version__
 from kchaos.check.verdict import Finding
 from kchaos.engine.matrix import Matrix
+from kchaos.engine.recovery import Recovery
 from kchaos.engine.timeline import Timeline
 
 SCHEMA_VERSION = 1
@@ -71,6 +72,8 @@ class WorkloadResult(msgspec.Struct, frozen=True, kw_only=True):
     file: str = ""
     line: int = 0
     faults: dict[str, Cell] = {}
+    recovery: dict[str, Recovery] = {}
+    """By fault: how long it took until all of its pods answered again."""
 
 
 class FaultResult(msgspec.Struct, frozen=True, kw_only=True):

@@ -64,6 +64,15 @@ def _words(error: AssertionError) -> str:
     return code[0].strip() if code else "does not hold"
 
 
+class Unanswered(Exception):
+    """A claim can't be judged from a scenario alone: it raised something else than AssertionError."""
+
+    def __init__(self, claim: Claim, error: Exception) -> None:
+        frames = inspect.getinnerframes(error.__traceback__) if error.__traceback__ else []
+        where = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+        super().__init__(f"{claim.property.source} can't be judged{where}: {type(error).__name__}: {error}")
+
+
 class Subject(NamedTuple):
     """A class of machines, ready to run."""
 
@@ -84,8 +93,11 @@ class Subject(NamedTuple):
     accepts: tuple[Accept, ...]
     fail_on: Severity
 
-    def look(self, machine: Any) -> Look | None:
-        """Return what asks the author's claims of ``machine``; None if there are none."""
+    def look(self, machine: Any, whole: bool = True) -> Look | None:
+        """Return what asks the author's claims of ``machine``; None if there are none.
+
+        ``whole``: False for a machine that no rule has been applied to: what a claim raises beside AssertionError is then Unanswered.
+        """
         if not self.claims:
             return None
 
@@ -93,7 +105,14 @@ class Subject(NamedTuple):
             machine.cluster = Seen(cluster)
             for claim in self.claims:
                 if at_end or not claim.at_end_only:
-                    yield from ((claim.property, found) for found in claim.judge(machine, cluster.world.loop.time()))
+                    try:
+                        yield from [(claim.property, found) for found in claim.judge(machine, cluster.world.loop.time())]
+                    except InvalidScenario:
+                        raise
+                    except Exception as error:
+                        if whole:
+                            raise
+                        raise Unanswered(claim, error) from None
 
         return ask
 

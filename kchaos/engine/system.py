@@ -30,9 +30,10 @@ DEFAULT_CLASS: Obj = {
 
 
 def inputs_of(
-    objects: Sequence[Obj], context: Sequence[Obj], settings: Settings, kubernetes: str, declared: Sequence[Declared] = ()
+    objects: Sequence[Obj], context: Sequence[Obj], settings: Settings, kubernetes: str, declared: Sequence[Declared] | None = None
 ) -> dict[str, Any]:
-    """Return the inputs of a scenario. ``declared``: the properties of users; who judges a run again needs them."""
+    """Return the inputs of a scenario. ``declared``: the properties of users, else those of the settings."""
+    own = settings.declared() if declared is None else declared
     everything = [*objects, *context]
     marked = any(
         one["kind"] == "StorageClass" and get(one, "metadata", "annotations", default={}).get(DEFAULT_CLASS_MARK) == "true"
@@ -44,7 +45,7 @@ def inputs_of(
         "context": [*context, *([] if marked else [DEFAULT_CLASS])],
         "assumptions": {"defaults": settings.defaults, "workloads": settings.workloads},
         **({"webhooks": settings.webhooks} if settings.webhooks else {}),
-        **({PROPERTIES: msgspec.to_builtins(list(declared))} if declared else {}),
+        **({PROPERTIES: msgspec.to_builtins(list(own))} if own else {}),
     }
 
 
