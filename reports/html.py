@@ -11,6 +11,7 @@ from jinja2 import DictLoader, Environment, StrictUndefined
 from markupsafe import Markup
 
 from kchaos.engine.result import Result
+from kchaos.reports import change
 from kchaos.reports.columns import COLUMNS, headline, pods, ranked, seconds, text, worst
 from kchaos.reports.diagram import WIDTH, diagram
 from kchaos.reports.matrix import table
@@ -49,11 +50,12 @@ def html(result: Result) -> str:
         pods=pods, worst=worst, pictures={name: diagram(one) for name, one in result.timelines.items()}, width=WIDTH, matrix=table(result.matrix),
         full=FULL, findings=FINDINGS, remarks=REMARKS, broken=BROKEN, listed=LISTED, detailed=DETAILED,
         loud=[f for f in open_ if f.severity.value != "info"], quiet=[f for f in open_ if f.severity.value == "info"],
-        accepted=[f for f in result.findings if f.accepted],
+        accepted=[f for f in result.findings if f.accepted], change_headline=change.headline, change_facts=lambda one: list(change.facts(one)),
+        operated=change.operated,
     )  # fmt: skip
     return _UNFIT.sub("\ufffd", page)
 
 
 def _templates() -> dict[str, str]:
-    files = (resources.files(__package__).joinpath("report.html.j2"), resources.files(__package__).joinpath("diagram.svg.j2"))
-    return {one.name: one.read_text(encoding="utf-8") for one in files}
+    names = ("report.html.j2", "diagram.svg.j2", "change.html.j2")
+    return {name: resources.files(__package__).joinpath(name).read_text(encoding="utf-8") for name in names}
