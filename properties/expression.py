@@ -58,13 +58,13 @@ def compiled(source: str) -> Compiled:
         )
     try:
         program = _environment().compile(source)
+        kind = program.return_type().name().upper().partition("<")[0]
     except RuntimeError as error:
         raise _explained(source, str(error)) from error
     try:
         reads = reads_of(program.serialize())
     except Mistake as error:
         raise InvalidScenario(f"{_place(source, error.offset)}{error.message}", hint=error.hint) from error
-    kind = program.return_type().name().upper().partition("<")[0]
     if kind not in ("BOOL", "DYN") or reads.gives not in ("", "bool"):
         gives = {"INT": "a number", "DOUBLE": "a number", "STRING": "text", "LIST": "a list", "MAP": "a map"}.get(kind, f"a {kind.lower()}")
         gives = _GIVES.get(reads.gives, gives) if kind == "DYN" else gives
@@ -92,7 +92,7 @@ def _explained(source: str, said: str) -> InvalidScenario:
     """Return what the compiler says in words for people; its first mistake, or the first unknown name."""
     found = [(int(line), int(column), text.removesuffix(" [INVALID_ARGUMENT]")) for line, column, text in _ERROR.findall(said)]
     if not found:
-        first = said.strip().partition("\n")[0].removesuffix("]").partition(" [")[0]
+        first = said.strip().partition("\n")[0].partition(" [")[0].rpartition("ARGUMENT: ")[2]
         return InvalidScenario(f"the expression can't be used: {first}", hint="write less at once, in more than one property")
     unknown = [one for one in found if one[2].startswith("undeclared reference")]
     line, column, text = unknown[-1] if unknown and any(_called(source, one) for one in unknown) else found[0]
