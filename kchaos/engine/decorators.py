@@ -22,9 +22,9 @@ from typing import Any, TypeVar, overload
 from kchaos.check.property import Severity
 from kchaos.engine.declarations import check, ident_of
 from kchaos.errors import InvalidScenario, Location
-from kchaos.properties.declared import Declared, Form
-from kchaos.properties.expression import compiled
-from kchaos.properties.functions import Cluster, Function, module
+from kchaos.properties.own.declared import Declared, Form
+from kchaos.properties.own.expression import compiled
+from kchaos.properties.own.functions import Cluster, Function, module
 
 F = TypeVar("F", bound=Callable[..., None])
 Predicate = Callable[[Cluster], bool]

@@ -43,7 +43,7 @@ from kchaos.models.faults.catalog import catalog
 from kchaos.models.manifests.load import Loaded, Text, load
 from kchaos.models.manifests.notes import Note
 from kchaos.properties.catalog import CATALOG
-from kchaos.properties.declared import Declared
+from kchaos.properties.own.declared import Declared
 from kchaos.scenario import At, Step
 
 CORRUPTION = "corruption"

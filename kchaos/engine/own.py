@@ -12,9 +12,9 @@ from kchaos.engine.cases import Example
 from kchaos.engine.result import PropertyResult
 from kchaos.errors import InvalidScenario, Location
 from kchaos.models.manifests.notes import Note
-from kchaos.properties.declared import UNDECIDED, Declared
-from kchaos.properties.expression import compiled, keys_of
-from kchaos.properties.state import KINDS
+from kchaos.properties.own.declared import UNDECIDED, Declared
+from kchaos.properties.own.expression import compiled, keys_of
+from kchaos.properties.own.state import KINDS
 
 
 def refuse_unknown_keys(declared: Sequence[Declared], booted: Boot) -> None:

@@ -40,7 +40,7 @@ from kchaos.models.node.apicall import VERBS, ApiCall
 from kchaos.models.node.assumptions import DEFAULTS, Assumptions, assume
 from kchaos.models.security.webhooks import ANSWERS, WebhookTable
 from kchaos.properties.catalog import CATALOG
-from kchaos.properties.declared import Declared
+from kchaos.properties.own.declared import Declared
 
 FILE = "kchaos.yaml"
 WORKLOAD = r"[^/]+/[^/]+"

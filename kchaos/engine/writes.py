@@ -18,7 +18,7 @@ from kchaos.engine.triggers import commit, commits
 from kchaos.history.record import Run
 from kchaos.models.controlplane import MANAGER, SCHEDULER
 from kchaos.properties.common import begins_deletion
-from kchaos.properties.declared import UNDECIDED
+from kchaos.properties.own.declared import UNDECIDED
 from kchaos.scenario import Nth, Scenario, Step
 
 OTHERS = ("user", "kubelet", "kube-controller-manager", "")

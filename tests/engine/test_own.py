@@ -21,9 +21,9 @@ from kchaos.engine.result import Result
 from kchaos.engine.system import build
 from kchaos.history.record import Mark, Write
 from kchaos.models.manifests.load import Text
-from kchaos.properties.declared import Declared, property_of
-from kchaos.properties.expression import Watch, compiled
-from kchaos.properties.state import MARKS, SOURCES, State
+from kchaos.properties.own.declared import Declared, property_of
+from kchaos.properties.own.expression import Watch, compiled
+from kchaos.properties.own.state import MARKS, SOURCES, State
 from kchaos.scenario import Scenario, Step, load
 from tests.support import GUESTBOOK, ROOT, step
 

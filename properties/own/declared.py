@@ -17,9 +17,9 @@ import msgspec
 from kchaos.check.property import Context, Guarantee, Monitor, Property, Severity, Violation
 from kchaos.history.record import Entry, Mark, Write
 from kchaos.properties.disruption import AT_ONCE, FELT_S, STAGING, fault_words
-from kchaos.properties.expression import Watch, compiled
-from kchaos.properties.functions import Called, Function
-from kchaos.properties.state import MARKS, SOURCES, State, Undecided, Value
+from kchaos.properties.own.expression import Watch, compiled
+from kchaos.properties.own.functions import Called, Function
+from kchaos.properties.own.state import MARKS, SOURCES, State, Undecided, Value
 
 Form = Literal["always", "never", "eventually"]
 FORMS: tuple[Form, ...] = get_args(Form)

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple, get_type_hints
 
 import msgspec
 
-from kchaos.properties.celtree import Node, read
-from kchaos.properties.state import MAPS, ROWS
+from kchaos.properties.own.celtree import Node, read
+from kchaos.properties.own.state import MAPS, ROWS
 
 
 class Mistake(Exception):

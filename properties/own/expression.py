@@ -1,4 +1,4 @@
-"""CEL expressions over a :class:`~kchaos.properties.state.State`: compiled once, checked against the rows' fields, evaluated when needed.
+"""CEL expressions over a :class:`~kchaos.properties.own.state.State`: compiled once, checked against the rows' fields, evaluated when needed.
 
 The language is https://github.com/google/cel-spec; parsed, checked and evaluated by its authors' library (``cel-expr-python``), which is loaded
 when the first expression is. What it can't know, because rows are plain maps to it, is checked here: names of fields, and what they hold.
@@ -13,8 +13,8 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from kchaos.errors import InvalidScenario
-from kchaos.properties.reads import Mistake, Reads, reads_of
-from kchaos.properties.state import MAPS, ROWS, State, Undecided, Value
+from kchaos.properties.own.reads import Mistake, Reads, reads_of
+from kchaos.properties.own.state import MAPS, ROWS, State, Undecided, Value
 
 PHASE = "phase"
 INSTALL = "pip install 'kchaos[cel]'"

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from kchaos.check.property import Context
 from kchaos.errors import InvalidScenario
 from kchaos.history.view import View
-from kchaos.properties.expression import Watch, _environment, compiled
-from kchaos.properties.state import MAPS, ROWS, State, Undecided
+from kchaos.properties.own.expression import Watch, _environment, compiled
+from kchaos.properties.own.state import MAPS, ROWS, State, Undecided
 from tests.properties.objects import pod
 
 TWO = 'pods.filter(p, p.labels.app == "web" && p.ready).size() >= 2'
@@ -164,7 +164,7 @@ def test_errors_are_absorbed_as_the_language_says() -> None:
 
 def test_without_the_library(monkeypatch: pytest.MonkeyPatch) -> None:
     """Who writes an expression is told what to install."""
-    from kchaos.properties import expression
+    from kchaos.properties.own import expression
 
     expression.compiled.cache_clear()
     expression._environment.cache_clear()
