@@ -84,7 +84,11 @@ def _place(source: str, offset: int | None) -> str:
 
 
 _ERROR = re.compile(r"ERROR: <input>:(\d+):(\d+): (.*)")
-_INSTEAD = {"and": "&&", "or": "||", "not": "!", "=": "==", "True": "true", "False": "false", "None": "null"}
+_INSTEAD = {
+    "and": "&&", "or": "||", "not": "!", "True": "true", "False": "false", "None": "null", "len": "size", "length": "size", "any": "exists",
+    "some": "exists", "every": "all", "count": "filter(…).size()",
+}  # fmt: skip
+"""What people write out of habit, and what it is in CEL."""
 _FUNCTIONS = ("size", "exists", "all", "filter", "map", "exists_one", "has", "startsWith", "endsWith", "contains", "matches")
 
 
@@ -111,6 +115,8 @@ def _explained(source: str, said: str) -> InvalidScenario:
     if overload is not None:
         what = overload[1].strip("_").replace("_", "") or overload[1]
         return InvalidScenario(f"{where}{what} can't be applied to ({overload[2]})", hint="both sides must be of one type")
+    if "=>" in source or "->" in source:
+        return InvalidScenario(f"{where}not a CEL expression", hint="write the variable first: pods.exists(p, p.ready)")
     if re.search(r"(?<![=<>!])=(?!=)", source):
         return InvalidScenario(f"{where}not a CEL expression", hint="write == to compare")
     word = next((word for word in re.findall(r"[A-Za-z_]+", source) if word in ("and", "or", "not")), None)
