@@ -23,7 +23,7 @@ from kchaos.history.record import FORMAT as RUN_FORMAT
 from kchaos.history.record import load as load_run
 from kchaos.models.manifests.notes import BY_ID
 from kchaos.properties.catalog import CATALOG
-from kchaos.properties.declared import property_of
+from kchaos.properties.own.declared import property_of
 
 
 def _again(file: Path) -> Outcome:

@@ -14,7 +14,7 @@ from kchaos.engine.baseline import against, judge
 from kchaos.engine.booting import Boot, System, boot
 from kchaos.engine.campaign import BudgetOption, Done, campaign, planned
 from kchaos.engine.cases import Example, Sort, Variants
-from kchaos.engine.checks import checks, not_modelled, unfit_settings, unknown_workloads
+from kchaos.engine.checks import checks, not_modelled, unfit_settings, unknown_namespaces, unknown_workloads
 from kchaos.engine.corpus import Kept, cases, mended
 from kchaos.engine.declarations import merged
 from kchaos.engine.drawn import Space
@@ -43,7 +43,7 @@ from kchaos.models.faults.catalog import catalog
 from kchaos.models.manifests.load import Loaded, Text, load
 from kchaos.models.manifests.notes import Note
 from kchaos.properties.catalog import CATALOG
-from kchaos.properties.declared import Declared
+from kchaos.properties.own.declared import Declared
 from kchaos.scenario import At, Step
 
 CORRUPTION = "corruption"
@@ -186,6 +186,7 @@ def remarks(question: Question, prepared: Prepared, done: Done) -> list[Note]:
     notes += idle(loaded, booted)
     notes += unfit_answers(question.settings, [*loaded.manifests, *context.manifests])
     notes += unknown_workloads(question.settings, booted)
+    notes += unknown_namespaces(question.settings, [*system.objects, *system.context])
     seen = dict.fromkeys(name for one in done.examples for _, v in one.violations for name in (v.object, v.root))
     notes += unfit_settings(question.settings, loaded, seen)
     notes += never_exercised(prepared.system.properties, done.examples)

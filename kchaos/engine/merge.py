@@ -81,6 +81,11 @@ def _refuse_strangers(parts: Sequence[Result], shards: Sequence[Shard]) -> None:
                     f"shards {shards[0]} and {shard} differ in {name}: they are not of one run",
                     hint="run all shards with the same input and options",
                 )
+        if [prop.claim for prop in one.properties] != [prop.claim for prop in parts[0].properties]:
+            raise InvalidScenario(
+                f"shards {shards[0]} and {shard} differ in the properties of users: they are not of one run",
+                hint="run all shards with the same kchaos.yaml and --properties",
+            )
     for before, after in itertools.pairwise(shards):
         if before == after:
             raise InvalidScenario(f"shard {after} is given twice", hint="give each shard's result once")

@@ -40,7 +40,7 @@ from kchaos.models.node.apicall import VERBS, ApiCall
 from kchaos.models.node.assumptions import DEFAULTS, Assumptions, assume
 from kchaos.models.security.webhooks import ANSWERS, WebhookTable
 from kchaos.properties.catalog import CATALOG
-from kchaos.properties.declared import Declared
+from kchaos.properties.own.declared import Declared
 
 FILE = "kchaos.yaml"
 WORKLOAD = r"[^/]+/[^/]+"
@@ -77,6 +77,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     webhooks: dict[str, dict[str, Any]] = {}
     accept: tuple[Accept, ...] = ()
     properties: tuple[Written, ...] = ()
+
+    def places(self) -> list[tuple[str, dict[str, Any]]]:
+        """Return the assumptions that were written, each with its path."""
+        return [("defaults", self.defaults), *((f"workloads.{key}", own) for key, own in self.workloads.items())]
 
     def at(self, path: str) -> Location:
         """Return where a field stands, such as ``workloads.shop/web.quorum``."""
@@ -196,7 +200,8 @@ def _settings(value: Any, where: str, node: Any) -> Settings:
 
 def _lines(settings: Settings, node: Any) -> dict[str, int]:
     """Return the lines of what may turn out not to be in the input."""
-    paths = [f"workloads.{key}{more}" for key in settings.workloads for more in ("", ".quorum", ".calls")]
+    paths = [f"workloads.{key}{more}" for key in settings.workloads for more in ("", ".quorum")]
+    paths += [f"{place}.calls[{index}].namespace" for place, own in settings.places() for index in range(len(own.get("calls") or ()))]
     paths += [f'webhooks["{key}"]{more}' for key in settings.webhooks for more in ("", ".patch", ".down_with")]
     paths += [f"accept[{index}].object" for index in range(len(settings.accept))]
     return {path: line_of(node, path) for path in paths}

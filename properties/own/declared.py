@@ -17,9 +17,9 @@ import msgspec
 from kchaos.check.property import Context, Guarantee, Monitor, Property, Severity, Violation
 from kchaos.history.record import Entry, Mark, Write
 from kchaos.properties.disruption import AT_ONCE, FELT_S, STAGING, fault_words
-from kchaos.properties.expression import Watch, compiled
-from kchaos.properties.functions import Called, Function
-from kchaos.properties.state import MARKS, SOURCES, State, Undecided, Value
+from kchaos.properties.own.expression import Watch, compiled
+from kchaos.properties.own.functions import Called, Function
+from kchaos.properties.own.state import MARKS, SOURCES, State, Undecided, Value
 
 Form = Literal["always", "never", "eventually"]
 FORMS: tuple[Form, ...] = get_args(Form)
@@ -60,12 +60,12 @@ class Declared(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             if self.when
             else ""
         )
-        lasts = f", but for {self.for_s:g} s" if self.for_s else f" within {self.within_s:g} s" if self.within_s is not None else ""
+        lasts = f", but for up to {self.for_s:g} s" if self.for_s else f" within {self.within_s:g} s" if self.within_s is not None else ""
         return f"{self.form} {_told(self.says)}{when}{lasts}"
 
 
 def _told(one: str | Function) -> str:
-    return " ".join(one.split()) if isinstance(one, str) else one.name
+    return " ".join(one.split()) if isinstance(one, str) else f"{one.name}()"
 
 
 def property_of(one: Declared) -> Property:
