@@ -180,7 +180,7 @@ def execute(question: Question, listener: Listener | None = None) -> Answer:
 
 def remarks(question: Question, prepared: Prepared, done: Done) -> list[Note]:
     """Return what is said of the input: by the loader, and by checks that know what ran."""
-    loaded, context, booted = prepared.loaded, prepared.context, prepared.booted
+    loaded, context, _, system, booted = prepared
     notes = [*loaded.notes, *context.notes, *checks(loaded, booted, [one.obj for one in context.manifests], question.settings.webhooks)]
     notes += ended(loaded, booted, met(done.examples))
     notes += idle(loaded, booted)
@@ -189,7 +189,7 @@ def remarks(question: Question, prepared: Prepared, done: Done) -> list[Note]:
     notes += unknown_namespaces(question.settings, [*system.objects, *system.context])
     seen = dict.fromkeys(name for one in done.examples for _, v in one.violations for name in (v.object, v.root))
     notes += unfit_settings(question.settings, loaded, seen)
-    notes += never_exercised(prepared.system.properties, done.examples)
+    notes += never_exercised(system.properties, done.examples)
     return notes
 
 
