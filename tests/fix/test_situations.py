@@ -73,3 +73,23 @@ def test_nothing_to_mend_is_said(asked: Any) -> None:
     """A healthy twin gets no diff."""
     _, result = asked("one-replica.healthy", "--fix")
     assert result["change"]["edits"] == [] and result["change"]["before"] == [0, 0]
+
+
+OWN = """
+properties:
+  - id: WEB-1
+    title: two answer
+    always: workloads["default/web"].serving >= 2
+    for_s: 10
+    faults_at_once: 1
+    except_during: [zone-power-loss]
+"""
+
+
+def test_a_property_of_the_user_is_mended_too(asked: Any, tmp_path: Path) -> None:
+    """A lost node leaves one of two for minutes: a third pod is the smallest edit, and nothing is said of other rules."""
+    shutil.copy(SITUATIONS / "budget-blocks-drain.healthy.yaml", tmp_path)
+    Path("kchaos.yaml").write_text(OWN, encoding="utf-8")
+    code, result = asked("budget-blocks-drain.healthy", "--fix", "--faults", "node-power-loss,drain")
+    assert code == 1 and {one["id"] for one in result["findings"] if one["severity"] == "error"} == {"WEB-1"}
+    assert result["change"]["passes"] and result["change"]["edits"] and "+  replicas: 3" in result["change"]["diff"]
