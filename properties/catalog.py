@@ -6,6 +6,7 @@ from kchaos.check.property import Property
 from kchaos.properties import (
     api_machinery,
     availability,
+    budgets,
     calls,
     cluster,
     corruption,
@@ -20,24 +21,6 @@ from kchaos.properties import (
 )
 
 MODULES = (
-    api_machinery, pods, workloads, statefulsets, jobs, cluster, network, progress, availability, calls, webhooks, security, corruption,
+    api_machinery, pods, workloads, statefulsets, jobs, budgets, cluster, network, progress, availability, calls, webhooks, security, corruption,
 )  # fmt: skip
-CATALOG: dict[str, Property] = {
-    one.id: one
-    for module in (
-        api_machinery,
-        pods,
-        workloads,
-        statefulsets,
-        jobs,
-        cluster,
-        network,
-        progress,
-        availability,
-        calls,
-        webhooks,
-        security,
-        corruption,
-    )
-    for one in module.PROPERTIES
-}
+CATALOG: dict[str, Property] = {one.id: one for module in MODULES for one in module.PROPERTIES}

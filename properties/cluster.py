@@ -1,4 +1,4 @@
-"""Scheduling, budgets, nodes, garbage, namespaces, quotas, volumes, endpoints."""
+"""Scheduling, nodes, garbage, namespaces, quotas, volumes, endpoints."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Mapping
 
 from kchaos.check.property import BaseMonitor, Context, Guarantee, Violation
 from kchaos.history.record import Write
-from kchaos.models.api.pods import condition, ended, labels, phase, ready, terminating
+from kchaos.models.api.pods import condition, ended, labels, ready, terminating
 from kchaos.models.api.quantity import canonical, milli
-from kchaos.models.api.selectors import compile_selector, from_map
+from kchaos.models.api.selectors import from_map
 from kchaos.models.api.tree import get
 from kchaos.models.apiserver.quota import pod_resources
 from kchaos.properties.common import Obj, begins_deletion, declare, everywhere, folded, ident
@@ -79,39 +79,6 @@ def _tolerated(pod: Obj, taint: Obj) -> bool:
         if one.get("key") == taint["key"] and one.get("value", "") == taint.get("value", ""):
             return True
     return False
-
-
-def _budget(context: Context, entry: Write) -> Iterable[Violation]:
-    """An eviction is granted only while the budget, as its status says, allows one."""
-    if entry.type != "MODIFIED" or entry.prev is None:
-        return
-    found, before = condition(entry.obj, "DisruptionTarget"), condition(entry.prev, "DisruptionTarget")
-    if found is None or before is not None or found.get("reason") != "EvictionByEvictionAPI":
-        return
-    space = entry.obj["metadata"]["namespace"]
-    for key, budget in context.view.table("poddisruptionbudgets").items():
-        if not key.startswith(space + "/") or not compile_selector(budget["spec"].get("selector"))(labels(entry.obj)):
-            continue
-        status = budget.get("status") or {}
-        if entry.obj["metadata"]["name"] in (status.get("disruptedPods") or {}) or phase(entry.prev) != "Running":
-            continue
-        healthy, wanted = status.get("currentHealthy", 0), status.get("desiredHealthy", 0)
-        always = budget["spec"].get("unhealthyPodEvictionPolicy") == "AlwaysAllow"
-        if not ready(entry.prev) and (always or healthy >= wanted > 0):
-            continue  # what is not ready takes no availability away (KEP-3017)
-        text = f"was evicted although {budget['metadata']['name']} allows {status.get('disruptionsAllowed', 0)} disruptions"
-        yield Violation(t=entry.t, object=ident(entry.obj), summary=text, root="budget")
-
-
-def _charged(context: Context, entry: Write) -> Iterable[Violation]:
-    """An eviction that is charged to a budget finds at least one disruption left."""
-    if entry.prev is None or entry.type != "MODIFIED":
-        return
-    before, after = entry.prev.get("status") or {}, entry.obj.get("status") or {}
-    fresh = [name for name in after.get("disruptedPods") or () if name not in (before.get("disruptedPods") or {})]
-    if fresh and before.get("disruptionsAllowed", 0) < len(fresh):
-        text = f"granted the eviction of {', '.join(fresh)} while it allowed {before.get('disruptionsAllowed', 0)} disruptions"
-        yield Violation(t=entry.t, object=ident(entry.obj), summary=text, root="budget")
 
 
 def _garbage(context: Context, entry: Write) -> Iterable[Violation]:
@@ -216,8 +183,6 @@ def _node_conditions(context: Context, t: float) -> Iterable[Violation]:
 
 K8S = "https://kubernetes.io/docs/concepts/"
 PROPERTIES = (
-    declare("KC037", "37", "budget-binds-evictions", "An eviction is granted only while the disruption budget allows one.",
-            K8S + "workloads/pods/disruptions/", folded({"pods": _budget, "poddisruptionbudgets": _charged}), Guarantee.AS_SEEN),
     declare("KC038", "38", "no-overcommit", "The scheduler never binds beyond allocatable nor against a NoSchedule taint.",
             K8S + "scheduling-eviction/kube-scheduler/", _Fit, Guarantee.AS_SEEN),
     declare("KC040", "40", "node-recovers", "A node that renews its Lease again is Ready again.",

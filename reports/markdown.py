@@ -89,7 +89,7 @@ def _table(findings: list[Finding]) -> list[str]:
 
 def _object(finding: Finding) -> str:
     kind, _, rest = finding.object.partition("/")
-    return f"{kind} {rest.strip('/')}"
+    return f"{kind} {rest.strip('/')}".strip()
 
 
 def _story(finding: Finding) -> list[str]:

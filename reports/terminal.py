@@ -46,6 +46,7 @@ def show(result: Result, console: Console, folder: str = "", quiet: bool = False
     _notes(result, console)
     console.print(f"on {result.topology}; Kubernetes {result.kubernetes}, seed {result.seed}", style="dim", highlight=False, soft_wrap=True)
     _table(result, console)
+    _own(result, console)
     _findings(result, console)
     _story(result, console)
     if result.change is not None:
@@ -128,7 +129,7 @@ def line(finding: Finding) -> Text:
     where = f"{finding.file}:{finding.line}" if finding.file else ""
     if finding.object:
         kind, _, rest = finding.object.partition("/")
-        out.append(f"{kind} {rest.strip('/')}: ", style="bold")
+        out.append(f"{kind} {rest.strip('/')}".strip() + ": ", style="bold")
     out.append(finding.summary)
     if where:
         out.append(f"  [{where}]", style="dim")
@@ -139,6 +140,19 @@ def line(finding: Finding) -> Text:
     if finding.accepted:
         out.append(f"\n        accepted: {finding.accepted}", style="green")
     return out
+
+
+def _own(result: Result, console: Console) -> None:
+    """Print how the properties of users stand."""
+    if not result.properties:
+        return
+    console.print("\nyour properties", style="dim")
+    wide = max(len(one.id) for one in result.properties)
+    for one in result.properties[:ROWS]:
+        style = STYLE["fail"] if one.violated else STYLE["pass"] if one.exercised else STYLE["unknown"]
+        console.print(Text(f" {one.id:{wide}}  ").append(one.standing, style=style).append(f"  {one.claim}", style="dim"), soft_wrap=True)
+    if len(result.properties) > ROWS:
+        console.print(f"  … and {len(result.properties) - ROWS} more, which the report has", style="dim")
 
 
 def _findings(result: Result, console: Console) -> None:

@@ -22,10 +22,11 @@ from kchaos.engine.campaign import BudgetOption
 from kchaos.engine.cases import Example
 from kchaos.engine.corpus import FOLDER as CORPUS
 from kchaos.engine.corpus import read as read_corpus
+from kchaos.engine.decorators import declared_in
 from kchaos.engine.execute import Answer, Listener, Question, execute
 from kchaos.engine.inputs import HelmOptions, only_files, read_paths
 from kchaos.engine.machines import Machines, of_file, of_numbers
-from kchaos.engine.output import FOLDER, Files, harmless, mute, name_of, whole, write_all
+from kchaos.engine.output import FOLDER, Files, harmless, mute, name_of, unwritable, whole, write_all
 from kchaos.engine.result import Result, with_replays
 from kchaos.engine.settings import FILE, Settings, load_settings
 from kchaos.engine.shard import Shard
@@ -71,9 +72,10 @@ def run(paths: tuple[str, ...], options: dict[str, Any]) -> int:
     """Do it; return the exit code."""
     errors = Console(stderr=True)
     formats = parse(options["formats"])
+    _named(options["corpus"])
     _namespace(options["namespace"])
     _chart_options(paths, options)
-    for file in (options["config"], options["topology"]):
+    for file in (options["config"], options["topology"], *options["python"]):
         if file is not None:
             only_files(file)
     settings = _settings(options["config"], paths)
@@ -87,6 +89,7 @@ def run(paths: tuple[str, ...], options: dict[str, Any]) -> int:
         faults=options["faults"], budget=BudgetOption.of(options["budget"]), seed=options["seed"], fail_on=Severity(options["fail_on"]),
         jobs=options["jobs"], kubernetes=version, namespace=options["namespace"], command=_command(),
         corpus=kept, triggers=options["sweep"] == "triggers", shard=Shard.parse(options["shard"]),
+        properties=[one for file in options["python"] for one in declared_in(str(file))],
         baseline=(str(options["baseline"]), read_result(options["baseline"])) if options["baseline"] else None,
     )  # fmt: skip
     _fit_sweep(options)
@@ -94,6 +97,7 @@ def run(paths: tuple[str, ...], options: dict[str, Any]) -> int:
         from kchaos.commands.writes import writes
 
         return writes(options["sweep"], question, options["as_json"], options["quiet"])
+    _forewarn(options["out"] or Path(FOLDER), errors)
     bar = _Bar(errors) if not options["quiet"] else None
     began = time.monotonic()
     try:
@@ -121,6 +125,21 @@ def run(paths: tuple[str, ...], options: dict[str, Any]) -> int:
         errors.print(f"{'terminated' if answer.terminated else 'interrupted'}: this is what is known so far", style="magenta")
         return 143 if answer.terminated else 130
     return result.exit_code
+
+
+def _named(corpus: str | None) -> None:
+    """Refuse an empty name, as of a variable that is not set: it would mean the current folder."""
+    if corpus is not None and not corpus.strip():
+        raise InvalidScenario("--corpus names no folder", hint="write `none` to keep nothing")
+
+
+def _forewarn(folder: Path, errors: Console) -> None:
+    """Say before the run that its files will go elsewhere: nobody should learn that after minutes."""
+    if why := unwritable(folder):
+        errors.print(
+            f"warning: can't write to {harmless(folder)}: {why}; reports and replays will go to a temporary folder",
+            style="yellow", markup=False, highlight=False, soft_wrap=True,
+        )  # fmt: skip
 
 
 def _corpus(option: str | None, paths: tuple[str, ...]) -> Path | None:

@@ -16,6 +16,8 @@ from kchaos.engine.campaign import BudgetOption, Done, campaign, planned
 from kchaos.engine.cases import Example, Sort, Variants
 from kchaos.engine.checks import checks, not_modelled, unfit_settings, unknown_workloads
 from kchaos.engine.corpus import Kept, cases, mended
+from kchaos.engine.declarations import merged
+from kchaos.engine.drawn import Space
 from kchaos.engine.findings import Shown, of_examples, of_notes, order
 from kchaos.engine.hooks import unfit_answers
 from kchaos.engine.idle import idle
@@ -23,10 +25,11 @@ from kchaos.engine.jobs import ended, met, why_nothing_runs
 from kchaos.engine.machines import Machines
 from kchaos.engine.matrix import matrix
 from kchaos.engine.merge import unfinished
+from kchaos.engine.own import never_exercised, own_properties, refuse_unknown_keys, undecided_in
 from kchaos.engine.pictures import timelines
+from kchaos.engine.recovery import recoveries
 from kchaos.engine.replays import Replay, Told, tell
 from kchaos.engine.result import Cell, Counts, CoverageResult, FaultResult, NoteResult, Result, WorkloadResult
-from kchaos.engine.settings import FILE as SETTINGS_FILE
 from kchaos.engine.settings import Settings
 from kchaos.engine.shard import Shard
 from kchaos.engine.shrink import TRIES
@@ -40,7 +43,8 @@ from kchaos.models.faults.catalog import catalog
 from kchaos.models.manifests.load import Loaded, Text, load
 from kchaos.models.manifests.notes import Note
 from kchaos.properties.catalog import CATALOG
-from kchaos.scenario import At
+from kchaos.properties.declared import Declared
+from kchaos.scenario import At, Step
 
 CORRUPTION = "corruption"
 """Faults of this group are only tried when they are named: what a corrupted store breaks is no fault of the application."""
@@ -67,8 +71,14 @@ class Question(NamedTuple):
     """Instead of single faults: operations, and each fault at each event of each of them."""
     corpus: Sequence[Kept] = ()
     """Failures of earlier runs, to be tried first."""
+    only_corpus: bool = False
+    """Nothing else is tried."""
+    smaller: bool = True
+    """Whether what the answer holds for the corpus is made to fail on a smaller cluster: that takes tries."""
     shard: Shard = Shard()
     """Which part of it runs here."""
+    properties: Sequence[Declared] = ()
+    """What users claim, beside what the settings say."""
     baseline: tuple[str, Result] | None = None
     """An earlier result and its file: what it has decides nothing."""
 
@@ -136,11 +146,14 @@ def assemble(question: Question, loaded: Loaded, context: Loaded, listener: List
     refuse_too_many(manifests, machines.topology.nodes)
     beside = [*machines.objects, *(one.obj for one in context.manifests)]
     names = {one.id for one in loaded.manifests}
-    inputs = inputs_of(objects, [one for one in beside if _id(one) not in names], question.settings, question.kubernetes)
+    declared = merged(question.settings.declared(), question.properties)
+    inputs = inputs_of(objects, [one for one in beside if _id(one) not in names], question.settings, question.kubernetes, declared)
     topology: dict[str, Any] = msgspec.to_builtins(machines.topology)
     system = build(topology, inputs)
     listener.loaded(loaded, machines)
-    return Prepared(loaded, context, machines, system, boot(system, question.seed))
+    booted = boot(system, question.seed)
+    refuse_unknown_keys(declared, booted)
+    return Prepared(loaded, context, machines, system, booted)
 
 
 def execute(question: Question, listener: Listener | None = None) -> Answer:
@@ -148,12 +161,7 @@ def execute(question: Question, listener: Listener | None = None) -> Answer:
     listener = listener or Listener()
     prepared = prepare(question, listener)
     system, booted = prepared.system, prepared.booted
-    kinds = catalog()
-    chosen = choose(question.faults, kinds)
-    plan = _triggers(question, system, booted) if question.triggers else sweep(system, booted, chosen, question.seed)
-    drawn = space(
-        system, booted, chosen if question.faults is not None else [kind.name for kind in kinds if kind.klass != CORRUPTION], question.seed
-    )
+    plan, drawn = _planned(question, system, booted)
     budget = question.budget
     began = time.monotonic()
     corpus, gone = cases(question.corpus, system)
@@ -176,11 +184,23 @@ def remarks(question: Question, prepared: Prepared, done: Done) -> list[Note]:
     notes = [*loaded.notes, *context.notes, *checks(loaded, booted, [one.obj for one in context.manifests], question.settings.webhooks)]
     notes += ended(loaded, booted, met(done.examples))
     notes += idle(loaded, booted)
-    notes += unfit_answers(question.settings.webhooks, SETTINGS_FILE, [*loaded.manifests, *context.manifests])
-    notes += unknown_workloads(question.settings.workloads, SETTINGS_FILE, booted)
+    notes += unfit_answers(question.settings, [*loaded.manifests, *context.manifests])
+    notes += unknown_workloads(question.settings, booted)
     seen = dict.fromkeys(name for one in done.examples for _, v in one.violations for name in (v.object, v.root))
-    notes += unfit_settings(question.settings, SETTINGS_FILE, loaded, seen)
+    notes += unfit_settings(question.settings, loaded, seen)
+    notes += never_exercised(prepared.system.properties, done.examples)
     return notes
+
+
+def _planned(question: Question, system: System, booted: Boot) -> tuple[Sweep, Space | None]:
+    """Return what is swept, and what is drawn from."""
+    kinds = catalog()
+    chosen = choose(question.faults, kinds)
+    if question.only_corpus:
+        return Sweep((), ()), None
+    plan = _triggers(question, system, booted) if question.triggers else sweep(system, booted, chosen, question.seed)
+    drawn = chosen if question.faults is not None else [kind.name for kind in kinds if kind.klass != CORRUPTION]
+    return plan, space(system, booted, drawn, question.seed)
 
 
 def _triggers(question: Question, system: System, booted: Boot) -> Sweep:
@@ -194,6 +214,12 @@ def _triggers(question: Question, system: System, booted: Boot) -> Sweep:
     mine = [name for name in chosen or () if kinds.get(name).level1]
     faults = tuple(name for name in chosen or () if name not in mine)
     steps = operations(system, booted, mine or None)
+    names = ["scale-up"] if not mine or "scale-up" in mine else []
+    steps += [
+        Step(do="scale-up", args={**step.args, "by": 2})  # two new pods at once compete for what there is
+        for step in sweep(system, booted, names).singles
+        if step.args["target"].startswith("StatefulSet/")
+    ]
     drains = [step for (step,) in sweep(system, booted, ["drain"]).level1[1:3]] if any(step.do == "drain" for step in steps) else []
     two = [(drains[0], msgspec.structs.replace(drains[1], when=At(1.0)))] if len(drains) == 2 else []  # people do that
     return Sweep(
@@ -220,8 +246,10 @@ def _conclude(question: Question, prepared: Prepared, found: Found) -> Answer:
     manifests = {one.id: one for one in loaded.manifests}
     accepts = question.settings.accept
     earlier = {one.fingerprint for one in question.baseline[1].findings} if question.baseline is not None else ()
-    shown = order([*of_examples(done, manifests, accepts), *of_notes(notes, accepts)], earlier)
+    shown = order([*of_examples(done, manifests, accepts, system.properties), *of_notes(notes, accepts)], earlier)
     unknown, reasons = _doubts(question, loaded, booted, done, notes)
+    if undecided := undecided_in(one.finding for one in shown):
+        unknown, reasons = True, [*reasons, *undecided]
     verdict = judge([one.finding for one in shown], question.fail_on, unknown or not done.complete)
     told = _told(question, Variants(system, booted, question.seed), shown, found)
     runs = {print_: (one.run, one.scenario) for print_, one in told.replays.items()}
@@ -233,7 +261,8 @@ def _conclude(question: Question, prepared: Prepared, found: Found) -> Answer:
         faults=_faults(done), notes=tuple(NoteResult(rule=n.rule, level=n.level, file=n.file, line=n.line, message=n.message, hint=n.hint) for n in notes),
         not_modelled=tuple(not_modelled(loaded, question.settings.webhooks)), assumptions=_assumptions(system, booted, question.settings), command=question.command,
         inputs={text.name: hashlib.sha256(text.data).hexdigest() for text in question.texts}, coverage=_coverage(done), corpus=found.corpus,
-        matrix=matrix(done.examples, {kind.name: kind.klass for kind in catalog()}, list(CATALOG.values())),
+        matrix=matrix(done.examples, {kind.name: kind.klass for kind in catalog()}, [*system.properties, *CATALOG.values()]),
+        properties=own_properties(system.properties, done.examples),
         timelines=timelines(told.findings, runs, system.settings.get("rates", {})),
     )  # fmt: skip
     if question.baseline is not None:
@@ -268,7 +297,7 @@ def _told(question: Question, variants: Variants, shown: Sequence[Shown], found:
     until = found.began + budget.seconds * (1 + SHRINKING) if budget.seconds is not None else None
     return tell(
         variants, shown, fail_on=question.fail_on, known=[one.fingerprint for one in question.corpus], tries=tries,
-        interrupted=found.done.interrupted, until=lambda: until is not None and time.monotonic() >= until,
+        interrupted=found.done.interrupted, until=lambda: until is not None and time.monotonic() >= until, smaller=question.smaller,
     )  # fmt: skip
 
 
@@ -312,12 +341,12 @@ def _workloads(booted: Boot, done: Done, manifests: dict[str, Any]) -> tuple[Wor
                 rule=rule if worse else before.rule,
                 unbounded=before.unbounded or any(v.object == workload and bool(v.figures.get("unbounded")) for _, v in one.violations),
             )  # fmt: skip
-    out = []
+    out, times = [], recoveries(done.examples)
     for workload in sorted(cells):
         manifest = manifests.get(workload)
         out.append(WorkloadResult(
             workload=workload, replicas=booted.workloads[workload].replicas, ready=booted.ready_before.get(workload, 0), file=manifest.file if manifest else "",
-            line=manifest.line if manifest else 0, faults=cells[workload],
+            line=manifest.line if manifest else 0, faults=cells[workload], recovery=times.get(workload, {}),
         ))  # fmt: skip
     return tuple(out)
 

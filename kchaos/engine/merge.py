@@ -13,11 +13,13 @@ import msgspec
 from kchaos.canonical import digest
 from kchaos.check.property import Severity
 from kchaos.check.verdict import Finding
+from kchaos.engine import recovery
 from kchaos.engine.baseline import judge
 from kchaos.engine.cases import NO_FAULT, THEN
 from kchaos.engine.matrix import added
+from kchaos.engine.own import undecided_in
 from kchaos.engine.pictures import TIMELINES
-from kchaos.engine.result import Cell, Counts, CoverageResult, FaultResult, NoteResult, Result, WorkloadResult
+from kchaos.engine.result import Cell, Counts, CoverageResult, FaultResult, NoteResult, PropertyResult, Result, WorkloadResult
 from kchaos.engine.shard import Shard
 from kchaos.engine.timeline import Timeline
 from kchaos.errors import InvalidScenario
@@ -38,6 +40,7 @@ def merge(results: Sequence[Result]) -> Result:
     reasons += [unfinished(c.level1_done, c.level1, one.shard) for one in parts if (c := one.examples).level1_done < c.level1]
     reasons += [f"shard {n}/{shards[0].of} is missing: what it would have run is not known" for n in missing]
     findings = _findings(parts)
+    reasons += undecided_in(findings)
     baseline = parts[0].baseline
     if baseline is not None:  # what is mended only a comparison with the whole can tell
         baseline = msgspec.structs.replace(baseline, known=sum(one.known for one in findings), mended=())
@@ -46,7 +49,7 @@ def merge(results: Sequence[Result]) -> Result:
         parts[0], verdict=verdict.value, exit_code=int(verdict.exit_code), reasons=tuple(dict.fromkeys(reasons)), shard="",
         digest=digest([one.digest for one in parts]), examples=_counts(parts), workloads=_workloads(parts), findings=findings,
         faults=_faults(parts), notes=_notes(parts), coverage=_coverage(parts), command=_command(parts[0].command),
-        corpus=_corpus(parts), baseline=baseline, matrix=added([one.matrix for one in parts]), timelines=_timelines(parts, findings),
+        corpus=_corpus(parts), properties=_properties(parts), baseline=baseline, matrix=added([one.matrix for one in parts]), timelines=_timelines(parts, findings),
         duration_s=max(one.duration_s for one in parts),
     )  # fmt: skip
 
@@ -116,6 +119,13 @@ def _one(group: Sequence[Finding]) -> Finding:
     )  # fmt: skip
 
 
+def _properties(parts: Sequence[Result]) -> tuple[PropertyResult, ...]:
+    return tuple(
+        msgspec.structs.replace(rows[0], exercised=sum(one.exercised for one in rows), violated=sum(one.violated for one in rows))
+        for rows in zip(*(one.properties for one in parts), strict=True)
+    )
+
+
 def _corpus(parts: Sequence[Result]) -> dict[str, Any]:
     mended = [file for one in parts for file in one.corpus.get("mended", ())]
     return {**parts[0].corpus, "replayed": sum(one.corpus.get("replayed", 0) for one in parts), "mended": list(dict.fromkeys(mended))}
@@ -137,7 +147,7 @@ def _workloads(parts: Sequence[Result]) -> tuple[WorkloadResult, ...]:
     for rows in zip(*(one.workloads for one in parts), strict=True):
         faults = dict.fromkeys(name for row in rows for name in row.faults)
         cells = {name: _cell([row.faults[name] for row in rows if name in row.faults]) for name in faults}
-        out.append(msgspec.structs.replace(rows[0], faults=cells))
+        out.append(msgspec.structs.replace(rows[0], faults=cells, recovery=recovery.added([row.recovery for row in rows])))
     return tuple(out)
 
 

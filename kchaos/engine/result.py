@@ -12,6 +12,7 @@ from kchaos import __version__
 from kchaos.check.verdict import Finding
 from kchaos.engine.change import ChangeResult
 from kchaos.engine.matrix import Matrix
+from kchaos.engine.recovery import Recovery
 from kchaos.engine.timeline import Timeline
 
 SCHEMA_VERSION = 1
@@ -72,6 +73,8 @@ class WorkloadResult(msgspec.Struct, frozen=True, kw_only=True):
     file: str = ""
     line: int = 0
     faults: dict[str, Cell] = {}
+    recovery: dict[str, Recovery] = {}
+    """By fault: how long it took until all of its pods answered again."""
 
 
 class FaultResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,6 +96,30 @@ class NoteResult(msgspec.Struct, frozen=True, kw_only=True):
     line: int
     message: str
     hint: str = ""
+
+
+class PropertyResult(msgspec.Struct, frozen=True, kw_only=True):
+    """A property of users: what it claims, where it is declared, in how many examples it was put to the test, and in how many violated.
+
+    Remarks of level info do not count as violated.
+    """
+
+    id: str
+    name: str
+    claim: str
+    source: str
+    file: str = ""
+    line: int = 0
+    liveness: bool = False
+    exercised: int = 0
+    violated: int = 0
+
+    @property
+    def standing(self) -> str:
+        """Return in words how it stands."""
+        if self.violated:
+            return f"violated in {self.violated} of {self.exercised} examples"
+        return f"held in {self.exercised} examples" if self.exercised else "never judged"
 
 
 class BaselineResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -133,6 +160,8 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     """File -> SHA-256 of its bytes."""
     coverage: CoverageResult = CoverageResult()
     matrix: Matrix = Matrix()
+    properties: tuple[PropertyResult, ...] = ()
+    """Those of users; ``kchaos properties --json`` lists the others."""
     corpus: dict[str, Any] = {}
     """Failures of earlier runs: how many were ``replayed``, the files of those ``mended``, which do not fail any more, and of ``other``, whose
     steps make no sense here, and ``why``."""

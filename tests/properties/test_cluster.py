@@ -100,6 +100,35 @@ def a_charge_to_an_empty_budget(bad: bool, patch: pytest.MonkeyPatch) -> Found:
     return about(history.end(), "KC037")
 
 
+def _counts(budget: Obj, *pods: Obj) -> Found:
+    """Let the controller write a status over these pods."""
+    history = History(_budget(allowed=7, healthy=7), *pods)
+    history.put({**budget, "status": {**budget["status"], "expectedPods": 2}}, by="disruption-controller")
+    return about(history.end(), "KC037")
+
+
+def _web(index: int, going: bool = False) -> Obj:
+    made = pod(f"web-{index}", "node-1", True, labels={"app": "web"})
+    return deleted(made, 0.0) if going else made
+
+
+@CASES.bug("KC037", "granted")
+def a_granted_eviction_counts_as_healthy(bad: bool, patch: pytest.MonkeyPatch) -> Found:
+    """Two pods, one of them about to go: one is healthy."""
+    return _counts(_budget(healthy=2 if bad else 1, disrupted=("web-0",)), _web(0), _web(1))
+
+
+@CASES.bug("KC037", "granted")
+def a_third_pod_is_there_to_count(bad: bool, patch: pytest.MonkeyPatch) -> Found:
+    """A pod that is going makes nobody healthy."""
+    return _counts(_budget(healthy=2, disrupted=("web-0",)), _web(0), _web(1), _web(2, going=bad))
+
+
+@CASES.bug("KC037", "allowed")
+def more_allowed_than_is_healthy_beyond_need(bad: bool, patch: pytest.MonkeyPatch) -> Found:
+    return _counts(_budget(allowed=2 if bad else 1, healthy=3, desired=2), _web(0))
+
+
 @CASES.bug("KC037", "budget")
 def evictions_ignore_budgets(bad: bool, patch: pytest.MonkeyPatch) -> Found:
     """Through the engine: a drain of nodes whose pods may not be disrupted."""

@@ -7,6 +7,7 @@ import msgspec
 from kchaos.check.property import Severity
 from kchaos.check.verdict import Finding
 from kchaos.engine import lanes as lanes_
+from kchaos.engine import moments as moments_
 from kchaos.engine import pictures
 from kchaos.engine import timeline as data
 from kchaos.engine.matrix import Judged, Matrix, Violated
@@ -42,8 +43,16 @@ def timeline(text: str, lanes: int = 2, bars: int = 2, parts: int = 2) -> data.T
         ),
         bands=(data.Band(label=f"drain of {text}", start=1.0, end=9.0, lanes=(f"{text}0",)),),
         ticks=(data.Tick(t=1.0, text=text), data.Tick(t=2.0, text=text, refused=True)),
-        curve=data.Curve(label=text, points=((-1.0, 3.0), (2.0, 0.0))),
+        curves=(data.Curve(of=f"Service/{text}", label=text, points=((-1.0, 3.0), (2.0, 0.0))),),
+        moments=(moment(text, -1.0, 0), moment(text, 3.0, 1)),
     )  # fmt: skip
+
+
+def moment(text: str, t: float, first: int, many: int = 1) -> data.Moment:
+    """Return one with a text in every field that may come from a file."""
+    changes = (data.Change(what=f"Pod {text}", before=text, after=text),) * many
+    places = tuple(data.Place(name=f"{text}{n}", zone=f"{text}{n % 3}", state="hit", says=text, pods={"ready": many}) for n in range(many))
+    return data.Moment(t=t, first=first, last=first + many - 1 if first else 0, changes=changes, more=1, places=places, elsewhere=1)
 
 
 def full_timeline(text: str) -> data.Timeline:
@@ -51,8 +60,11 @@ def full_timeline(text: str) -> data.Timeline:
     found = timeline(text, lanes_.LANES, lanes_.BARS, lanes_.STRETCHES // lanes_.LANES // lanes_.BARS)
     band = data.Band(label=f"{text} " * 3, start=0.0, end=9.0, lanes=tuple(lane.name for lane in found.lanes))
     ticks = tuple(data.Tick(t=n / 2, text=(f"{text} " * 8)[: pictures.SAID]) for n in range(pictures.TICKS))
-    curve = data.Curve(label="pods that answer", points=tuple((n / 9, float(n % 3)) for n in range(pictures.POINTS)))
-    return msgspec.structs.replace(found, bands=(band,) * pictures.BANDS, ticks=ticks, curve=curve)
+    curve = data.Curve(
+        of=text, label=pictures.ANSWERING, points=tuple((n / 9, float(n % 3)) for n in range(pictures.POINTS // pictures.CURVES))
+    )
+    told = tuple(moment((f"{text} " * 8)[:100], float(n), 1 + 12 * n, 12) for n in range(moments_.MOMENTS))
+    return msgspec.structs.replace(found, bands=(band,) * pictures.BANDS, ticks=ticks, curves=(curve,) * pictures.CURVES, moments=told)
 
 
 def result(texts: tuple[str, ...] = NASTY, verdict: str = "fail") -> Result:
