@@ -1,4 +1,4 @@
-"""One report per pytest session: what each campaign came to, gathered where the session is led, also from workers that died later.
+"""One report per pytest session: what each campaign and state machine came to, gathered where the session is led, also from workers that died later.
 
 A worker's entry travels on the report of the test phase in which its campaign ended, as plain JSON. Which campaigns have begun is noted in
 a folder of the session, so that one during which a worker died is told too.
@@ -70,8 +70,10 @@ class Session:
     def _take(self, told: Mapping[str, Any], nodeid: str) -> None:
         entry = self._entries.setdefault(told["name"], {"name": told["name"], "tests": {}, "result": None})
         entry["tests"].setdefault(nodeid, "not finished")
+        entry |= {name: told[name] for name in ("verdict", "words", "text") if name in told}
         if told.get("result"):
             entry["result"] = json.loads(told["result"])
+            entry["verdict"] = entry["result"]["verdict"]
             self._problems |= dict.fromkeys(told["problems"])
 
     @pytest.hookimpl(optionalhook=True)
@@ -108,7 +110,7 @@ class Session:
         if not self._entries and not self._lost:
             return
         results = [entry["result"] for entry in self._entries.values() if entry["result"]]
-        counts = {word: sum(one["verdict"] == word for one in results) for word in ("fail", "unknown", "pass")}
+        counts = {word: sum(entry.get("verdict") == word for entry in self._entries.values()) for word in ("fail", "unknown", "pass")}
         counts["lost with a worker"] = len(self._lost)
         total = len(self._entries) + len(self._lost)
         terminalreporter.write_line(
