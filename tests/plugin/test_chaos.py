@@ -167,3 +167,16 @@ def test_what_fails_otherwise_says_nothing_of_a_campaign_that_passed(project: Pr
     result = project.run("--kchaos-report=none")
     assert "--- kchaos ---" not in result.stdout.str()
     assert not (project.path / ".kchaos").exists()
+
+
+@pytest.mark.parametrize("page", ["docs/pytest.md", "README.md"])
+def test_the_documented_example_works(project: Project, page: str) -> None:
+    """As it stands there."""
+    code = re.search(r"```python\n((?:#.*\n)?from kchaos import chaos\n.*?)```", (ROOT / page).read_text(encoding="utf-8"), re.S)
+    assert code is not None
+    text = (project.path / "deploy" / "healthy.yaml").read_text(encoding="utf-8").replace("replicas: 2", "replicas: 3")
+    for one in (project.path / "deploy").iterdir():
+        one.unlink()
+    (project.path / "deploy" / "web.yaml").write_text(text, encoding="utf-8")
+    project.test(code[1])
+    project.run().assert_outcomes(passed=2)
