@@ -13,7 +13,7 @@ import pytest
 
 from kchaos.testing.marks import MARK, Asked
 from kchaos.testing.options import OUT, Options, add_options, read_options
-from kchaos.testing.session import ATTRIBUTE, Session, begin
+from kchaos.testing.session import ATTRIBUTE, Session, begin, no_owner
 
 if TYPE_CHECKING:
     from kchaos.testing.cluster import SimulatedCluster
@@ -77,10 +77,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     names |= {item: item.nodeid for item in items if _machine(item) is not None}
     mine = owners(options.replay, list(names.values()))
     kept = [item for item in items if names.get(item) in mine]
-    if not kept:
-        raise pytest.UsageError(
-            f"--kchaos-replay: no test that was collected has found {options.replay.name} (`kchaos replay` shows it alone)"
-        )
+    if not kept and not hasattr(config, "workerinput"):  # a worker can't tell anybody: the session's summary does
+        raise pytest.UsageError(f"--kchaos-replay: {no_owner(options.replay)}")
     config.hook.pytest_deselected(items=[item for item in items if item not in kept])
     items[:] = kept
 

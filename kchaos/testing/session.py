@@ -33,6 +33,11 @@ def begin(config: pytest.Config, nodeid: str) -> None:
         (Path(folder) / _note(nodeid)).touch()
 
 
+def no_owner(scenario: Path) -> str:
+    """Return in words that a scenario was to be run and belongs to no test."""
+    return f"no test that was collected has found {scenario.name} (`kchaos replay` shows it alone)"
+
+
 def _note(nodeid: str) -> str:
     return hashlib.sha256(nodeid.encode("utf-8", "replace")).hexdigest()
 
@@ -108,6 +113,8 @@ class Session:
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Say in a few lines what the campaigns came to, and where the report is."""
         if not self._entries and not self._lost:
+            if self._options.replay is not None:
+                terminalreporter.write_line(f"kchaos: {no_owner(self._options.replay)}")
             return
         results = [entry["result"] for entry in self._entries.values() if entry["result"]]
         counts = {word: sum(entry.get("verdict") == word for entry in self._entries.values()) for word in ("fail", "unknown", "pass")}

@@ -82,6 +82,9 @@ def test_replay_runs_one_scenario_where_it_belongs(project: Project) -> None:
     result = project.run("--kchaos-replay=mine.scenario.json", "test_app.py::test_blocked")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     assert "no test that was collected has found mine.scenario.json" in result.stderr.str()
+    apart = project.run_apart("-n2", "--kchaos-replay=mine.scenario.json", "test_app.py::test_blocked")
+    assert apart.ret == pytest.ExitCode.NO_TESTS_COLLECTED
+    apart.stdout.fnmatch_lines(["kchaos: no test that was collected has found mine.scenario.json*"])
 
 
 def test_a_replay_that_makes_no_sense_any_more_is_told(project: Project) -> None:
