@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import msgspec
 import pytest
@@ -25,6 +26,7 @@ from kchaos.models.manifests.load import Text
 from kchaos.properties.own.declared import Declared, property_of
 from kchaos.properties.own.expression import Watch, compiled
 from kchaos.properties.own.state import MARKS, SOURCES, State
+from kchaos.reports.matrix import table
 from kchaos.scenario import Scenario, Step, load
 from tests.support import GUESTBOOK, ROOT, step
 
@@ -149,6 +151,12 @@ def test_undecided_is_unknown(here: Path) -> None:
     code, result = result_of(here, text)
     assert code == 3 and result.verdict == "unknown"
     assert any("there is no nope" in reason for reason in result.reasons)
+    assert {one.id: one.standing for one in result.properties}["SHOP-3"] == "never judged"
+    row = next(one for one in table(result.matrix, ["SHOP-3"]).broken if one.id == "SHOP-3")
+    assert set(row.cells) == {None}, "unknown is never shown green"
+    junit = ElementTree.fromstring((here / "out" / "junit.xml").read_bytes())
+    (case,) = junit.findall("testcase[@name='SHOP-3 t']")
+    assert case.find("skipped") is not None and junit.get("skipped") == "1"
     assert [one.severity.value for one in result.findings if one.id == "SHOP-3"] == ["info"]
 
 
