@@ -28,6 +28,11 @@ UNDECIDED = "undecided"
 """Key of the figures of what could not be told: no breach, but no pass either."""
 
 
+def undecided(violation: Violation) -> bool:
+    """Tell whether this only says that a property could not be told."""
+    return bool(violation.figures.get(UNDECIDED))
+
+
 class Declared(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One declaration. ``says`` and ``when`` are expressions, or functions in Python; ``file`` and ``line`` are where it stands."""
 
@@ -349,7 +354,7 @@ class _Response(_Bounded):
         return ()
 
     def _broken(self, opened: float) -> Violation:
-        return self._breach(opened + self._limit, f"did not come about within {self._limit:g} s of {self._since(opened)}", self._met)
+        return self._breach(opened + self._limit, f"did not come about in the {self._limit:g} s after {self._since(opened)}", self._met)
 
 
 class _Eventually(_Monitor):

@@ -13,10 +13,12 @@ import msgspec
 import pytest
 import yaml
 
+from kchaos import ClusterMachine
 from kchaos.check.property import Property
 from kchaos.cli import run_cli
 from kchaos.engine.booting import Boot, System
 from kchaos.engine.execute import Question
+from kchaos.engine.explore import Failed, explore
 from kchaos.engine.kubernetes import run
 from kchaos.engine.machines import of_numbers
 from kchaos.engine.result import Result
@@ -158,6 +160,23 @@ def test_undecided_is_unknown(here: Path) -> None:
     (case,) = junit.findall("testcase[@name='SHOP-3 t']")
     assert case.find("skipped") is not None and junit.get("skipped") == "1"
     assert [one.severity.value for one in result.findings if one.id == "SHOP-3"] == ["info"]
+    replay = next(one.replay for one in result.findings if one.id == "SHOP-3")
+    assert run_cli(["replay", replay]) == 3, "a replay can't tell either"
+
+
+def test_undecided_fails_a_state_machine(here: Path) -> None:
+    """Who asks for a pass gets none."""
+    (here / "kchaos.yaml").write_text("properties:\n- {id: A, title: t, always: 'pods.all(p, p.labels.nope == \"x\")'}\n", encoding="utf-8")
+
+    class Guestbook(ClusterMachine):
+        manifests = (str(GUESTBOOK / "*.yaml"),)
+        config = str(here / "kchaos.yaml")
+        faults = ("pod-kill",)
+        examples = 1
+        corpus = str(here / "corpus")
+
+    with pytest.raises(Failed, match=r"A: .* can't be told at 0.0 s: there is no nope"):
+        explore(Guestbook)
 
 
 @pytest.mark.parametrize(
