@@ -80,6 +80,9 @@ def cli() -> None:
 @click.option("-f", "--values", "values", multiple=True, metavar="FILE", help="Values file for a Helm chart. Repeatable.")
 @click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="Value for a Helm chart. Repeatable.")
 @click.option("--release-name", default="release", show_default=True, help="Release name for a Helm chart.")
+@click.option(
+    "--fix", is_flag=True, help="Search what to change: small edits, each simulated; written as fix.patch, never into your files."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON document (docs/result.md).")
 @click.option("-q", "--quiet", is_flag=True, help="Print the verdict only.")
 def run(paths: tuple[str, ...], **options: Any) -> int:

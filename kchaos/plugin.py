@@ -132,7 +132,7 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     """Fail a test whose campaign failed and whose body did not look."""
     result = yield
     found = item.stash.get(_RUN, None)
-    if found is not None and not found.judged and found.verdict != "pass":
+    if found is not None and not found.judged and not found.passed:
         pytest.fail(str(found), pytrace=False)
     return result
 

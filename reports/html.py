@@ -14,7 +14,7 @@ from markupsafe import Markup
 from kchaos.engine.pictures import TIMELINES
 from kchaos.engine.result import Result
 from kchaos.engine.timeline import Moment
-from kchaos.reports import recovery
+from kchaos.reports import change, recovery
 from kchaos.reports.columns import COLUMNS, headline, pods, ranked, seconds, text, worst
 from kchaos.reports.diagram import LEFT, RIGHT, WIDTH, diagram
 from kchaos.reports.matrix import table
@@ -103,6 +103,6 @@ def _templates() -> dict[str, str]:
 
 _HELPERS: dict[str, Any] = {
     "text": text, "seconds": seconds, "pods": pods, "worst": worst, "sentence": sentence, "diagram": diagram, "frame": (WIDTH, LEFT, RIGHT),
-    "topologies": topologies, "recoveries": recovery.rows, "states": states, "topology_width": TOPOLOGY,
+    "change": change, "topologies": topologies, "recoveries": recovery.rows, "states": states, "topology_width": TOPOLOGY,
 }  # fmt: skip
 """What templates may call."""

@@ -16,6 +16,7 @@ from rich.text import Text
 from kchaos.check.verdict import Finding
 from kchaos.engine.result import Result, WorkloadResult
 from kchaos.models.manifests.load import visible
+from kchaos.reports import change
 from kchaos.reports.columns import COLUMNS, headline, pods, ranked, text, worst
 
 STYLE = {
@@ -37,6 +38,7 @@ CLAIM = 120
 
 def show(result: Result, console: Console, folder: str = "", quiet: bool = False) -> None:
     """Print the result; names of the user's files can't steer the terminal."""
+    diff = result.change.diff if result.change is not None else ""
     result = msgspec.convert(_harmless(msgspec.to_builtins(result)), Result)
     console.print(Text(headline(result), style=STYLE[result.verdict]), soft_wrap=True)
     if quiet:
@@ -49,6 +51,8 @@ def show(result: Result, console: Console, folder: str = "", quiet: bool = False
     _own(result, console)
     _findings(result, console)
     _story(result, console)
+    if result.change is not None:
+        change.show(result.change, diff, console)
     _rest(result, console)
     if folder:
         console.print(f"\nReport: {escape(folder)}", highlight=False, soft_wrap=True)

@@ -105,13 +105,20 @@ def run(paths: tuple[str, ...], options: dict[str, Any]) -> int:
     finally:
         if bar is not None:
             bar.stop()
-    result = msgspec.structs.replace(answer.result, duration_s=round(time.monotonic() - began, 3))
+    result = answer.result
+    if options["fix"] and not result.examples.interrupted:
+        from kchaos.commands.fix import change
+
+        result = msgspec.structs.replace(result, change=change(question, answer, errors, options["quiet"]))
+    result = msgspec.structs.replace(result, duration_s=round(time.monotonic() - began, 3))
     result, folder, unwritten = _write(answer, result, formats, options["out"], paths)
     problems += [*unwritten, *_keep(answer, corpus)]
     problems += [f"not tried again: {file}: {why}" for file, why in result.corpus.get("why", {}).items()]
     where = str(folder / "report.html") if folder is not None and "html" in formats else str(folder or "")
     kept_in = str(corpus) if answer.corpus and corpus is not None else ""
     _tell(result, where, options["as_json"], options["quiet"], kept_in)
+    if folder is not None and not options["as_json"] and not options["quiet"]:
+        _say_next(result, folder, paths)
     for problem in problems:
         errors.print(f"warning: {harmless(problem)}", style="yellow", markup=False, highlight=False, soft_wrap=True)
     if result.examples.interrupted:
@@ -176,6 +183,19 @@ def _tell(result: Result, where: str, as_json: bool, quiet: bool, kept_in: str) 
         raise
 
 
+def _say_next(result: Result, folder: Path, paths: tuple[str, ...]) -> None:
+    """Say how the change is applied; without one, that it can be searched for."""
+    from kchaos.commands.fix import how_to_apply
+
+    if result.change is not None:
+        lines = how_to_apply(result.change, folder)
+    else:
+        loud = any(one.severity is not Severity.INFO and not one.accepted and not one.known for one in result.findings)
+        lines = ["What to change? `kchaos run --fix` tries small edits, and shows the smallest that mends this"] if loud else []
+    for line in lines:
+        click.echo(harmless(line))
+
+
 def _namespace(name: str) -> None:
     if len(name) > 63 or re.fullmatch(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?", name) is None:
         raise InvalidScenario(f"{name!r} can't name a namespace", hint="write small letters, digits and -, at most 63")
@@ -191,9 +211,11 @@ def _chart_options(paths: tuple[str, ...], options: dict[str, Any]) -> None:
 
 def _fit_sweep(options: dict[str, Any]) -> None:
     """Refuse what a sweep would not heed: those over writes know no findings, and events are known only when all operations have run."""
-    refused = {"writes": ("baseline", "shard"), "stale": ("baseline", "shard"), "triggers": ("shard",)}
+    refused = {"writes": ("baseline", "shard", "fix"), "stale": ("baseline", "shard", "fix"), "triggers": ("shard", "fix")}
+    if options["fix"] and options["shard"] is not None:
+        raise InvalidScenario("--fix is not for --shard: no part knows what the others find", hint="run it without --shard")
     for name in refused.get(options["sweep"], ()):
-        if options[name] is not None:
+        if options[name] not in (None, False):
             raise InvalidScenario(f"--{name} is not for --sweep {options['sweep']}", hint="leave out one of the two")
 
 
@@ -238,6 +260,10 @@ def _write(
         for replay in answer.replays.values():
             files[f"{replay.name}.scenario.json"] = replay.scenario.save
             files[f"{replay.name}.run.jsonl"] = replay.run.save
+        if placed.change is not None:
+            from kchaos.commands.fix import files_of
+
+            files |= files_of(placed.change)
         return files
 
     folder, problems = write_all(out if out is not None else Path(FOLDER) / name_of(paths), files_at)

@@ -102,6 +102,8 @@ class Answer(NamedTuple):
     result: Result
     replays: dict[str, Replay]
     corpus: dict[str, Replay]
+    prepared: Prepared
+    done: Done
     terminated: bool = False
     """Interrupted by SIGTERM rather than Ctrl-C."""
 
@@ -127,12 +129,17 @@ class Found(NamedTuple):
 
 def prepare(question: Question, listener: Listener | None = None) -> Prepared:
     """Read and boot what a question asks of. Raises InvalidScenario if nothing can be run; then its ``notes`` say why."""
-    listener = listener or Listener()
     loaded = load(question.texts, question.namespace, question.kubernetes)
     context = load(question.context, question.namespace, question.kubernetes)
-    objects = [one.obj for one in loaded.manifests]
-    if not objects and not loaded.custom:
+    if not loaded.manifests and not loaded.custom:
         raise NothingToRun(loaded.notes, [text.name for text in question.texts])
+    return assemble(question, loaded, context, listener)
+
+
+def assemble(question: Question, loaded: Loaded, context: Loaded, listener: Listener | None = None) -> Prepared:
+    """Put what was read on machines and boot it. Raises InvalidScenario if that can't be."""
+    listener = listener or Listener()
+    objects = [one.obj for one in loaded.manifests]
     manifests = [*loaded.manifests, *context.manifests]
     refuse_too_many(manifests)
     machines = question.machines(objects)
@@ -152,7 +159,8 @@ def prepare(question: Question, listener: Listener | None = None) -> Prepared:
 def execute(question: Question, listener: Listener | None = None) -> Answer:
     """Answer a question. Raises InvalidScenario if nothing can be run; then its ``notes`` say why."""
     listener = listener or Listener()
-    loaded, context, machines, system, booted = prepare(question, listener)
+    prepared = prepare(question, listener)
+    system, booted = prepared.system, prepared.booted
     plan, drawn = _planned(question, system, booted)
     budget = question.budget
     began = time.monotonic()
@@ -162,6 +170,17 @@ def execute(question: Question, listener: Listener | None = None) -> Answer:
         system, booted, plan, seed=question.seed, budget=budget, jobs=question.jobs, progress=listener.ran, corpus=corpus, space=drawn,
         shard=question.shard,
     )  # fmt: skip
+    notes = remarks(question, prepared, done)
+    replayed = question.shard.part([one for one in question.corpus if one.file not in gone])
+    found = Found(
+        done, notes, {"replayed": len(replayed), "mended": mended(replayed, (), done.examples), "other": list(gone), "why": gone}, began
+    )
+    return _conclude(question, prepared, found)
+
+
+def remarks(question: Question, prepared: Prepared, done: Done) -> list[Note]:
+    """Return what is said of the input: by the loader, and by checks that know what ran."""
+    loaded, context, _, system, booted = prepared
     notes = [*loaded.notes, *context.notes, *checks(loaded, booted, [one.obj for one in context.manifests], question.settings.webhooks)]
     notes += ended(loaded, booted, met(done.examples))
     notes += idle(loaded, booted)
@@ -171,11 +190,7 @@ def execute(question: Question, listener: Listener | None = None) -> Answer:
     seen = dict.fromkeys(name for one in done.examples for _, v in one.violations for name in (v.object, v.root))
     notes += unfit_settings(question.settings, loaded, seen)
     notes += never_exercised(system.properties, done.examples)
-    replayed = question.shard.part([one for one in question.corpus if one.file not in gone])
-    found = Found(
-        done, notes, {"replayed": len(replayed), "mended": mended(replayed, (), done.examples), "other": list(gone), "why": gone}, began
-    )
-    return _conclude(question, loaded, machines, system, booted, found)
+    return notes
 
 
 def _planned(question: Question, system: System, booted: Boot) -> tuple[Sweep, Space | None]:
@@ -226,7 +241,8 @@ class NothingToRun(InvalidScenario):
         super().__init__(f"nothing to run: no Kubernetes object in {where}", hint="give YAML or JSON manifests, a chart or a kustomization")
 
 
-def _conclude(question: Question, loaded: Loaded, machines: Machines, system: System, booted: Boot, found: Found) -> Answer:
+def _conclude(question: Question, prepared: Prepared, found: Found) -> Answer:
+    loaded, _, machines, system, booted = prepared
     done, notes = found.done, found.notes
     manifests = {one.id: one for one in loaded.manifests}
     accepts = question.settings.accept
@@ -252,7 +268,7 @@ def _conclude(question: Question, loaded: Loaded, machines: Machines, system: Sy
     )  # fmt: skip
     if question.baseline is not None:
         result = against(result, question.baseline[1], question.baseline[0])
-    return Answer(result, told.replays, told.corpus, done.terminated)
+    return Answer(result, told.replays, told.corpus, prepared, done, done.terminated)
 
 
 def _doubts(question: Question, loaded: Loaded, booted: Boot, done: Done, notes: Sequence[Note]) -> tuple[bool, list[str]]:

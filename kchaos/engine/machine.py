@@ -40,7 +40,7 @@ WAITS_S = (1.0, 10.0, 60.0, 240.0)
 """How long to wait: a moment, a probe or two, a grace period, until a lost node's pods are evicted."""
 REST_S = 600.0
 REPLICAS = (1, 2, 3, 4, 5)
-DONE_AT_ONCE = ("rollout", "pod-kill", "container-kill", "oom-kill", "probe-flap", "apply", "patch", "delete", "scale")
+DONE_AT_ONCE = ("rollout", "pod-kill", "container-kill", "oom-kill", "probe-flap", "apply", "patch", "delete", "taint", "scale")
 """What leaves nothing to undo."""
 
 

@@ -12,6 +12,8 @@ from pathlib import Path
 from kchaos.models.manifests.load import visible
 
 FOLDER = ".kchaos"
+PATCH = "fix.patch"
+"""What to change, as a diff."""
 _REPLAY = re.compile(r"[A-Za-z][A-Za-z0-9._-]*-[0-9a-f]{8}\.(scenario\.json|run\.jsonl)")
 
 
@@ -59,7 +61,8 @@ def unwritable(folder: Path) -> str:
 def write_all(folder: Path, files_at: Callable[[Path], Files], keep: bool = False) -> tuple[Path | None, list[str]]:
     """Write the files that belong into a folder; if that can't be written, into a temporary one.
 
-    ``files_at`` gets the folder, so that files can name each other. Replays that an earlier run left there are taken away first, unless
+    ``files_at`` gets the folder, so that files can name each other. Replays and the patch that an earlier run left there are taken away
+    first, unless
     they are to be kept: they belong to other findings. Return where the files are (None: nowhere) and what went wrong, in words.
     """
     problems: list[str] = []
@@ -69,9 +72,10 @@ def write_all(folder: Path, files_at: Callable[[Path], Files], keep: bool = Fals
             where = candidate()
             where.mkdir(parents=True, exist_ok=True)
             for old in [] if keep else where.iterdir():
-                if _REPLAY.fullmatch(old.name):
+                if _REPLAY.fullmatch(old.name) or old.name == PATCH:
                     old.unlink()
             for name, write in files_at(where).items():
+                (where / name).parent.mkdir(exist_ok=True)
                 whole(where / name, write)
             return where, problems
         except OSError as error:

@@ -10,6 +10,7 @@ import msgspec
 
 from kchaos import __version__
 from kchaos.check.verdict import Finding
+from kchaos.engine.change import ChangeResult
 from kchaos.engine.matrix import Matrix
 from kchaos.engine.recovery import Recovery
 from kchaos.engine.timeline import Timeline
@@ -167,6 +168,8 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     timelines: dict[str, Timeline] = {}
     """The pictures of the worst findings, by fingerprint."""
     baseline: BaselineResult | None = None
+    change: ChangeResult | None = None
+    """What to change, if that was asked for."""
     python: str = platform.python_version()
     duration_s: float = 0.0
 

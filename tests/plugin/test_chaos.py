@@ -36,6 +36,9 @@ def test_it(run):
         ('assert run.verdict == "pass", run', "failed"),
         ('assert run.verdict == "fail"', "passed"),
         ('assert [one.id for one in run.findings] == ["KC203"]', "passed"),
+        ("assert len(run.failures) == 1", "passed"),
+        ('assert run.result.verdict == "fail"', "passed"),
+        ('assert "KC203" in str(run)', "failed"),
         ("pytest.skip()", "skipped"),
     ],
 )
