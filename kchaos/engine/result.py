@@ -10,6 +10,7 @@ import msgspec
 
 from kchaos import __version__
 from kchaos.check.verdict import Finding
+from kchaos.engine.flips import Flips
 from kchaos.engine.matrix import Matrix
 from kchaos.engine.recovery import Recovery
 from kchaos.engine.timeline import Timeline
@@ -140,6 +141,8 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     steps make no sense here, and ``why``."""
     timelines: dict[str, Timeline] = {}
     """The pictures of the worst findings, by fingerprint."""
+    flips: Flips = Flips()
+    """What changed assumptions would change."""
     baseline: BaselineResult | None = None
     python: str = platform.python_version()
     duration_s: float = 0.0

@@ -10,6 +10,7 @@ from kchaos.engine import lanes as lanes_
 from kchaos.engine import moments as moments_
 from kchaos.engine import pictures
 from kchaos.engine import timeline as data
+from kchaos.engine.flips import Flips, Tried
 from kchaos.engine.matrix import Judged, Matrix, Violated
 from kchaos.engine.result import Cell, Counts, CoverageResult, FaultResult, NoteResult, Result, WorkloadResult
 from kchaos.reports.columns import COLUMNS
@@ -90,6 +91,9 @@ def result(texts: tuple[str, ...] = NASTY, verdict: str = "fail") -> Result:
             properties=(Judged(id="KC202", name="served", violated={"node": Violated(examples=1, first=texts[0])}), Judged(id="KC1", name=texts[0])),
         ),
         timelines={f"{number:016x}": timeline(text) for number, text in enumerate(texts)},
+        flips=Flips(scenarios=texts, left_out=1, tried=tuple(
+            Tried(assumption="start_s", was="5", value=text, mended=(text,), new=(text,), figures=(text,), verdict="fail") for text in texts
+        )),
     )  # fmt: skip
 
 
