@@ -15,6 +15,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 TOOLS = ROOT / ".tools" / "bin"
 OTHER_PYTHON = ROOT / ".tools" / "python-other" / "bin" / "python"
+AXE = ROOT / ".tools" / "axe.min.js"
 _MISSING = pytest.StashKey[Counter]()
 PREFIX = "not run: needs "
 
@@ -25,6 +26,8 @@ def tool(name: str) -> str | None:
         return next((found for one in ("chromium", "google-chrome", "chromium-browser") if (found := shutil.which(one))), None)
     if name == "other-python":
         return str(OTHER_PYTHON) if OTHER_PYTHON.exists() else None
+    if name == "axe-core":
+        return str(AXE) if AXE.exists() else None
     own = TOOLS / name
     return str(own) if own.exists() else shutil.which(name)
 
