@@ -21,7 +21,7 @@ TOO_EARLY = "ready too early"
 FELT_S = 180.0
 """For so long a fault is felt after it was healed: pods are made anew, placed, started. What comes later comes alone."""
 AT_ONCE = (
-    "rollout", "pod-kill", "container-kill", "oom-kill", "probe-flap", "scale-up", "scale-down", "apply", "patch", "delete", "scale",
+    "rollout", "pod-kill", "container-kill", "oom-kill", "probe-flap", "scale-up", "scale-down", "apply", "patch", "delete", "taint", "scale",
 )  # fmt: skip
 """What is done at once; what follows is felt from then on. Other faults last until they are healed."""
 

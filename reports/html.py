@@ -14,7 +14,7 @@ from markupsafe import Markup
 from kchaos.engine.pictures import TIMELINES
 from kchaos.engine.result import Result
 from kchaos.engine.timeline import Moment
-from kchaos.reports import recovery
+from kchaos.reports import change, recovery
 from kchaos.reports.columns import COLUMNS, count, headline, pods, ranked, seconds, text, worst
 from kchaos.reports.diagram import LEFT, RIGHT, WIDTH, diagram
 from kchaos.reports.matrix import table
@@ -79,7 +79,7 @@ def _page(result: Result, limits: Limits) -> str:
     columns = [fault.name for fault in result.faults if any(worst(one, (fault.name,)) for one in result.workloads)]
     open_ = [f for f in result.findings if not f.accepted]
     page = environment.get_template("report.html.j2").render(
-        r=result, headline=headline(result), rows=ranked(result), columns=columns, matrix=table(result.matrix),
+        r=result, headline=headline(result), rows=ranked(result), columns=columns, matrix=table(result.matrix, [one.id for one in result.properties]),
         sorts=[(name, faults) for name, faults in COLUMNS if any(fault in columns for fault in faults)],
         loud=[f for f in open_ if f.severity.value != "info"], quiet=[f for f in open_ if f.severity.value == "info"],
         accepted=[f for f in result.findings if f.accepted], timelines=dict(list(result.timelines.items())[: limits.pictures]),
@@ -105,5 +105,6 @@ def _templates() -> dict[str, str]:
 _HELPERS: dict[str, Any] = {
     "text": text, "seconds": seconds, "count": count, "pods": pods, "worst": worst, "sentence": sentence, "diagram": diagram, "frame": (WIDTH, LEFT, RIGHT),
     "topologies": topologies, "recoveries": recovery.rows, "states": states, "topology_width": TOPOLOGY,
+    "change_headline": change.headline, "change_facts": lambda one: list(change.facts(one)), "operated": change.operated,
 }  # fmt: skip
 """What templates may call."""

@@ -18,7 +18,11 @@ def junit(result: Result, fail_on: Severity = Severity.ERROR) -> bytes:
     by_id: dict[str, list[Finding]] = {}
     for finding in result.findings:
         by_id.setdefault(finding.id, []).append(finding)
-    names = {**{ident: prop.name for ident, prop in CATALOG.items()}, **{f.id: f.property for f in result.findings}}
+    names = {
+        **{ident: prop.name for ident, prop in CATALOG.items()},
+        **{one.id: one.name for one in result.properties},
+        **{f.id: f.property for f in result.findings},
+    }
     suite = ElementTree.Element("testsuite", name="kchaos", timestamp="", tests="0", failures="0", errors="0", skipped="0")
     failures = 0
     for ident in sorted(names):

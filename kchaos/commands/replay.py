@@ -9,7 +9,8 @@ from pathlib import Path
 import click
 import msgspec
 
-from kchaos.check.property import Severity
+from kchaos.check.property import Property, Severity
+from kchaos.commands.lists import own_declared
 from kchaos.engine.booting import boot
 from kchaos.engine.inputs import only_files
 from kchaos.engine.kubernetes import Outcome
@@ -22,6 +23,7 @@ from kchaos.history.record import FORMAT as RUN_FORMAT
 from kchaos.history.record import load as load_run
 from kchaos.models.manifests.notes import BY_ID
 from kchaos.properties.catalog import CATALOG
+from kchaos.properties.own.declared import property_of
 
 
 def _again(file: Path) -> Outcome:
@@ -63,6 +65,10 @@ def explain(what: str) -> int:
     """Tell a rule, or a story."""
     if re.fullmatch(r"(?i)kc\d{3}", what):
         return _rule(what.upper())
+    own = next((one for one in own_declared(None) if one.id == what), None) if not Path(what).exists() else None
+    if own is not None:
+        _tell(property_of(own))
+        return 0
     path = Path(what)
     only_files(path)
     try:
@@ -96,11 +102,16 @@ def explain(what: str) -> int:
     return 0
 
 
+def _tell(prop: Property) -> None:
+    kind = "liveness: judged after healing" if prop.liveness else "safety: judged at every event"
+    kind += f"; guaranteed {prop.guarantee.value}" if not prop.file else ""
+    click.echo(harmless(f"{prop.id} {prop.name}\n\n{prop.claim}\n\n{kind}\nsource: {prop.source}"))
+
+
 def _rule(ident: str) -> int:
     prop = CATALOG.get(ident)
     if prop is not None:
-        kind = "liveness: judged after healing" if prop.liveness else "safety: judged at every event"
-        click.echo(f"{prop.id} {prop.name}\n\n{prop.claim}\n\n{kind}; guaranteed {prop.guarantee.value}\nsource: {prop.source}")
+        _tell(prop)
         return 0
     rule = BY_ID.get(ident)
     if rule is not None:

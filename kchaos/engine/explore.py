@@ -6,6 +6,9 @@ must show the same, and is shrunk further by kchaos' own shrinker. What is left 
 
 from __future__ import annotations
 
+import os
+import re
+import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -19,12 +22,15 @@ from kchaos.check.property import Property, Violation
 from kchaos.engine.cases import call_of
 from kchaos.engine.kubernetes import Outcome, run
 from kchaos.engine.machine import Broken, ClusterMachine, profile
-from kchaos.engine.saved import Saved, stem_of, write
+from kchaos.engine.saved import Saved, mark_of, test_name_of, write
+from kchaos.engine.scenarios import check_steps
 from kchaos.engine.smaller import Systems, Wanted, shrink_scenario
 from kchaos.engine.story import story
-from kchaos.engine.subject import Subject, subject_of
+from kchaos.engine.subject import Subject, Unanswered, subject_of
 from kchaos.errors import HarnessError, InvalidScenario, Location
 from kchaos.scenario import Scenario, load
+
+SUFFIX = ".scenario.json"
 
 
 class Failed(AssertionError):
@@ -100,19 +106,34 @@ def explore(machine: type[ClusterMachine], settings: hypothesis.settings | None 
         raise Failed(_failure(machine, subject, search, search.best)) from None
 
 
+def key_of(machine: type) -> str:
+    """Return what tells a class from all others, as the name of a folder: ``test_shop.Shop``."""
+    return re.sub(r"[^A-Za-z0-9._]+", "-", f"{machine.__module__}.{machine.__qualname__}")
+
+
 def _again(machine: type[ClusterMachine], subject: Subject) -> None:
-    """Run the failures that were saved before, on the application as it is now."""
-    for path in sorted(Path(machine.corpus).glob(f"{stem_of(subject.name)}-*.scenario.json")):
+    """Run the failures that were saved before, on the application and the machines as they are now."""
+    __tracebackhide__ = True
+    for path in sorted((Path(machine.corpus) / key_of(machine)).glob("*.scenario.json")):
         saved = load(path)
         scenario = msgspec.structs.replace(saved, topology=subject.scenario.topology, inputs=subject.scenario.inputs)
         try:
-            outcome = run(subject.system, subject.booted, scenario, look=subject.look(machine.__new__(machine)))
+            check_steps(scenario.steps, subject.system)
+            outcome = run(subject.system, subject.booted, scenario, look=subject.look(machine.__new__(machine), whole=False))
         except InvalidScenario as error:
             hint = "delete the file if the application has no such thing any more"
             raise InvalidScenario(error.message, location=Location(str(path)), hint=hint) from error
+        except Unanswered as error:
+            raise Failed(
+                f"{error}\n\nthat is: not from the saved failure {path}; delete it, or let the claim look only at self.cluster"
+            ) from None
         found = _worst(subject, outcome)
         if found is not None:
-            text = [f"{subject.name} is still broken: {_title(*found)}", *_told(outcome, found[1])]
+            same = path.name == _file_of(*found)
+            text = [f"{subject.name} {'is still broken' if same else 'breaks another way than before'}: {_title(*found)}"]
+            if saved.topology != subject.scenario.topology:
+                text.append("on other machines than it was found on")
+            text += _told(outcome, found[1])
             raise Failed("\n".join([*text, "", f"found before and saved: {path}", _command(subject, found[0], path)])) from None
 
 
@@ -126,7 +147,7 @@ def _failure(machine: type[ClusterMachine], subject: Subject, search: _Search, b
     head = f"{subject.name} found after {search.examples} example{'s' if search.examples > 1 else ''}: "
     wanted = Wanted.of(best.property, best.violation)
     own = any(claim.property.id == best.property.id for claim in subject.claims)
-    scenario = msgspec.structs.replace(best.scenario, name=f"{subject.name}: {_title(best.property, best.violation)}"[:200])
+    scenario = msgspec.structs.replace(best.scenario, name=f"{_who(subject.name)}: {_title(best.property, best.violation)}"[:300])
     look = subject.look(machine.__new__(machine))
     confirm = partial(run, subject.system, subject.booted, look=look)
     try:
@@ -144,12 +165,42 @@ def _failure(machine: type[ClusterMachine], subject: Subject, search: _Search, b
     smallest = shrink_scenario(scenario, wanted, systems, tries=machine.shrinks, whole=False, look=look).scenario
     outcome = confirm(smallest)
     prop, violation = next((p, v) for p, v in outcome.violations if wanted.best([(p, v)]) is not None)
-    case = Saved(subject, machine, smallest, prop, violation, own)
-    places, problems = write(case, Path(machine.corpus))
+    case, problems = _case(machine, subject, smallest, prop, violation, own)
+    places, more = write(case, Path(machine.corpus) / key_of(machine))
+    problems += more
     lines = [head + _title(prop, violation), *_steps(smallest, search.steps), *_told(outcome, violation), ""]
     lines += [f"warning: {problem}" for problem in problems]
     lines += [f"saved: {place}" for place in places]
     return "\n".join([*lines, _command(subject, prop, *places)])
+
+
+def _case(
+    machine: type[ClusterMachine], subject: Subject, scenario: Scenario, prop: Property, violation: Violation, own: bool
+) -> tuple[Saved, list[str]]:
+    """Return what to write of a failure, and in words what can't be."""
+    file = getattr(sys.modules.get(machine.__module__), "__file__", None)
+    importable = file is not None and "." not in machine.__qualname__
+    name = _file_of(prop, violation)
+    manifests = [machine.manifests] if isinstance(machine.manifests, str) else machine.manifests
+    written = () if any("\n" in one for one in manifests) else tuple(str(subject.folder / one) for one in manifests)
+    case = Saved(
+        who=_who(subject.name), scenario=scenario, prop=prop.name, claim=prop.claim, summary=violation.summary, scenario_file=name,
+        test_file="" if own and not importable else test_name_of(key_of(machine), name.removesuffix(SUFFIX)),
+        manifests=written, config=subject.folder / machine.config if machine.config else None, fail_on=subject.fail_on,
+        judge=(Path(file), machine.__qualname__) if own and importable and file is not None else None,
+    )  # fmt: skip
+    said = f"no pytest file: class {machine.__qualname__} is not at the top of a file, so that file can't import it"
+    return case, [said] if not case.test_file else []
+
+
+def _file_of(prop: Property, violation: Violation) -> str:
+    """Return the name of the scenario file of a problem, the same each time."""
+    return f"{prop.name}-{mark_of(prop.id, violation.root or violation.object)}{SUFFIX}"
+
+
+def _who(name: str) -> str:
+    """Return the test that runs now, as pytest knows it, else the class's name."""
+    return os.environ.get("PYTEST_CURRENT_TEST", "").rpartition(" (")[0] or name
 
 
 def _unsaid(head: str, best: Broken, why: str) -> str:
@@ -178,12 +229,13 @@ def _told(outcome: Outcome, violation: Violation) -> list[str]:
 def _command(subject: Subject, prop: Property, *places: Path) -> str:
     """Return the command that shows a failure again: a claim of one's own is known to pytest only."""
     own = any(claim.property.id == prop.id for claim in subject.claims)
-    tests = [place for place in places if place.suffix == ".py"] or [p for one in places if (p := _test_of(one)).exists()]
+    tests = [place for place in places if place.suffix == ".py"]
+    tests += [one for place in places for one in place.parent.glob(f"test_*_{_words(place)}.py") if not tests]
     scenarios = [place for place in places if place.suffix == ".json"]
     if own and tests:
         return f"python -m pytest {tests[0]}"
     return f"kchaos replay {scenarios[0]}" if scenarios else ""
 
 
-def _test_of(scenario: Path) -> Path:
-    return scenario.with_name(f"test_{scenario.name.removesuffix('.scenario.json').replace('-', '_')}.py")
+def _words(scenario: Path) -> str:
+    return re.sub(r"\W+", "_", scenario.name.removesuffix(SUFFIX))

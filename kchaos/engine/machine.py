@@ -19,12 +19,12 @@ from hypothesis.stateful import Bundle, MultipleResults, RuleBasedStateMachine, 
 from hypothesis.stateful import invariant as after_each_rule
 
 from kchaos.check.property import Property, Violation
+from kchaos.engine.decorators import eventually, invariant
 from kchaos.engine.kubernetes import Outcome, Session
-from kchaos.engine.scenarios import check_steps
+from kchaos.engine.scenarios import check_now
 from kchaos.engine.seen import Seen
-from kchaos.engine.subject import Subject, eventually, invariant, subject_of
+from kchaos.engine.subject import Subject, subject_of
 from kchaos.errors import InvalidScenario
-from kchaos.models.api.resources import by_kind
 from kchaos.models.api.tree import Obj
 from kchaos.models.faults.catalog import catalog
 from kchaos.models.faults.objects import ident
@@ -40,7 +40,7 @@ WAITS_S = (1.0, 10.0, 60.0, 240.0)
 """How long to wait: a moment, a probe or two, a grace period, until a lost node's pods are evicted."""
 REST_S = 600.0
 REPLICAS = (1, 2, 3, 4, 5)
-DONE_AT_ONCE = ("rollout", "pod-kill", "container-kill", "oom-kill", "probe-flap", "apply", "patch", "delete", "scale")
+DONE_AT_ONCE = ("rollout", "pod-kill", "container-kill", "oom-kill", "probe-flap", "apply", "patch", "delete", "taint", "scale")
 """What leaves nothing to undo."""
 
 
@@ -150,7 +150,7 @@ class ClusterMachine(RuleBasedStateMachine):
         In an example in which things happen one at a time, what is under way is undone first, and is felt no more.
         """
         step = Step(do=catalog().get(what).name, args={"target": target, **args})
-        self._check(step)
+        check_now(step, self._subject.system, self._session.cluster.control.store)
         if self._apart:
             for before in list(self._lasting):
                 self.undo(before)
@@ -162,16 +162,6 @@ class ClusterMachine(RuleBasedStateMachine):
         self._felt_s = math.ceil(self.t + FELT_S)
         self.sleep(PACE_S)
         return index
-
-    def _check(self, step: Step) -> None:
-        """Refuse a step whose target is neither in the manifests nor has been made since. Raises InvalidScenario."""
-        try:
-            check_steps((step,), self._subject.system)
-        except InvalidScenario:
-            kind, _, key = str(step.args["target"]).partition("/")
-            resource = by_kind(None, kind)
-            if resource is None or self._session.cluster.control.store.get(resource.plural, key) is None:
-                raise
 
     def undo(self, index: int) -> None:
         """Undo a step now, and let a moment pass; one that is undone already stays so."""

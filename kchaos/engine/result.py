@@ -10,6 +10,7 @@ import msgspec
 
 from kchaos import __version__
 from kchaos.check.verdict import Finding
+from kchaos.engine.change import ChangeResult
 from kchaos.engine.flips import Flips
 from kchaos.engine.matrix import Matrix
 from kchaos.engine.recovery import Recovery
@@ -98,6 +99,30 @@ class NoteResult(msgspec.Struct, frozen=True, kw_only=True):
     hint: str = ""
 
 
+class PropertyResult(msgspec.Struct, frozen=True, kw_only=True):
+    """A property of users: what it claims, where it is declared, in how many examples it was put to the test, and in how many violated.
+
+    Remarks of level info do not count as violated.
+    """
+
+    id: str
+    name: str
+    claim: str
+    source: str
+    file: str = ""
+    line: int = 0
+    liveness: bool = False
+    exercised: int = 0
+    violated: int = 0
+
+    @property
+    def standing(self) -> str:
+        """Return in words how it stands."""
+        if self.violated:
+            return f"violated in {self.violated} of {self.exercised} examples"
+        return f"held in {self.exercised} examples" if self.exercised else "never judged"
+
+
 class BaselineResult(msgspec.Struct, frozen=True, kw_only=True):
     """The earlier result that this one was held against: how many findings are in both, and those of it that were mended."""
 
@@ -184,6 +209,8 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     """File -> SHA-256 of its bytes."""
     coverage: CoverageResult = CoverageResult()
     matrix: Matrix = Matrix()
+    properties: tuple[PropertyResult, ...] = ()
+    """Those of users; ``kchaos properties --json`` lists the others."""
     corpus: dict[str, Any] = {}
     """Failures of earlier runs: how many were ``replayed``, the files of those ``mended``, which do not fail any more, and of ``other``, whose
     steps make no sense here, and ``why``."""
@@ -193,6 +220,8 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     """What changed assumptions would change."""
     baseline: BaselineResult | None = None
     comparison: Comparison | None = None
+    change: ChangeResult | None = None
+    """What to change, if that was asked for."""
     python: str = platform.python_version()
     duration_s: float = 0.0
 

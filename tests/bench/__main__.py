@@ -8,8 +8,10 @@ from __future__ import annotations
 import gc
 import heapq
 import json
+import math
 import platform
 import resource
+import subprocess
 import sys
 import tempfile
 import time
@@ -33,6 +35,8 @@ from kchaos.models.manifests.load import Text, load
 from kchaos.models.topology import spread_over_zones
 from kchaos.scenario import At, Budget, Nth, Scenario, Step
 from kchaos.sim.world import World
+from kchaos.testing.cluster import SimulatedCluster
+from kchaos.testing.files import Files
 from tests.support import ROOT, Settings
 
 APPLICATIONS = ROOT / "fixtures" / "applications"
@@ -239,10 +243,41 @@ def loading() -> list[Figure]:
     return [Figure(f"loading {text.count(chr(10)):,} lines", time.perf_counter() - begun, 10, "s")]
 
 
+def plugin() -> list[Figure]:
+    """What the pytest plugin adds to a suite that does not use it, in CPU time; and how long a test waits for its cluster."""
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "test_empty.py").write_text("def test_empty():\n    pass\n", encoding="utf-8")
+        least = {"kchaos": math.inf, "no:kchaos": math.inf}
+        for _ in range(10):
+            for name in least:
+                before = resource.getrusage(resource.RUSAGE_CHILDREN)
+                chosen = ["-p", name] if name != "kchaos" else []
+                subprocess.run([sys.executable, "-m", "pytest", "-q", *chosen], cwd=folder, check=True, capture_output=True)
+                after = resource.getrusage(resource.RUSAGE_CHILDREN)
+                least[name] = min(least[name], after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    ready, resets = [], []
+    for _ in range(10):
+        begun = time.perf_counter()
+        cluster = SimulatedCluster(Files(Path(), Path()), {})
+        cluster.nodes()
+        ready.append(time.perf_counter() - begun)
+        for _ in range(10):
+            begun = time.perf_counter()
+            cluster.reset()
+            cluster.nodes()
+            resets.append(time.perf_counter() - begun)
+        cluster.close()
+    return [
+        Figure("pytest plugin, added to a suite without it", (least["kchaos"] - least["no:kchaos"]) * 1000, 50, "ms"),
+        Figure("fixture cluster, ready for the first time", min(ready) * 1000, 50, "ms"),
+        Figure("fixture cluster, reset", min(resets) * 1000, 5, "ms"),
+    ]
+
+
 def main() -> int:
     figures: list[Figure] = []
     seldom_collect()  # as the command line does
-    for measure in (loop, a_day, examples, chaotic, every_write, level_one, loading, many_pods, marginal):
+    for measure in (loop, a_day, examples, chaotic, every_write, level_one, loading, many_pods, marginal, plugin):
         gc.collect()
         for figure in measure():
             figures.append(figure)

@@ -153,6 +153,22 @@ def a_new_pod_while_an_old_one_is_going(bad: bool, patch: pytest.MonkeyPatch) ->
 
 
 @CASES.bug("KC022", "recreate")
+def an_old_pod_that_is_made_after_the_decision(bad: bool, patch: pytest.MonkeyPatch) -> Found:
+    """Its ReplicaSet was seen late: when the new one was made, there was nothing to wait for."""
+    web = deployment(replicas=1, spec={"strategy": {"type": "Recreate"}})
+    old = replica_set("web-1", 1, web)
+    history = History(web, old)
+    late = pod("web-1-a", "node-1", True, old)
+    if bad:
+        history.put(late, by="replicaset-controller")
+    new = history.put(replica_set("web-2", 1, web), by=BY)
+    if not bad:
+        history.put(late, by="replicaset-controller")
+    history.put(pod("web-2-a", owner=new), by="replicaset-controller")
+    return about(history.end(), "KC022")
+
+
+@CASES.bug("KC022", "recreate")
 def recreate_does_not_wait(bad: bool, patch: pytest.MonkeyPatch) -> Found:
     """Through the engine: the controller overlooks the pods that still run."""
     if bad:
