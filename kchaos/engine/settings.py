@@ -104,13 +104,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return {name: msgspec.convert(own, WebhookTable) for name, own in self.webhooks.items()}
 
     def expectations(self) -> dict[str, Any]:
-        """Return what properties look at: per workload quorum and outage_s."""
-        out: dict[str, Any] = {}
-        for key, own in self.workloads.items():
-            out[key] = {name: own[name] for name in ("quorum", "outage_s") if own.get(name) is not None}
-        if self.defaults.get("outage_s"):
-            out["*"] = {"outage_s": self.defaults["outage_s"]}
-        return {"workloads": out}
+        """Return what properties look at: quorum and outage_s per workload, and under ``*`` those of all others."""
+        return {"workloads": {
+            key: {name: own[name] for name in ("quorum", "outage_s") if own.get(name) is not None}
+            for key, own in {**self.workloads, "*": self.defaults}.items()
+        }}  # fmt: skip
 
 
 class SettingsFile(Settings, frozen=True, kw_only=True):

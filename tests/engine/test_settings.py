@@ -12,7 +12,7 @@ from kchaos.cli import run_cli
 from kchaos.engine.settings import Settings, load_settings, schema
 from kchaos.errors import InvalidScenario
 from kchaos.models.manifests.yamltree import Document, parse
-from tests.support import ROOT
+from tests.support import ROOT, SITUATIONS, ask
 
 GOOD = [
     "",
@@ -251,3 +251,16 @@ def test_the_command_exits_2(file: Path, monkeypatch: pytest.MonkeyPatch, capfd:
     assert run_cli(["run", str(file.parent / "app.yaml"), "--config", str(file.parent / "none.yaml")]) == 2
     printed = capfd.readouterr().err
     assert "none.yaml: can't read it" in printed and "Traceback" not in printed
+
+
+def test_an_outage_that_is_borne_by_all() -> None:
+    """`defaults` count for workloads that are not named; what a workload says of itself counts more."""
+
+    def found(settings: Settings) -> list[str]:
+        result = ask([SITUATIONS / "one-replica.yaml"], faults="drain", budget="4", settings=settings).result
+        return [one.object for one in result.findings if one.id == "KC202"]
+
+    assert found(Settings())
+    assert not found(Settings(defaults={"outage_s": 60}))
+    name = found(Settings())[0].partition("/")[2]
+    assert found(Settings(defaults={"outage_s": 60}, workloads={name: {"outage_s": 0}}))
