@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from kchaos.models.api.times import stamp
 from kchaos.models.api.tree import put
 from kchaos.models.controllers import deployment as deployments
 from tests.properties.objects import condition, deleted, deployment, pod, replica_set
-from tests.properties.planted import Case, Cases, Found, History, Obj, about
+from tests.properties.planted import EPOCH_S, Case, Cases, Found, History, Obj, about
 from tests.support import one, step, system_of
 
 CASES = Cases()
@@ -225,6 +226,21 @@ def no_progress_past_the_deadline(bad: bool, patch: pytest.MonkeyPatch) -> Found
     return _stuck(
         condition("Progressing", True, lastUpdateTime="2026-01-01T00:00:00Z", reason="ReplicaSetUpdated"), 700.0 if bad else 600.0
     )
+
+
+@CASES.bug("KC024", "deadline")
+def no_progress_past_the_deadline_until_it_is_undone(bad: bool, patch: pytest.MonkeyPatch) -> Found:
+    """What is judged is how things stood until somebody changed them."""
+    late = {
+        "type": "Progressing",
+        "status": "True",
+        "reason": "ReplicaSetUpdated",
+        "lastUpdateTime": stamp(EPOCH_S + (0.0 if bad else 90.0)),
+    }
+    web = deployment(spec={"progressDeadlineSeconds": 60}, status={"replicas": 3, "updatedReplicas": 1, "conditions": [late]})
+    history = History(web)
+    history.put({**web, "status": {**web["status"], "updatedReplicas": 3, "availableReplicas": 3}}, by=BY)
+    return about(history.end(), "KC024")
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
