@@ -214,7 +214,7 @@ class _RolloutBounds(BaseMonitor):
         """Return how many pods of a set are available, or were a moment ago: that they fell ill may not be known yet."""
         now = int(get(one, "status", "availableReplicas", default=0))
         fell = self._fell.get(uid(one))
-        before = min(fell[1], int(one["spec"].get("replicas", 1))) if fell is not None and t - fell[0] <= SEEN_S else 0
+        before = fell[1] if fell is not None and t - fell[0] <= SEEN_S else 0
         return max(now, before)
 
     def _set(self, entry: Write) -> Iterable[Violation]:

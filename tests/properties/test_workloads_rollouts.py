@@ -90,6 +90,17 @@ def taken_though_another_is_known_to_be_down(bad: bool, patch: pytest.MonkeyPatc
     return about(history.end(), "KC021")
 
 
+@CASES.bug("KC021", "floor")
+def a_pod_of_a_set_that_was_just_emptied_still_counts(bad: bool, patch: pytest.MonkeyPatch) -> Found:
+    """Its status is what the controller adds up, whatever was asked of the set: for a moment it says one pod too many, as the real one's."""
+    history, old, new = _sets(old=2, new=1, new_up=1)
+    _resize(history, new, 0)
+    history.put(put(put(new, 0, "spec", "replicas"), 0, "status", "availableReplicas"), by="replicaset-controller")
+    history.wait(60.0 if bad else 0.5)
+    _resize(history, old, 1)
+    return about(history.end(), "KC021")
+
+
 @CASES.bug("KC021", "ceiling")
 def more_than_the_surge(bad: bool, patch: pytest.MonkeyPatch) -> Found:
     history, _, new = _sets(old=3, new=0, new_up=0)
