@@ -15,6 +15,7 @@ from kchaos import reports
 from kchaos.cli import run_cli
 from kchaos.engine.result import BaselineResult
 from kchaos.reports.html import MOST, Limits, html
+from tests.reports.events import many, report
 from tests.reports.hostile import NASTY, finding, large, result, whole
 from tests.support import ROOT, SITUATIONS
 
@@ -133,6 +134,13 @@ def test_a_large_result_stays_small() -> None:
     assert Page(text).open == []
     left_out = [int(one) for one in re.findall(r"… and (\d+) more", text)]
     assert sum(left_out) > 5_000 and text.count("<article") < 200 and "more workloads" in text
+
+
+def test_many_events_stay_small() -> None:
+    """A run of 100,000 events, shown in five findings, stays below a megabyte as a page and as data, and what is put together is said."""
+    text = report(many(100_000), result(("x",)))
+    assert len(text.encode("utf-8")) < MOST
+    assert Page(text).open == [] and "closer together" in text and "and 8 more nodes" in text
 
 
 def test_what_fits_is_shown() -> None:
