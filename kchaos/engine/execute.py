@@ -257,7 +257,6 @@ def _conclude(question: Question, prepared: Prepared, found: Found) -> Answer:
     verdict = judge([one.finding for one in shown], question.fail_on, unknown or not done.complete)
     variants = Variants(system, booted, question.seed)
     told = _told(question, variants, shown, found)
-    runs = {print_: (one.run, one.scenario) for print_, one in told.replays.items()}
     result = Result(
         verdict=verdict.value, exit_code=int(verdict.exit_code), reasons=tuple(dict.fromkeys(reasons)), fail_on=question.fail_on.value,
         shard="" if question.shard.whole else str(question.shard), seed=question.seed, digest=done.digest(),
@@ -268,7 +267,7 @@ def _conclude(question: Question, prepared: Prepared, found: Found) -> Answer:
         inputs={text.name: hashlib.sha256(text.data).hexdigest() for text in question.texts}, coverage=_coverage(done), corpus=found.corpus,
         matrix=matrix(done.examples, {kind.name: kind.klass for kind in catalog()}, [*system.properties, *CATALOG.values()]),
         properties=own_properties(system.properties, done.examples),
-        timelines=timelines(told.findings, runs, system.settings.get("rates", {})), flips=_flips(question, variants, shown, told, found, verdict),
+        timelines=timelines(told.findings, told.replays, system.settings.get("rates", {})), flips=_flips(question, variants, shown, told, found, verdict),
     )  # fmt: skip
     if question.baseline is not None:
         result = against(result, question.baseline[1], question.baseline[0])

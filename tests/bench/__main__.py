@@ -37,6 +37,7 @@ from kchaos.scenario import At, Budget, Nth, Scenario, Step
 from kchaos.sim.world import World
 from kchaos.testing.cluster import SimulatedCluster
 from kchaos.testing.files import Files
+from tests.reports.events import many, report
 from tests.support import ROOT, Settings
 
 APPLICATIONS = ROOT / "fixtures" / "applications"
@@ -309,10 +310,19 @@ def plugin() -> list[Figure]:
     ]
 
 
+def reporting() -> list[Figure]:
+    """The page of five findings whose runs have 100,000 events together, beside a thousand workloads: stories, pictures, HTML."""
+    run_ = many(20_000)
+    begun = time.perf_counter()
+    page = report(run_)
+    wall = time.perf_counter() - begun
+    return [Figure("report of five runs with 100,000 events", wall, 2, "s"), Figure("its size", len(page.encode()) / 1e6, 1, "MB")]
+
+
 def main() -> int:
     figures: list[Figure] = []
     seldom_collect()  # as the command line does
-    for measure in (loop, a_day, examples, own, chaotic, every_write, level_one, loading, many_pods, marginal, plugin):
+    for measure in (loop, a_day, examples, own, chaotic, every_write, level_one, loading, reporting, many_pods, marginal, plugin):
         gc.collect()
         for figure in measure():
             figures.append(figure)

@@ -10,6 +10,7 @@ from kchaos.engine import lanes as lanes_
 from kchaos.engine import moments as moments_
 from kchaos.engine import pictures
 from kchaos.engine import timeline as data
+from kchaos.engine.change import ChangeResult, CommandResult
 from kchaos.engine.flips import Flips, Tried
 from kchaos.engine.matrix import Judged, Matrix, Violated
 from kchaos.engine.result import (
@@ -20,11 +21,12 @@ from kchaos.engine.result import (
     CoverageResult,
     FaultResult,
     NoteResult,
+    PropertyResult,
     Result,
     Still,
     WorkloadChange,
     WorkloadResult,
-)
+)  # fmt: skip
 from kchaos.reports.columns import COLUMNS
 
 NASTY = (
@@ -118,6 +120,21 @@ def result(texts: tuple[str, ...] = NASTY, verdict: str = "fail") -> Result:
         flips=Flips(scenarios=texts, left_out=1, tried=tuple(
             Tried(assumption="start_s", was="5", value=text, mended=(text,), new=(text,), figures=(text,), verdict="fail") for text in texts
         )),
+    )  # fmt: skip
+
+
+def whole(texts: tuple[str, ...] = NASTY, verdict: str = "fail") -> Result:
+    """Return a result that has what only some runs have, too: what to change, and properties of users."""
+    return msgspec.structs.replace(
+        result(texts, verdict),
+        change=ChangeResult(
+            edits=texts, diff="\n".join(f"+{text}" for text in texts), patches={text: text for text in texts}, lines=3, pods=1, needs=texts,
+            gives_up=texts, left=texts, level1=(1, 2),
+            commands=tuple(
+                CommandResult(finding="0" * 16, rule="KC202", object=text, fault=text, commands=(text,), after_s=1.0, serves_s=2.0, says=text) for text in texts
+            ),
+        ),
+        properties=tuple(PropertyResult(id=text, name=text, claim=text, source=text, file=text, line=1) for text in texts),
     )  # fmt: skip
 
 

@@ -16,7 +16,7 @@ from kchaos.reports.html import html
 from kchaos.reports.session import render
 from tests.conftest import AXE, tool
 from tests.reports.browser import Browser
-from tests.reports.hostile import NASTY, result
+from tests.reports.hostile import NASTY, whole
 from tests.support import GUESTBOOK, SITUATIONS, ask
 
 TAGS = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice")
@@ -104,7 +104,7 @@ def test_everybody_can_read_it_on_paper_and_without_scripts(report: Path, tmp_pa
 def test_everybody_can_read_hostile_names(tmp_path: Path) -> None:
     """A result with every section, and names that no one would choose: nothing of them runs either."""
     page = tmp_path / "report.html"
-    page.write_text(html(result(NASTY)), encoding="utf-8")
+    page.write_text(html(whole(NASTY)), encoding="utf-8")
     assert violations(page, tmp_path, "window.alert = () => { throw new Error('a name has run'); };", dark=True) == []
 
 
