@@ -80,20 +80,17 @@ def _races() -> Iterator[str]:
 def _mechanical(verdicts: Sequence[Verdict]) -> Iterator[str]:
     yield "| module | mutants | killed | equivalent |"
     yield "|---|---:|---:|---:|"
-    alike = {
-        (one.module, one.function, one.words): EQUIVALENT.get((one.module, one.function, one.words)) for one in verdicts if not one.killed
-    }
+    left = [(one, EQUIVALENT.get((one.module, one.function, one.words), "")) for one in verdicts if not one.killed]
     for target in TARGETS:
         mine = [one for one in verdicts if one.module == target.module]
-        same = sum(bool(alike.get((one.module, one.function, one.words))) for one in mine if not one.killed)
+        same = sum(bool(why) for one, why in left if one.module == target.module)
         yield f"| {target.module} | {len(mine)} | {sum(one.killed for one in mine)} | {same} |"
-    killed, same = sum(one.killed for one in verdicts), sum(map(bool, alike.values()))
-    yield f"| in all | {len(verdicts)} | {killed} | {same} |"
+    yield f"| in all | {len(verdicts)} | {len(verdicts) - len(left)} | {sum(bool(why) for _, why in left)} |"
     yield ""
     yield "Survivors, and why some of them change nothing that can be seen:"
     yield ""
-    for (module, function, words), why in alike.items():
-        yield f"- `{module}.{function}`: `{words}`" + (f": {why}" if why else "")
+    for one, why in left:
+        yield f"- `{one.module}.{one.function}`: `{one.words}`" + (f": {why}" if why else "")
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ SWAPS: dict[type[ast.AST], type[ast.AST]] = {
     ast.NotIn: ast.In, ast.Is: ast.IsNot, ast.IsNot: ast.Is, ast.And: ast.Or, ast.Or: ast.And, ast.Add: ast.Sub, ast.Sub: ast.Add,
     ast.Mult: ast.FloorDiv, ast.FloorDiv: ast.Mult, ast.Div: ast.Mult,
 }  # fmt: skip
+NEW_LINE = "\n"
 PATIENCE = 10.0
 """So many times the CPU seconds of an undisturbed run a mutant may take; longer is noticed too."""
 Change = Callable[[ast.AST], str]
@@ -159,9 +160,17 @@ def make(source: str, path: str, site: Site) -> Made:
     """Return the mutant of a site."""
     tree = ast.parse(source)
     node = next(node for number, node in enumerate(ast.walk(tree)) if number == site.node)
+    around = next((ast.unparse(one) for one in _statements(tree) if any(part is node for part in ast.walk(one))), "")
     words = list(changes(copy.deepcopy(node)))[site.change](node)
+    if isinstance(node, ast.Constant):
+        words += f" in {around.partition(NEW_LINE)[0]}"
     code = compile(ast.fix_missing_locations(tree), path, "exec", dont_inherit=True)
     return Made(words, next(one for one in _codes(code) if one.co_qualname == site.function))
+
+
+def _statements(tree: ast.Module) -> list[ast.stmt]:
+    """Return the statements, the innermost first."""
+    return [one for one in ast.walk(tree) if isinstance(one, ast.stmt)][::-1]
 
 
 def _codes(code: CodeType) -> Iterator[CodeType]:

@@ -14,10 +14,10 @@ def _of(module: str, *tests: str, only: tuple[str, ...] = (), count: int = 12) -
 
 
 TARGETS = (
-    _of("controllers.statefulset_decide", f"{CONTROLLERS}test_workloads.py", RECORDED, count=16),
-    _of("controllers.deployment_rolling", f"{CONTROLLERS}test_workloads.py", RECORDED, count=16),
-    _of("controllers.deployment_status", f"{CONTROLLERS}test_workloads.py", RECORDED),
-    _of("controllers.replicaset_victims", f"{CONTROLLERS}test_workloads.py", RECORDED),
+    _of("controllers.statefulset_decide", f"{CONTROLLERS}test_statefulset.py", f"{CONTROLLERS}test_workloads.py", RECORDED, count=16),
+    _of("controllers.deployment_rolling", f"{CONTROLLERS}test_rollouts.py", f"{CONTROLLERS}test_workloads.py", RECORDED, count=24),
+    _of("controllers.deployment_status", f"{CONTROLLERS}test_rollouts.py", RECORDED, count=20),
+    _of("controllers.replicaset_victims", f"{CONTROLLERS}test_victims.py", count=20),
     _of("controllers.daemonset_decide", f"{CONTROLLERS}test_daemonset.py", RECORDED, count=16),
     _of("controllers.job_decide", f"{CONTROLLERS}test_job.py", RECORDED, count=16),
     _of("controllers.cronjob_decide", f"{CONTROLLERS}test_cronjob.py"),
@@ -34,7 +34,7 @@ TARGETS = (
     _of("scheduler.nodeinfo", SCHEDULER, count=8),
     _of("security.rules", f"{SECURITY}test_policy_rules.py", f"{SECURITY}test_rbac_walk.py"),
     _of("security.rbac", f"{SECURITY}test_rbac_walk.py", f"{SECURITY}test_cluster_audit.py"),
-    _of("security.podchecks", f"{SECURITY}test_admission.py"),
+    _of("security.podchecks", f"{SECURITY}test_podchecks.py", f"{SECURITY}test_admission.py"),
     _of("network.services", f"{NETWORK}test_samples.py", f"{NETWORK}test_parts.py"),
     _of("network.admits", f"{NETWORK}test_admits.py"),
     _of("network.flows", f"{NETWORK}test_flows.py", count=8),
