@@ -6,14 +6,21 @@ The names below are all that tests need; each is loaded when it is first used.
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from kchaos.engine.decorators import always, eventually, invariant, never
     from kchaos.engine.machine import ClusterMachine
     from kchaos.engine.saved import Replayed, replay
-    from kchaos.engine.subject import eventually, invariant
+    from kchaos.testing.cluster import SimulatedCluster
+    from kchaos.testing.marks import chaos
+    from kchaos.testing.run import ChaosRun
 
 __version__ = "0.1.0"
-__all__ = ["ClusterMachine", "Replayed", "eventually", "invariant", "replay"]
+__all__ = ["ChaosRun", "ClusterMachine", "Replayed", "SimulatedCluster", "always", "chaos", "eventually", "invariant", "never", "replay"]
 
-_HOME = {"ClusterMachine": "machine", "Replayed": "saved", "eventually": "subject", "invariant": "subject", "replay": "saved"}
+_HOME = {
+    "ChaosRun": "testing.run", "ClusterMachine": "engine.machine", "Replayed": "engine.saved", "SimulatedCluster": "testing.cluster",
+    "always": "engine.decorators", "chaos": "testing.marks", "eventually": "engine.decorators", "invariant": "engine.decorators",
+    "never": "engine.decorators", "replay": "engine.saved",
+}  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:
@@ -21,4 +28,4 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'kchaos' has no attribute {name!r}")
     import importlib
 
-    return getattr(importlib.import_module(f"kchaos.engine.{_HOME[name]}"), name)
+    return getattr(importlib.import_module(f"kchaos.{_HOME[name]}"), name)

@@ -17,6 +17,19 @@ from kchaos.errors import ExitCode, InvalidScenario, KchaosError
 INTERRUPTED, TERMINATED = 130, 143
 
 
+class _Named(click.Path):
+    """A path that says something: an empty one, as of a variable that is not set, would mean the current folder."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the path (a callback of click)."""
+        if not str(value).strip():
+            self.fail("the name is empty; write `.` for this folder", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+PATH = _Named(path_type=Path)
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, prog_name="kchaos")
 def cli() -> None:
@@ -34,13 +47,10 @@ def cli() -> None:
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...")
 @click.option("--nodes", type=click.IntRange(1, 5000), help="Number of worker nodes. Default: enough for the requests.")
 @click.option("--zones", type=click.IntRange(1, 100), help="Number of zones they are spread over. Default: 3.")
-@click.option(
-    "--topology", type=click.Path(path_type=Path), help="Machines: a file, or the output of kubectl get nodes,sc,pc,quota -o yaml."
-)
+@click.option("--topology", type=PATH, help="Machines: a file, or the output of kubectl get nodes,sc,pc,quota -o yaml.")
 @click.option("--context", "beside", multiple=True, metavar="PATH", help="Objects that exist but are not under test. Repeatable.")
-@click.option(
-    "--config", type=click.Path(path_type=Path), help="Assumptions and expectations. Default: kchaos.yaml here or beside the input."
-)
+@click.option("--config", type=PATH, help="Assumptions, expectations, properties. Default: kchaos.yaml here or beside the input.")
+@click.option("--properties", "python", multiple=True, type=PATH, metavar="FILE.py", help="Properties of your own in Python. Repeatable.")
 @click.option("--faults", metavar="LIST", help="Only these faults, separated by commas (`kchaos faults` lists them; `none` for none).")
 @click.option(
     "--sweep",
@@ -54,9 +64,7 @@ def cli() -> None:
     "--budget", metavar="200|10s", help="Number of examples, or a time. Default: all single faults, 40 pairs, 20 drawn scenarios."
 )
 @click.option("--corpus", metavar="DIR|none", help="Failures of earlier runs, tried first; new ones are added. Default: kchaos-corpus.")
-@click.option(
-    "--baseline", type=click.Path(path_type=Path), metavar="FILE", help="result.json of an earlier run: what it has found does not fail."
-)
+@click.option("--baseline", type=PATH, metavar="FILE", help="result.json of an earlier run: what it has found does not fail.")
 @click.option("--shard", metavar="1/4", help="Run this part only; `kchaos report` merges the results of all parts.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of everything random.")
 @click.option(
@@ -67,11 +75,14 @@ def cli() -> None:
 )
 @click.option("--kubernetes", "version", default=None, metavar="1.28..1.34", help="Kubernetes version to model. Default: 1.34.")
 @click.option("-o", "--output", "formats", default="html", show_default=True, metavar="html,junit,json,sarif,md", help="Reports to write.")
-@click.option("--out", type=click.Path(path_type=Path), help="Folder for reports and replays. Default: .kchaos/NAME.")
+@click.option("--out", type=PATH, help="Folder for reports and replays. Default: .kchaos/NAME.")
 @click.option("-n", "--namespace", default="default", show_default=True, help="Namespace of objects that name none.")
 @click.option("-f", "--values", "values", multiple=True, metavar="FILE", help="Values file for a Helm chart. Repeatable.")
 @click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="Value for a Helm chart. Repeatable.")
 @click.option("--release-name", default="release", show_default=True, help="Release name for a Helm chart.")
+@click.option(
+    "--fix", is_flag=True, help="Search what to change: small edits, each simulated; written as fix.patch, never into your files."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON document (docs/result.md).")
 @click.option("-q", "--quiet", is_flag=True, help="Print the verdict only.")
 def run(paths: tuple[str, ...], **options: Any) -> int:
@@ -88,9 +99,9 @@ def run(paths: tuple[str, ...], **options: Any) -> int:
 
 
 @cli.command()
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=PATH)
 @click.option("--json", "as_json", is_flag=True, help="Print digest and violations as JSON.")
-@click.option("--save", type=click.Path(path_type=Path), help="Write the run (JSON Lines) to this file.")
+@click.option("--save", type=PATH, help="Write the run (JSON Lines) to this file.")
 def replay(file: Path, as_json: bool, save: Path | None) -> int:
     """Run a saved scenario again: the same failure, the same digest."""
     from kchaos.commands.replay import replay as do
@@ -99,16 +110,16 @@ def replay(file: Path, as_json: bool, save: Path | None) -> int:
 
 
 @cli.command()
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=PATH)
 @click.option(
     "-o",
     "--output",
     "target",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="Where to write it. Default: beside FILE, as NAME.small.scenario.json.",
 )
 @click.option("--tries", type=click.IntRange(1), default=400, show_default=True, help="Candidates to try at most.")
-@click.option("--rule", metavar="KC...", help="Which violation to keep. Default: the worst.")
+@click.option("--rule", metavar="ID", help="Which violation to keep. Default: the worst.")
 def shrink(file: Path, target: Path | None, tries: int, rule: str | None) -> int:
     """Find the smallest scenario that fails as FILE does: fewer steps, fewer objects, fewer nodes and replicas."""
     from kchaos.commands.shrink import shrink as do
@@ -136,28 +147,28 @@ def faults(as_json: bool) -> int:
 
 @cli.command()
 @click.option("--json", "as_json", is_flag=True)
-def properties(as_json: bool) -> int:
-    """List the properties that judge a run, and the rules of the loader."""
+@click.option("--config", type=PATH, help="A kchaos.yaml that declares some. Default: kchaos.yaml here.")
+def properties(as_json: bool, config: Path | None) -> int:
+    """List the properties that judge a run, those of kchaos.yaml first, and the rules of the loader."""
     from kchaos.commands.lists import properties as do
 
-    return do(as_json)
+    return do(as_json, config)
 
 
 @cli.command()
-@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE...")
+@click.argument("files", nargs=-1, required=True, type=PATH, metavar="FILE...")
 @click.option("-o", "--output", "formats", default="html", show_default=True, metavar="html,junit,json,sarif,md", help="Reports to write.")
-@click.option("--out", type=click.Path(path_type=Path), help="Folder to write to. Default: beside the (first) file.")
-@click.option(
-    "--baseline", type=click.Path(path_type=Path), metavar="FILE", help="result.json of an earlier run: what it has found does not fail."
-)
-def report(files: tuple[Path, ...], formats: str, out: Path | None, baseline: Path | None) -> int:
+@click.option("--out", type=PATH, help="Folder to write to. Default: beside the (first) file.")
+@click.option("--baseline", type=PATH, metavar="FILE", help="result.json of an earlier run: what it has found does not fail.")
+@click.option("--before", type=PATH, metavar="FILE", help="result.json of an earlier run: the HTML report compares the two.")
+def report(files: tuple[Path, ...], formats: str, out: Path | None, baseline: Path | None, before: Path | None) -> int:
     """Write reports from a result that `kchaos run -o json` saved, or from those of all shards of one run.
 
     Of shards, or with --baseline, the verdict is printed and decides the exit code, as in `kchaos run`; a missing shard makes it unknown.
     """
     from kchaos.commands.report import report as do
 
-    return do(files, formats, out, baseline)
+    return do(files, formats, out, baseline, before)
 
 
 @cli.command()

@@ -6,6 +6,7 @@ from kchaos.check.property import Property
 from kchaos.properties import (
     api_machinery,
     availability,
+    budgets,
     calls,
     cluster,
     corruption,
@@ -24,7 +25,7 @@ from kchaos.properties import (
 )
 
 MODULES = (
-    api_machinery, pods, workloads, daemonsets, statefulsets, jobs, placement, nodes, storage, cluster, network, progress, availability, calls, webhooks,
+    api_machinery, pods, workloads, daemonsets, statefulsets, jobs, budgets, placement, nodes, storage, cluster, network, progress, availability, calls, webhooks,
     security, corruption,
 )  # fmt: skip
 CATALOG: dict[str, Property] = {one.id: one for module in MODULES for one in module.PROPERTIES}

@@ -1,4 +1,4 @@
-"""Scheduling, budgets, nodes, garbage, namespaces, quotas, volumes, endpoints."""
+"""Scheduling, nodes, garbage, namespaces, quotas, volumes, endpoints."""
 
 from __future__ import annotations
 
@@ -6,83 +6,16 @@ from collections.abc import Callable, Iterable, Mapping
 
 from kchaos.check.property import Context, Guarantee, Violation
 from kchaos.history.record import Write
-from kchaos.models.api.pods import condition, ended, labels, phase, ready, terminating
+from kchaos.models.api.pods import ended, labels, ready, terminating
 from kchaos.models.api.quantity import canonical, milli
 from kchaos.models.api.resources import BY_PLURAL, by_kind
-from kchaos.models.api.selectors import compile_selector, from_map
+from kchaos.models.api.selectors import from_map
 from kchaos.models.api.times import parse
 from kchaos.models.api.tree import get
 from kchaos.models.apiserver.deletion import FOREGROUND, ORPHAN
 from kchaos.models.apiserver.quota import pod_resources
 from kchaos.properties.common import SEEN_S, Obj, begins_deletion, declare, everywhere, folded, ident
 from kchaos.properties.sight import Sighted
-
-
-def _budget(context: Context, entry: Write) -> Iterable[Violation]:
-    """An eviction is granted only while the budget, as its status says, allows one."""
-    if entry.type != "MODIFIED" or entry.prev is None:
-        return
-    found, before = condition(entry.obj, "DisruptionTarget"), condition(entry.prev, "DisruptionTarget")
-    if found is None or before is not None or found.get("reason") != "EvictionByEvictionAPI":
-        return
-    space = entry.obj["metadata"]["namespace"]
-    for key, budget in context.view.table("poddisruptionbudgets").items():
-        if not key.startswith(space + "/") or not compile_selector(budget["spec"].get("selector"))(labels(entry.obj)):
-            continue
-        status = budget.get("status") or {}
-        if entry.obj["metadata"]["name"] in (status.get("disruptedPods") or {}) or phase(entry.prev) != "Running":
-            continue
-        healthy, wanted = status.get("currentHealthy", 0), status.get("desiredHealthy", 0)
-        always = budget["spec"].get("unhealthyPodEvictionPolicy") == "AlwaysAllow"
-        if not ready(entry.prev) and (always or healthy >= wanted > 0):
-            continue  # what is not ready takes no availability away (KEP-3017)
-        text = f"was evicted although {budget['metadata']['name']} allows {status.get('disruptionsAllowed', 0)} disruptions"
-        yield Violation(t=entry.t, object=ident(entry.obj), summary=text, root="budget")
-
-
-class _Counted(Sighted):
-    """What a budget's status says of healthy pods is no more than are ready, as the controller could see them."""
-
-    def writes(self) -> Mapping[str, Callable[[Write], Iterable[Violation]]]:
-        return {"poddisruptionbudgets": self._written}
-
-    def _written(self, entry: Write) -> Iterable[Violation]:
-        if entry.type != "MODIFIED" or entry.actor != "disruption-controller" or not self.sighted:
-            return
-        status, space = entry.obj.get("status") or {}, entry.obj["metadata"]["namespace"] + "/"
-        fits = compile_selector(entry.obj["spec"].get("selector"))
-        pods = [pod for key, pod in self.context.view.table("pods").items() if key.startswith(space) and fits(labels(pod))]
-        healthy, desired = status.get("currentHealthy", 0), status.get("desiredHealthy", 0)
-        most = sum(self._well(pod, entry.t) for pod in pods)
-        if healthy > most:
-            text = f"counts {healthy} healthy pods, and {most} are ready"
-            yield Violation(t=entry.t, object=ident(entry.obj), summary=text, root="healthy")
-        if status.get("disruptionsAllowed", 0) > max(0, healthy - desired):
-            text = f"allows {status['disruptionsAllowed']} disruptions with {healthy} healthy pods of {desired} that it wants"
-            yield Violation(t=entry.t, object=ident(entry.obj), summary=text, root="allowed")
-
-    def _well(self, pod: Obj, t: float) -> bool:
-        """Tell whether a pod is ready and stays, or was and did a moment ago."""
-        now = self.context.facts.get("epoch_s", 0.0) + t
-        if terminating(pod):
-            meta = pod["metadata"]
-            return bool(now - parse(meta["deletionTimestamp"]) + float(meta.get("deletionGracePeriodSeconds") or 0) <= SEEN_S)
-        found = condition(pod, "Ready")
-        if found is None or found["status"] == "True":
-            return found is not None
-        since = found.get("lastTransitionTime")
-        return bool(since and get(pod, "status", "startTime") != since and now - parse(since) <= SEEN_S)
-
-
-def _charged(context: Context, entry: Write) -> Iterable[Violation]:
-    """An eviction that is charged to a budget finds at least one disruption left."""
-    if entry.prev is None or entry.type != "MODIFIED":
-        return
-    before, after = entry.prev.get("status") or {}, entry.obj.get("status") or {}
-    fresh = [name for name in after.get("disruptedPods") or () if name not in (before.get("disruptedPods") or {})]
-    if fresh and before.get("disruptionsAllowed", 0) < len(fresh):
-        text = f"granted the eviction of {', '.join(fresh)} while it allowed {before.get('disruptionsAllowed', 0)} disruptions"
-        yield Violation(t=entry.t, object=ident(entry.obj), summary=text, root="budget")
 
 
 def _garbage(context: Context, entry: Write) -> Iterable[Violation]:
@@ -267,10 +200,6 @@ def _endpoints(context: Context, t: float) -> Iterable[Violation]:
 
 K8S = "https://kubernetes.io/docs/concepts/"
 PROPERTIES = (
-    declare("KC037", "37", "budget-binds-evictions", "An eviction is granted only while the disruption budget allows one.",
-            K8S + "workloads/pods/disruptions/", folded({"pods": _budget, "poddisruptionbudgets": _charged}), Guarantee.AS_SEEN),
-    declare("KC137", "37", "budget-counts", "A budget's status counts no more healthy pods than are ready, and allows what is beyond those it wants.",
-            K8S + "workloads/pods/disruptions/", _Counted, Guarantee.AS_SEEN),
     declare("KC042", "42", "no-living-owner", "A dependent with a living owner is not collected.",
             K8S + "architecture/garbage-collection/", folded(everywhere(_garbage))),
     declare("KC142", "42", "garbage-goes", "An object goes after its last owner has gone; an owner that waits for its dependents goes after them.",

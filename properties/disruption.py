@@ -21,7 +21,7 @@ TOO_EARLY = "ready too early"
 FELT_S = 180.0
 """For so long a fault is felt after it was healed: pods are made anew, placed, started. What comes later comes alone."""
 AT_ONCE = (
-    "rollout", "pod-kill", "container-kill", "oom-kill", "probe-flap", "scale-up", "scale-down", "apply", "patch", "delete", "scale",
+    "rollout", "pod-kill", "container-kill", "oom-kill", "probe-flap", "scale-up", "scale-down", "apply", "patch", "delete", "taint", "scale",
 )  # fmt: skip
 """What is done at once; what follows is felt from then on. Other faults last until they are healed."""
 
@@ -99,11 +99,10 @@ class UnderFaults(BaseMonitor):
         return bool(self.faults) and all(one["planned"] for one in self.faults)
 
     def settings_of(self, workload: str) -> dict[str, Any]:
-        """Return the user's expectations for a workload (``Kind/namespace/name``)."""
+        """Return the user's expectations for a workload (``Kind/namespace/name``): its own, else those for all."""
         _, space, owner = workload.split("/")
-        table: dict[str, Any] = self.context.settings.get("workloads", {})
-        found: dict[str, Any] = table.get(f"{space}/{owner}", {})
-        return found
+        table: dict[str, dict[str, Any]] = self.context.settings.get("workloads", {})
+        return {**table.get("*", {}), **table.get(f"{space}/{owner}", {})}
 
     def was_up(self, workload: str) -> bool:
         """Tell whether any pod of a workload was ready before chaos: of one that never came up, only that is reported."""

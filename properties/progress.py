@@ -89,6 +89,8 @@ class _Rollouts(UnderFaults):
     def __init__(self, context: Context) -> None:
         super().__init__(context)
         self._begun: dict[str, tuple[str, float]] = {}
+        self._bad: dict[str, None] = {}
+        """Workloads that were given a bad template at some time."""
         self._told: dict[str, dict[str, str]] = {}
         """Workload -> reason -> last message of the events that tell why a rollout does not go on."""
 
@@ -98,6 +100,8 @@ class _Rollouts(UnderFaults):
     def _operation(self, mark: Mark) -> Iterable[Violation]:
         if mark.data["what"] in ("rollout", "rollback") and mark.data["state"] == "begun":
             self._begun[mark.data["target"]] = (mark.data["what"], mark.t)
+            if mark.data["what"] == "rollback":
+                self._bad[mark.data["target"]] = None
         return ()
 
     def _event(self, mark: Mark) -> Iterable[Violation]:
@@ -129,7 +133,7 @@ class _Rollouts(UnderFaults):
             cause = placement(" ".join(self._told.get(target, {}).values()))
             if self.beyond and not cause and found["kind"] == "Deployment" and self._serves(found):
                 continue  # all serve, and a back-off that two faults at once have lengthened may still run
-            if what == "rollback" and kind == "StatefulSet":
+            if target in self._bad and kind == "StatefulSet":  # whatever was rolled out since waits behind the broken pod
                 text = f"a bad template was undone, yet the StatefulSet is stuck: {why}. The broken pod must be deleted by hand"
                 yield Violation(
                     t=begun, object=target, summary=text, severity=Severity.WARNING, root="stuck after a bad template",

@@ -214,7 +214,7 @@ class _RolloutBounds(BaseMonitor):
         """Return how many pods of a set are available, or were a moment ago: that they fell ill may not be known yet."""
         now = int(get(one, "status", "availableReplicas", default=0))
         fell = self._fell.get(uid(one))
-        before = min(fell[1], int(one["spec"].get("replicas", 1))) if fell is not None and t - fell[0] <= SEEN_S else 0
+        before = fell[1] if fell is not None and t - fell[0] <= SEEN_S else 0
         return max(now, before)
 
     def _set(self, entry: Write) -> Iterable[Violation]:
@@ -247,24 +247,52 @@ class _RolloutBounds(BaseMonitor):
             yield Violation(t=entry.t, object=ident(deployment), summary=text, root="ceiling")
 
 
-def _recreate(context: Context, entry: Write) -> Iterable[Violation]:
-    if entry.type != "ADDED":
-        return
-    ref = controller_of(entry.obj)
-    if ref is None or ref["kind"] != "ReplicaSet":
-        return
-    space = entry.obj["metadata"]["namespace"]
-    mine = context.view.get("replicasets", f"{space}/{ref['name']}")
-    deployment = _deployment_of(context, mine) if mine else None
-    if deployment is None or get(deployment, "spec", "strategy", "type") != "Recreate":
-        return
-    for one in owned(context, "replicasets", deployment):
-        if uid(one) == ref["uid"]:
-            continue
-        left = [p["metadata"]["name"] for p in owned(context, "pods", one) if get(p, "status", "phase") not in ("Succeeded", "Failed")]
-        if left:
-            text = f"a new pod was made while {left[0]} of the old revision still existed (strategy Recreate)"
-            yield Violation(t=entry.t, object=ident(deployment), summary=text, root="recreate")
+class _Recreate(BaseMonitor):
+    """No new pod while an old one exists that was there when the controller decided that new pods may be made.
+
+    One that is made later (by a ReplicaSet whose controller was late to see it) was not to be waited for.
+    """
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self._writes = 0
+        self._wanted: dict[str, int] = {}
+        """ReplicaSet -> the write since which it asks for pods."""
+        self._made: dict[str, int] = {}
+        """Pod -> the write that made it; pods that were there at the start are older than all."""
+
+    def writes(self) -> Mapping[str, Callable[[Write], Iterable[Violation]]]:
+        return {"replicasets": self._resized, "pods": self._pod}
+
+    def _resized(self, entry: Write) -> Iterable[Violation]:
+        before = entry.prev["spec"].get("replicas", 1) if entry.prev is not None else 0
+        if before == 0 and entry.obj["spec"].get("replicas", 1) > 0:
+            self._writes += 1
+            self._wanted[uid(entry.obj)] = self._writes
+        return ()
+
+    def _pod(self, entry: Write) -> Iterable[Violation]:
+        if entry.type != "ADDED":
+            return
+        self._writes += 1
+        self._made[uid(entry.obj)] = self._writes
+        ref = controller_of(entry.obj)
+        if ref is None or ref["kind"] != "ReplicaSet":
+            return
+        space = entry.obj["metadata"]["namespace"]
+        mine = self.context.view.get("replicasets", f"{space}/{ref['name']}")
+        deployment = _deployment_of(self.context, mine) if mine else None
+        if deployment is None or get(deployment, "spec", "strategy", "type") != "Recreate":
+            return
+        decided = self._wanted.get(ref["uid"], self._writes)
+        for one in owned(self.context, "replicasets", deployment):
+            if uid(one) != ref["uid"] and (left := self._left(one, decided)):
+                text = f"a new pod was made while {left[0]} of the old revision still existed (strategy Recreate)"
+                yield Violation(t=entry.t, object=ident(deployment), summary=text, root="recreate")
+
+    def _left(self, replicaset: Obj, decided: int) -> list[str]:
+        pods = [pod for pod in owned(self.context, "pods", replicaset) if get(pod, "status", "phase") not in ("Succeeded", "Failed")]
+        return [pod["metadata"]["name"] for pod in pods if self._made.get(uid(pod), 0) < decided]
 
 
 def _revision(replicaset: Obj) -> int:
@@ -327,7 +355,7 @@ PROPERTIES = (
             "A rollout never takes available pods below replicas - maxUnavailable nor asks for more than replicas + maxSurge.",
             DEPLOY + "#rolling-update-deployment", _RolloutBounds, Guarantee.AS_SEEN),
     declare("KC022", "22", "recreate", "Strategy Recreate makes no new pod before the old ones are gone.",
-            DEPLOY + "#recreate-deployment", folded({"pods": _recreate}), Guarantee.AS_SEEN),
+            DEPLOY + "#recreate-deployment", _Recreate, Guarantee.AS_SEEN),
     declare("KC023", "23", "history-limit", "No more than revisionHistoryLimit old ReplicaSets are kept.",
             DEPLOY + "#clean-up-policy", folded(end=_history), Guarantee.WITHOUT_FAULTS, liveness=True),
     declare("KC024", "24", "progress-deadline", "Progressing turns False after progressDeadlineSeconds without progress.",

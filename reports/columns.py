@@ -93,7 +93,7 @@ def headline(result: Result) -> str:
     if result.baseline is not None:
         found = f"{new(found)} ({_compared(result.baseline)})"
     tried = f"{found} in {result.examples.run} examples ({result.examples.words()})"
-    if result.examples.level1 <= 1 and result.examples.run <= 1:
+    if result.examples.level1 <= 1 and result.examples.run <= 1 and not result.examples.corpus:
         tried = f"{found}, and no fault was tried"
     shard = f" (shard {result.shard})" if result.shard else ""
     word = HEADLINES[result.verdict] + shard + (" (interrupted)" if result.examples.interrupted else "")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from kchaos.engine.pictures import ANSWERING, LOST
 from kchaos.engine.timeline import CONTROL, UNPLACED, Band, Curve, Lane, Timeline
 
 WIDTH = 960
@@ -24,6 +25,10 @@ LETTER = 6.7
 """About the width of a letter, to see what fits."""
 
 
+_NOTES = {ANSWERING: "pods answering", LOST: "requests lost/s"}
+"""What stands below a curve's name, short."""
+
+
 class Rect(NamedTuple):
     """A rectangle; ``kind`` is its class, ``title`` its words."""
 
@@ -36,13 +41,15 @@ class Rect(NamedTuple):
 
 
 class Label(NamedTuple):
-    """A text at a place; ``anchor``: start, middle or end."""
+    """A text at a place; ``anchor``: start, middle or end; ``at``: the x of the time that it stands at, if not ``x``; ``full``: what was cut."""
 
     x: float
     y: float
     text: str
     kind: str = ""
     anchor: str = "start"
+    at: float | None = None
+    full: str = ""
 
 
 class Line(NamedTuple):
@@ -63,8 +70,8 @@ class Picture(NamedTuple):
     lines: list[Line]
     marks: list[Rect]
     labels: list[Label]
-    curve: str
-    area: str
+    curves: list[tuple[str, str]]
+    """Paths of the line, and of the area below it."""
     words: str
     caption: str
     states: list[str]
@@ -80,7 +87,7 @@ class _Drawing:
         self._lines: list[Line] = []
         self._marks: list[Rect] = []
         self._labels: list[Label] = []
-        self._curve = self._area = ""
+        self._curves: list[tuple[str, str]] = []
         self._states: dict[str, None] = {}
         self._tops: dict[str, tuple[float, float]] = {}
 
@@ -96,13 +103,13 @@ class _Drawing:
         for lane in self._of.lanes:
             self._lane(lane)
         self._shade()
-        if self._of.curve is not None:
-            self._draw_curve(self._of.curve)
+        for curve in self._of.curves:
+            self._draw_curve(curve)
         self._axis(top)
         self._violation()
         caption = f"Put together or left out: {'; '.join(self._of.left_out)}." if self._of.left_out else "Nothing is left out."
         return Picture(
-            self._y + 22, [*self._shades, *self._rects], self._lines, self._marks, self._labels, self._curve, self._area, words(self._of),
+            self._y + 22, [*self._shades, *self._rects], self._lines, self._marks, self._labels, self._curves, words(self._of),
             caption, list(self._states),
         )  # fmt: skip
 
@@ -118,9 +125,9 @@ class _Drawing:
         self._rects.append(Rect(x, self._y + 2, width, BAND - 4, "band", f"{band.label}, {lasts}"))
         room = RIGHT - x - 6
         if room >= len(band.label) * LETTER or room > 240:
-            self._labels.append(Label(x + 5, self._y + 14.5, cut(band.label, int(room / LETTER)), "on"))
+            self._labels.append(Label(x + 5, self._y + 14.5, cut(band.label, int(room / LETTER)), "on", at=x))
         else:
-            self._labels.append(Label(x - 5, self._y + 14.5, cut(band.label, int((x - LEFT) / LETTER)), "on", "end"))
+            self._labels.append(Label(x - 5, self._y + 14.5, cut(band.label, int((x - LEFT) / LETTER)), "on", "end", x))
         if band is self._of.bands[0]:
             self._name("faults", self._y + BAND / 2)
         self._y += BAND
@@ -137,7 +144,9 @@ class _Drawing:
             later = [self.x(other.t) for other in self._of.ticks if other.t > tick.t]
             room = int((min(later, default=float(RIGHT)) - self.x(tick.t) - 10) / LETTER)
             if tick.refused and room >= 16:
-                self._labels.append(Label(self.x(tick.t) + 6, self._y + height / 2 + 4, cut(tick.text, room), "said"))
+                self._labels.append(
+                    Label(self.x(tick.t) + 6, self._y + height / 2 + 4, cut(tick.text, room), "said", at=self.x(tick.t), full=tick.text)
+                )
         self._y += height
 
     def _lane(self, lane: Lane) -> None:
@@ -159,7 +168,7 @@ class _Drawing:
                 later = [self.x(lane.bars[other].parts[0].start) for other in row if lane.bars[other].parts[0].start >= bar.parts[-1].end]
                 room = int((min(later, default=float(RIGHT)) - begin - 4) / LETTER)
                 if room >= 6:
-                    self._labels.append(Label(begin, y + 10, tail(bar.pod, room), "pod"))
+                    self._labels.append(Label(begin, y + 10, tail(bar.pod, room), "pod", full=bar.pod))
         self._tops[lane.name] = (self._y, height)
         self._y += height
 
@@ -175,11 +184,11 @@ class _Drawing:
         self._rule(self._y)
         top, bottom = self._y + 10, self._y + CURVE - 8
         most = max(1.0, *(value for _, value in curve.points)) if len(curve.points) > 1 else max(1.0, curve.points[0][1])
-        self._name(curve.label.split(" per ")[0], self._y + CURVE / 2 - 6, "per second" if " per " in curve.label else "")
+        self._name(curve.of.rpartition("/")[2], self._y + CURVE / 2 - 6, _NOTES.get(curve.label, curve.label))
         for value in (0.0, most):
             y = bottom - (bottom - top) * value / most
             self._lines.append(Line(LEFT, y, RIGHT, y, "grid"))
-            self._labels.append(Label(LEFT + 2, y - 2, f"{value:.3g}", "note"))
+            self._labels.append(Label(LEFT + 2, y - 2, f"{value:.3g}", "note", at=LEFT))
 
         def height(value: float) -> float:
             return round(bottom - (bottom - top) * value / most, 1)
@@ -187,8 +196,8 @@ class _Drawing:
         path = f"M{self.x(curve.points[0][0])} {height(curve.points[0][1])}"
         for t, value in curve.points[1:]:
             path += f"H{self.x(t)}V{height(value)}"
-        self._curve = path + f"H{RIGHT}"
-        self._area = self._curve + f"V{bottom}H{self.x(curve.points[0][0])}Z"
+        line = path + f"H{RIGHT}"
+        self._curves.append((line, line + f"V{bottom}H{self.x(curve.points[0][0])}Z"))
         self._y += CURVE
 
     def _rule(self, y: float) -> None:
@@ -209,7 +218,12 @@ class _Drawing:
         right = x > WIDTH * 0.7
         self._labels.append(
             Label(
-                x + (-4 if right else 4), HEAD - 9, f"✗ violated from {self._of.violated_s:.1f} s", "violation", "end" if right else "start"
+                x + (-4 if right else 4),
+                HEAD - 9,
+                f"✗ violated from {self._of.violated_s:.1f} s",
+                "violation",
+                "end" if right else "start",
+                x,
             )
         )
 
@@ -228,9 +242,9 @@ def words(timeline: Timeline) -> str:
         more = len(lane.bars) - 4 + lane.more
         where = "On no node" if lane.name == UNPLACED else f"On {lane.name}"
         out.append(f"{where}: {'; '.join(pods) or 'no pod'}{f'; and {more} more' if more > 0 else ''}.")
-    if timeline.curve is not None:
-        values = [value for _, value in timeline.curve.points]
-        out.append(f"{timeline.curve.label[:1].upper()}{timeline.curve.label[1:]}: between {min(values):g} and {max(values):g}.")
+    for curve in timeline.curves:
+        values = [value for _, value in curve.points]
+        out.append(f"{curve.of}, {curve.label}: between {min(values):g} and {max(values):g}.")
     return " ".join([*out, f"Violated from {timeline.violated_s:.1f} s."])
 
 

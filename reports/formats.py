@@ -60,6 +60,8 @@ FORMATS: dict[str, Format] = {
 def parse(text: str) -> tuple[str, ...]:
     """Return the names in a list such as ``html,sarif``, each once. Raises InvalidScenario for one that is not known."""
     found = tuple(dict.fromkeys(one.strip() for one in text.split(",") if one.strip()))
+    if not found:
+        raise InvalidScenario("no report is named", hint=f"write one or more of {', '.join(FORMATS)}")
     for one in found:
         if one not in FORMATS:
             raise InvalidScenario(f"no such report: {one}", hint=f"known: {', '.join(FORMATS)}")

@@ -12,6 +12,7 @@ import shlex
 from kchaos.check.verdict import Finding
 from kchaos.engine.result import Result
 from kchaos.models.manifests.load import visible
+from kchaos.reports.change import markdown as change_of
 from kchaos.reports.columns import headline
 
 LIMIT = 60_000
@@ -49,6 +50,7 @@ def markdown(result: Result) -> str:
     first = next((f for f in loud if f.story), None)
     if first is not None:
         parts += _story(first)
+    parts += change_of(result.change, LIMIT - TABLE - 15_000 - len("\n".join(parts[-1:])))
     if result.command:
         parts.append(f"Run by {code(result.command)}\n")
     return "\n".join(parts)
@@ -87,7 +89,7 @@ def _table(findings: list[Finding]) -> list[str]:
 
 def _object(finding: Finding) -> str:
     kind, _, rest = finding.object.partition("/")
-    return f"{kind} {rest.strip('/')}"
+    return f"{kind} {rest.strip('/')}".strip()
 
 
 def _story(finding: Finding) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from typing import NamedTuple
 
 from kchaos.engine.matrix import Judged, Matrix
@@ -20,7 +21,7 @@ class Held(NamedTuple):
 
 
 class Row(NamedTuple):
-    """One property, or all that held everywhere; a cell for each class, None where no fault of it bit; what broke it first."""
+    """One property, or all that held everywhere; a cell for each class, None where no fault of it bit; what broke it first, if anything did."""
 
     id: str
     name: str
@@ -29,7 +30,7 @@ class Row(NamedTuple):
 
 
 class Table(NamedTuple):
-    """``broken``: rows of properties that were violated; ``held``: one row for all others, whose names ``others`` has."""
+    """``broken``: rows of properties that were violated, or that users declare; ``held``: one row for all others, whose names ``others`` has."""
 
     classes: list[str]
     broken: list[Row]
@@ -46,21 +47,21 @@ def wilson(held: int, examples: int) -> float:
     return max(0.0, (share + z2 / 2 - spread) / (1 + z2))
 
 
-def table(matrix: Matrix) -> Table:
-    """Return the table: properties violated most often first, classes that were never exercised last."""
+def table(matrix: Matrix, own: Collection[str] = ()) -> Table:
+    """Return the table: properties violated most often first, classes that were never exercised last. ``own``: ids that have a row anyway."""
     classes = sorted(matrix.classes, key=lambda name: not matrix.classes[name])
 
     def cells(one: Judged | None) -> list[Held | None]:
         out: list[Held | None] = []
         for name in classes:
-            examples = matrix.classes[name]
+            examples = matrix.classes[name] if one is None or one.judged is None else one.judged.get(name, 0)
             bad = one.violated.get(name) if one is not None else None
             held = examples - (bad.examples if bad else 0)
             out.append(Held(held, examples, f"{100 * wilson(held, examples):.0f}") if examples else None)
         return out
 
-    broken = [one for one in matrix.properties if one.violated]
-    broken.sort(key=lambda one: (-max(bad.examples for bad in one.violated.values()), one.id))
-    others = [one for one in matrix.properties if not one.violated]
-    rows = [Row(one.id, one.name, cells(one), next(iter(one.violated.values())).first) for one in broken]
+    broken = [one for one in matrix.properties if one.violated or one.id in own]
+    broken.sort(key=lambda one: (-max((bad.examples for bad in one.violated.values()), default=0), one.id))
+    others = [one for one in matrix.properties if not one.violated and one.id not in own]
+    rows = [Row(one.id, one.name, cells(one), next((bad.first for bad in one.violated.values()), "")) for one in broken]
     return Table(classes, rows, Row("", f"{len(others)} other properties", cells(None), ""), others)

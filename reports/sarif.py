@@ -10,15 +10,16 @@ import json
 import os
 import re
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from kchaos.check.property import Severity
+from kchaos.check.property import Property, Severity
 from kchaos.check.verdict import Finding
-from kchaos.engine.result import Result
+from kchaos.engine.result import PropertyResult, Result
 from kchaos.models.manifests.load import visible
-from kchaos.models.manifests.notes import BY_ID
+from kchaos.models.manifests.notes import BY_ID, Rule
 from kchaos.properties.catalog import CATALOG
 from kchaos.reports.columns import headline
 
@@ -47,11 +48,12 @@ def repository(folder: Path) -> Path:
 def sarif(result: Result, folder: Path, root: Path) -> bytes:
     """Return the document. The result's paths count from ``folder``; URIs are relative to ``root``, the repository's."""
     used = {finding.id: finding.property for finding in result.findings}
-    rules = sorted({**dict.fromkeys(CATALOG), **dict.fromkeys(BY_ID), **used})
+    known: Mapping[str, Property | Rule | PropertyResult] = {**CATALOG, **BY_ID, **{one.id: one for one in result.properties}}
+    rules = sorted({**dict.fromkeys(known), **used})
     index = {ident: number for number, ident in enumerate(rules)}
     run = {
         "tool": {"driver": {
-            "name": "kchaos", "version": result.kchaos, "semanticVersion": result.kchaos, "rules": [_rule(ident, used) for ident in rules],
+            "name": "kchaos", "version": result.kchaos, "semanticVersion": result.kchaos, "rules": [_rule(ident, known.get(ident), used) for ident in rules],
         }},
         "invocations": [_invocation(result)],
         "originalUriBaseIds": {ROOT: {"description": {"text": "The root of the repository."}}},
@@ -63,9 +65,8 @@ def sarif(result: Result, folder: Path, root: Path) -> bytes:
     return json.dumps({"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}, indent=1).encode() + b"\n"
 
 
-def _rule(ident: str, used: dict[str, str]) -> dict[str, Any]:
+def _rule(ident: str, known: Property | Rule | PropertyResult | None, used: dict[str, str]) -> dict[str, Any]:
     """Return a rule with its claim, and its source in the help text; of one that this version does not know only the name."""
-    known = CATALOG.get(ident) or BY_ID.get(ident)
     if known is None:
         return {"id": ident, "name": _clean(used[ident])}
     source = {"helpUri": known.source} if known.source.startswith("https://") else {}

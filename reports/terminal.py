@@ -16,6 +16,7 @@ from rich.text import Text
 from kchaos.check.verdict import Finding
 from kchaos.engine.result import Result, WorkloadResult
 from kchaos.models.manifests.load import visible
+from kchaos.reports import change
 from kchaos.reports.columns import COLUMNS, headline, pods, ranked, text, worst
 
 STYLE = {
@@ -31,10 +32,13 @@ SHORT = {"Deployment": "deploy", "StatefulSet": "sts", "DaemonSet": "ds", "Repli
 """kubectl's short names."""
 ROWS = 25
 LISTED = 12
+CLAIM = 120
+"""Characters of a claim before it is cut."""
 
 
 def show(result: Result, console: Console, folder: str = "", quiet: bool = False) -> None:
     """Print the result; names of the user's files can't steer the terminal."""
+    diff = result.change.diff if result.change is not None else ""
     result = msgspec.convert(_harmless(msgspec.to_builtins(result)), Result)
     console.print(Text(headline(result), style=STYLE[result.verdict]), soft_wrap=True)
     if quiet:
@@ -44,8 +48,11 @@ def show(result: Result, console: Console, folder: str = "", quiet: bool = False
     _notes(result, console)
     console.print(f"on {result.topology}; Kubernetes {result.kubernetes}, seed {result.seed}", style="dim", highlight=False, soft_wrap=True)
     _table(result, console)
+    _own(result, console)
     _findings(result, console)
     _story(result, console)
+    if result.change is not None:
+        change.show(result.change, diff, console)
     _rest(result, console)
     if folder:
         console.print(f"\nReport: {escape(folder)}", highlight=False, soft_wrap=True)
@@ -124,7 +131,7 @@ def line(finding: Finding) -> Text:
     where = f"{finding.file}:{finding.line}" if finding.file else ""
     if finding.object:
         kind, _, rest = finding.object.partition("/")
-        out.append(f"{kind} {rest.strip('/')}: ", style="bold")
+        out.append(f"{kind} {rest.strip('/')}".strip() + ": ", style="bold")
     out.append(finding.summary)
     if where:
         out.append(f"  [{where}]", style="dim")
@@ -135,6 +142,25 @@ def line(finding: Finding) -> Text:
     if finding.accepted:
         out.append(f"\n        accepted: {finding.accepted}", style="green")
     return out
+
+
+def _short(claim: str) -> str:
+    return claim if len(claim) <= CLAIM else f"{claim[: CLAIM - 1]}…"
+
+
+def _own(result: Result, console: Console) -> None:
+    """Print how the properties of users stand."""
+    if not result.properties:
+        return
+    console.print("\nyour properties", style="dim")
+    wide = max(len(one.id) for one in result.properties)
+    for one in result.properties[:ROWS]:
+        style = STYLE["fail"] if one.violated else STYLE["pass"] if one.exercised else STYLE["unknown"]
+        console.print(
+            Text(f" {one.id:{wide}}  ").append(one.standing, style=style).append(f"  {_short(one.claim)}", style="dim"), soft_wrap=True
+        )
+    if len(result.properties) > ROWS:
+        console.print(f"  … and {len(result.properties) - ROWS} more, which the report has", style="dim")
 
 
 def _findings(result: Result, console: Console) -> None:

@@ -340,6 +340,25 @@ def test_output_that_can_not_be_written(options: tuple[str, ...], tmp_path: Path
     assert "can't write to standard output" in done.stderr and "Traceback" not in done.stderr
 
 
+def test_a_folder_that_can_not_be_written_is_told_first(cli: Cli, tmp_path: Path) -> None:
+    """Nobody learns it after minutes; and the verdict is not lost."""
+    (tmp_path / "file").touch()
+    code, out, err = cli("run", BAD, "--faults", "rollout", "--out", "file/reports")
+    assert code == 1 and out.startswith("FAIL")
+    first = err.splitlines()[0]
+    assert first.startswith("warning: can't write to file/reports: ") and "temporary folder" in first
+
+
+@pytest.mark.parametrize(("option", "says"), [
+    ("--out", "the name is empty"), ("--corpus", "names no folder (write `none`"), ("-o", "no report is named (write one or more of html"),
+    ("--baseline", "the name is empty"), ("--topology", "the name is empty"),
+])  # fmt: skip
+def test_an_empty_value_is_refused(option: str, says: str, cli: Cli) -> None:
+    """Such as that of a variable that is not set: it would mean the current folder, or nothing."""
+    code, _, err = cli("run", BAD, option, "")
+    assert code == 2 and says in err
+
+
 def test_reports_of_every_sort(cli: Cli, tmp_path: Path) -> None:
     """`kchaos report` writes what `kchaos run` does, from result.json alone, and with the bar of the run."""
     names = ["kchaos.sarif", "report.html", "report.md", "junit.xml", "result.json"]

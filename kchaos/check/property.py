@@ -56,13 +56,14 @@ class Context:
     """What a monitor may know beyond the entry at hand.
 
     ``view`` holds all objects as of *before* the entry that a handler is given; ``settings`` are the user's expectations; ``facts``
-    are figures of the scenario (constants, topology).
+    are figures of the scenario (constants, topology); ``shared`` is what monitors of one run keep in common, by its type.
     """
 
     def __init__(self, view: View | None = None, settings: dict[str, Any] | None = None, facts: dict[str, Any] | None = None) -> None:
         self.view = view if view is not None else View()
         self.settings = settings or {}
         self.facts = facts or {}
+        self.shared: dict[type, Any] = {}
 
 
 class Monitor(Protocol):
@@ -98,7 +99,10 @@ class BaseMonitor:
 
 
 class Property(msgspec.Struct, frozen=True, kw_only=True):
-    """A named claim. ``number`` is its place in the specification list, ``id`` is stable across versions."""
+    """A named claim. ``number`` is its place in the specification list, ``id`` is stable across versions.
+
+    ``file`` and ``line``: where a user has declared it; empty for those of kchaos.
+    """
 
     id: str
     name: str
@@ -108,6 +112,8 @@ class Property(msgspec.Struct, frozen=True, kw_only=True):
     liveness: bool = False
     number: str = ""
     monitor: Callable[[Context], Monitor]
+    file: str = ""
+    line: int = 0
 
 
 class Monitors:
@@ -140,6 +146,10 @@ class Monitors:
                 for violation in on_mark(entry):
                     self.violations.append((prop, violation))
         self._view.apply(entry)
+
+    def exercised(self) -> tuple[str, ...]:
+        """Return the ids of the properties that say that they were put to the test."""
+        return tuple(prop.id for prop, monitor in self._all if getattr(monitor, "exercised", False))
 
     def finish(self, t: float) -> list[tuple[Property, Violation]]:
         """Return all violations, those that only the end shows included, in the order found."""

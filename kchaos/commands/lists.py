@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
 
 import click
 from rich.console import Console
 from rich.table import Table
 
+from kchaos.engine.settings import FILE, load_settings
 from kchaos.engine.settings import schema as settings_schema
 from kchaos.models.faults.catalog import catalog
 from kchaos.models.faults.symbols import words_for
 from kchaos.models.manifests.notes import RULES
 from kchaos.properties.catalog import CATALOG
+from kchaos.properties.own.declared import Declared, property_of
 
 
 def faults(as_json: bool) -> int:
@@ -34,21 +37,30 @@ def faults(as_json: bool) -> int:
     return 0
 
 
-def properties(as_json: bool) -> int:
-    """List properties and the loader's rules."""
+def properties(as_json: bool, config: Path | None = None) -> int:
+    """List properties and the loader's rules; those that kchaos.yaml declares come first."""
+    own = own_declared(config)
+    known = [*(property_of(one) for one in own), *CATALOG.values()]
     if as_json:
         rows = [
             {"id": p.id, "name": p.name, "claim": p.claim, "source": p.source, "guarantee": p.guarantee.value, "liveness": p.liveness}
-            for p in CATALOG.values()
+            for p in known
         ]
         rows += [
             {"id": r.id, "name": r.name, "claim": r.claim, "source": r.source, "guarantee": "always", "liveness": False} for r in RULES
         ]
         click.echo(json.dumps(rows, indent=2))
         return 0
-    listed = [(p.id, p.name, p.claim, p.guarantee.value) for p in CATALOG.values()]
+    listed = [(p.id, p.name, p.claim, "" if p.file else p.guarantee.value) for p in known]
     _print(("id", "name", "claim", "guaranteed"), [*listed, *((r.id, r.name, r.claim, "of input") for r in RULES)])
     return 0
+
+
+def own_declared(config: Path | None) -> tuple[Declared, ...]:
+    """Return what ``config`` declares, or the kchaos.yaml of the current folder, if there is one."""
+    if config is None and not Path(FILE).is_file():
+        return ()
+    return load_settings(config or Path(FILE)).declared()
 
 
 def _print(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

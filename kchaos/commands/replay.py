@@ -9,7 +9,8 @@ from pathlib import Path
 import click
 import msgspec
 
-from kchaos.check.property import Severity
+from kchaos.check.property import Property, Severity
+from kchaos.commands.lists import own_declared
 from kchaos.engine.booting import boot
 from kchaos.engine.inputs import only_files
 from kchaos.engine.kubernetes import Outcome
@@ -22,6 +23,7 @@ from kchaos.history.record import FORMAT as RUN_FORMAT
 from kchaos.history.record import load as load_run
 from kchaos.models.manifests.notes import BY_ID
 from kchaos.properties.catalog import CATALOG
+from kchaos.properties.own.declared import property_of, undecided
 
 
 def _again(file: Path) -> Outcome:
@@ -31,7 +33,7 @@ def _again(file: Path) -> Outcome:
 
 
 def replay(file: Path, as_json: bool, save: Path | None) -> int:
-    """Run a scenario again; exit 1 if it violates something of level error."""
+    """Run a scenario again; exit 1 if it violates something of level error, 3 if a property of users could not be told."""
     outcome = _again(file)
     if save is not None:
         try:
@@ -40,13 +42,14 @@ def replay(file: Path, as_json: bool, save: Path | None) -> int:
             click.echo(f"warning: can't write {save}: {error.strerror}", err=True)
     violations = sorted(outcome.violations, key=lambda pair: (pair[1].severity.rank, pair[1].t))
     bad = any(violation.severity is Severity.ERROR for _, violation in violations)
+    code = ExitCode.VIOLATION if bad else ExitCode.UNKNOWN if any(undecided(violation) for _, violation in violations) else ExitCode.PASS
     if as_json:
         document = {
             "digest": outcome.run.digest, "virtual_s": round(outcome.virtual_s, 3), "steps": outcome.steps,
             "violations": [{"id": prop.id, "property": prop.name, **msgspec.to_builtins(violation)} for prop, violation in violations],
         }  # fmt: skip
         sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n")
-        return int(ExitCode.VIOLATION if bad else ExitCode.PASS)
+        return int(code)
     about = violations[0][1].object if violations else ""
     for sentence in story(outcome.run, about):
         click.echo(harmless(sentence))
@@ -56,13 +59,17 @@ def replay(file: Path, as_json: bool, save: Path | None) -> int:
     if not violations:
         click.echo("no violation")
     click.echo(f"digest {outcome.run.digest}")
-    return int(ExitCode.VIOLATION if bad else ExitCode.PASS)
+    return int(code)
 
 
 def explain(what: str) -> int:
     """Tell a rule, or a story."""
     if re.fullmatch(r"(?i)kc\d{3}", what):
         return _rule(what.upper())
+    own = next((one for one in own_declared(None) if one.id == what), None) if not Path(what).exists() else None
+    if own is not None:
+        _tell(property_of(own))
+        return 0
     path = Path(what)
     only_files(path)
     try:
@@ -96,11 +103,16 @@ def explain(what: str) -> int:
     return 0
 
 
+def _tell(prop: Property) -> None:
+    kind = "liveness: judged after healing" if prop.liveness else "safety: judged at every event"
+    kind += f"; guaranteed {prop.guarantee.value}" if not prop.file else ""
+    click.echo(harmless(f"{prop.id} {prop.name}\n\n{prop.claim}\n\n{kind}\nsource: {prop.source}"))
+
+
 def _rule(ident: str) -> int:
     prop = CATALOG.get(ident)
     if prop is not None:
-        kind = "liveness: judged after healing" if prop.liveness else "safety: judged at every event"
-        click.echo(f"{prop.id} {prop.name}\n\n{prop.claim}\n\n{kind}; guaranteed {prop.guarantee.value}\nsource: {prop.source}")
+        _tell(prop)
         return 0
     rule = BY_ID.get(ident)
     if rule is not None:

@@ -22,10 +22,11 @@ from kchaos.engine.campaign import BudgetOption
 from kchaos.engine.cases import Example
 from kchaos.engine.corpus import FOLDER as CORPUS
 from kchaos.engine.corpus import read as read_corpus
+from kchaos.engine.decorators import declared_in
 from kchaos.engine.execute import Answer, Listener, Question, execute
 from kchaos.engine.inputs import HelmOptions, only_files, read_paths
 from kchaos.engine.machines import Machines, of_file, of_numbers
-from kchaos.engine.output import FOLDER, Files, harmless, mute, name_of, whole, write_all
+from kchaos.engine.output import FOLDER, Files, harmless, mute, name_of, unwritable, whole, write_all
 from kchaos.engine.result import Result, with_replays
 from kchaos.engine.settings import FILE, Settings, load_settings
 from kchaos.engine.shard import Shard
@@ -71,9 +72,10 @@ def run(paths: tuple[str, ...], options: dict[str, Any]) -> int:
     """Do it; return the exit code."""
     errors = Console(stderr=True)
     formats = parse(options["formats"])
+    _named(options["corpus"])
     _namespace(options["namespace"])
     _chart_options(paths, options)
-    for file in (options["config"], options["topology"]):
+    for file in (options["config"], options["topology"], *options["python"]):
         if file is not None:
             only_files(file)
     settings = _settings(options["config"], paths)
@@ -87,6 +89,7 @@ def run(paths: tuple[str, ...], options: dict[str, Any]) -> int:
         faults=options["faults"], budget=BudgetOption.of(options["budget"]), seed=options["seed"], fail_on=Severity(options["fail_on"]),
         jobs=options["jobs"], kubernetes=version, namespace=options["namespace"], command=_command(),
         corpus=kept, triggers=options["sweep"] == "triggers", shard=Shard.parse(options["shard"]),
+        properties=[one for file in options["python"] for one in declared_in(str(file))],
         baseline=(str(options["baseline"]), read_result(options["baseline"])) if options["baseline"] else None,
     )  # fmt: skip
     _fit_sweep(options)
@@ -94,6 +97,7 @@ def run(paths: tuple[str, ...], options: dict[str, Any]) -> int:
         from kchaos.commands.writes import writes
 
         return writes(options["sweep"], question, options["as_json"], options["quiet"])
+    _forewarn(options["out"] or Path(FOLDER), errors)
     bar = _Bar(errors) if not options["quiet"] else None
     began = time.monotonic()
     try:
@@ -101,19 +105,42 @@ def run(paths: tuple[str, ...], options: dict[str, Any]) -> int:
     finally:
         if bar is not None:
             bar.stop()
-    result = msgspec.structs.replace(answer.result, duration_s=round(time.monotonic() - began, 3))
+    result = answer.result
+    if options["fix"] and not result.examples.interrupted:
+        from kchaos.commands.fix import change, places
+
+        where_to = places(question.texts, options["out"] or Path(FOLDER) / name_of(paths), helm)
+        result = msgspec.structs.replace(result, change=change(question, answer, where_to, errors, options["quiet"]))
+    result = msgspec.structs.replace(result, duration_s=round(time.monotonic() - began, 3))
     result, folder, unwritten = _write(answer, result, formats, options["out"], paths)
     problems += [*unwritten, *_keep(answer, corpus)]
     problems += [f"not tried again: {file}: {why}" for file, why in result.corpus.get("why", {}).items()]
     where = str(folder / "report.html") if folder is not None and "html" in formats else str(folder or "")
     kept_in = str(corpus) if answer.corpus and corpus is not None else ""
     _tell(result, where, options["as_json"], options["quiet"], kept_in)
+    if folder is not None and not options["as_json"] and not options["quiet"]:
+        _say_next(result, folder, paths)
     for problem in problems:
         errors.print(f"warning: {harmless(problem)}", style="yellow", markup=False, highlight=False, soft_wrap=True)
     if result.examples.interrupted:
         errors.print(f"{'terminated' if answer.terminated else 'interrupted'}: this is what is known so far", style="magenta")
         return 143 if answer.terminated else 130
     return result.exit_code
+
+
+def _named(corpus: str | None) -> None:
+    """Refuse an empty name, as of a variable that is not set: it would mean the current folder."""
+    if corpus is not None and not corpus.strip():
+        raise InvalidScenario("--corpus names no folder", hint="write `none` to keep nothing")
+
+
+def _forewarn(folder: Path, errors: Console) -> None:
+    """Say before the run that its files will go elsewhere: nobody should learn that after minutes."""
+    if why := unwritable(folder):
+        errors.print(
+            f"warning: can't write to {harmless(folder)}: {why}; reports and replays will go to a temporary folder",
+            style="yellow", markup=False, highlight=False, soft_wrap=True,
+        )  # fmt: skip
 
 
 def _corpus(option: str | None, paths: tuple[str, ...]) -> Path | None:
@@ -157,6 +184,19 @@ def _tell(result: Result, where: str, as_json: bool, quiet: bool, kept_in: str) 
         raise
 
 
+def _say_next(result: Result, folder: Path, paths: tuple[str, ...]) -> None:
+    """Say how the change is applied; without one, that it can be searched for."""
+    from kchaos.commands.fix import how_to_apply
+
+    if result.change is not None:
+        lines = how_to_apply(result.change, folder)
+    else:
+        loud = any(one.severity is not Severity.INFO and not one.accepted and not one.known for one in result.findings)
+        lines = ["What to change? `kchaos run --fix` tries small edits, and shows the smallest that mends this"] if loud else []
+    for line in lines:
+        click.echo(harmless(line))
+
+
 def _namespace(name: str) -> None:
     if len(name) > 63 or re.fullmatch(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?", name) is None:
         raise InvalidScenario(f"{name!r} can't name a namespace", hint="write small letters, digits and -, at most 63")
@@ -172,9 +212,11 @@ def _chart_options(paths: tuple[str, ...], options: dict[str, Any]) -> None:
 
 def _fit_sweep(options: dict[str, Any]) -> None:
     """Refuse what a sweep would not heed: those over writes know no findings, and events are known only when all operations have run."""
-    refused = {"writes": ("baseline", "shard"), "stale": ("baseline", "shard"), "triggers": ("shard",)}
+    refused = {"writes": ("baseline", "shard", "fix"), "stale": ("baseline", "shard", "fix"), "triggers": ("shard", "fix")}
+    if options["fix"] and options["shard"] is not None:
+        raise InvalidScenario("--fix is not for --shard: no part knows what the others find", hint="run it without --shard")
     for name in refused.get(options["sweep"], ()):
-        if options[name] is not None:
+        if options[name] not in (None, False):
             raise InvalidScenario(f"--{name} is not for --sweep {options['sweep']}", hint="leave out one of the two")
 
 
@@ -219,6 +261,10 @@ def _write(
         for replay in answer.replays.values():
             files[f"{replay.name}.scenario.json"] = replay.scenario.save
             files[f"{replay.name}.run.jsonl"] = replay.run.save
+        if placed.change is not None:
+            from kchaos.commands.fix import files_of
+
+            files |= files_of(placed.change)
         return files
 
     folder, problems = write_all(out if out is not None else Path(FOLDER) / name_of(paths), files_at)

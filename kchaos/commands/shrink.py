@@ -50,9 +50,9 @@ def shrink(file: Path, target: Path | None, tries: int, rule: str | None) -> int
 
 
 def _wanted(file: Path, outcome: Outcome, rule: str | None) -> Wanted:
-    violations = [pair for pair in outcome.violations if rule is None or pair[0].id == rule.upper()]
+    violations = [pair for pair in outcome.violations if rule is None or pair[0].id.upper() == rule.upper()]
     if not violations:
-        what = f"nothing of {rule.upper()}" if rule else "nothing"
+        what = f"nothing of {rule}" if rule else "nothing"
         known = ", ".join(sorted({prop.id: None for prop, _ in outcome.violations}))
         hint = f"it violates {known}" if known else "only what fails can be shrunk; `kchaos replay` shows what it does"
         raise InvalidScenario(f"this scenario violates {what}", location=Location(str(file)), hint=hint)

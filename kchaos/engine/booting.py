@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from kchaos.check.property import Property
 from kchaos.models.api.errors import ApiError
 from kchaos.models.api.pods import ended, labels, namespace, ready, terminating
 from kchaos.models.api.request import USER, Request
@@ -60,6 +61,8 @@ class System(NamedTuple):
     inputs: Mapping[str, Any] = {}
     """What all of it was built from, as a scenario holds it."""
     webhooks: Mapping[str, WebhookTable] = {}
+    properties: Sequence[Property] = ()
+    """What users claim of it, beside the catalog."""
 
 
 class Workload(NamedTuple):

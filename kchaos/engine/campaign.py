@@ -36,10 +36,14 @@ POOL = 12
 
 
 class BudgetOption(NamedTuple):
-    """How many examples (None: level 1 and some pairs), and for how many seconds of real time at most."""
+    """How many examples (None: level 1 and some pairs), and for how many seconds of real time at most.
+
+    ``level1``: all of level 1 runs, however few examples are asked for.
+    """
 
     examples: int | None = None
     seconds: float | None = None
+    level1: bool = False
 
     @classmethod
     def of(cls, text: str | None) -> BudgetOption:
@@ -182,7 +186,7 @@ def _shares(plan: Sweep, budget: BudgetOption, space: Space | None) -> tuple[int
 
 def _planned(plan: Sweep, budget: BudgetOption, space: Space | None, shard: Shard) -> tuple[Sequence[tuple[Step, ...]], Sequence[int], int]:
     """Return a shard's part of what one process would run: of level 1, of the pairs (their numbers), and how many drawn scenarios."""
-    level1 = plan.level1 if budget.examples is None else plan.level1[: budget.examples]
+    level1 = plan.level1 if budget.examples is None or budget.level1 else plan.level1[: budget.examples]
     pairs, drawn = _shares(plan, budget, space)
     return shard.part(level1), shard.part(range(pairs)), len(shard.part(range(drawn)))
 

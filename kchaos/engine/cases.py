@@ -56,6 +56,8 @@ class Example(NamedTuple):
     transitions: tuple[str, ...] = ()
     words: tuple[Word, ...] = ()
     """The sorts of events that a single step brought about."""
+    exercised: tuple[str, ...] = ()
+    """Which properties of users it put to the test."""
 
     @property
     def steps(self) -> tuple[Step, ...]:
@@ -131,5 +133,14 @@ def example(variants: Variants, number: int, case: Case) -> tuple[Example, Outco
     found = tuple((prop.id, violation) for prop, violation in outcome.violations)
     words = tuple(vocabulary(outcome.run)) if case.sort is Sort.LEVEL1 else ()
     return Example(
-        number, case, outcome.run.digest, found, tuple(outcome.steps), figures, round(outcome.virtual_s, 3), transitions(outcome.run), words
+        number,
+        case,
+        outcome.run.digest,
+        found,
+        tuple(outcome.steps),
+        figures,
+        round(outcome.virtual_s, 3),
+        transitions(outcome.run),
+        words,
+        outcome.exercised,
     ), outcome

@@ -14,9 +14,11 @@ from kchaos.engine.roles import roles
 from kchaos.engine.settings import Settings
 from kchaos.models.api.selectors import compile_selector, from_map
 from kchaos.models.api.tree import Obj, get
+from kchaos.models.cluster import SYSTEM_NAMESPACES
 from kchaos.models.manifests.custom import harmless
 from kchaos.models.manifests.load import Loaded, Manifest, placeholder
 from kchaos.models.manifests.notes import Note
+from kchaos.models.node.apicall import ALL
 
 NOT_MODELLED = {
     "HorizontalPodAutoscaler": "nothing scales by itself: spec.replicas counts",
@@ -190,17 +192,36 @@ def _nowhere(manifests: Iterable[Manifest], booted: Boot) -> Iterator[Note]:
         yield Note("KC322", "warning", one.file, one.at(f"spec.template.spec.{path}"), text, hint, one.id)
 
 
-def unknown_workloads(named: Iterable[str], file: str, booted: Boot) -> Iterator[Note]:
+def unknown_workloads(settings: Settings, booted: Boot) -> Iterator[Note]:
     """Say which workloads of kchaos.yaml are not in the input: a typing error there would be silent."""
     known = {tuple(key.split("/")[-2:]) for key in booted.workloads}
-    for key in named:
+    for key in settings.workloads:
         if tuple(key.split("/")[-2:]) not in known:
             near = difflib.get_close_matches(key, ["/".join(one) for one in sorted(known)], n=1)
             hint = f"did you mean {near[0]}?" if near else "write namespace/name of a workload in the input, or take it out"
-            yield Note("KC315", "warning", file, 0, f"kchaos.yaml names the workload {key}, which is not in the input", hint, "")
+            at = settings.at(f"workloads.{key}")
+            text = f"kchaos.yaml names the workload {key}, which is not in the input"
+            yield Note("KC315", "warning", at.file, at.line, text, hint, f"workload/{key}")
 
 
-def unfit_settings(settings: Settings, file: str, loaded: Loaded, seen: Iterable[str]) -> Iterator[Note]:
+def unknown_namespaces(settings: Settings, objects: Iterable[Obj]) -> Iterator[Note]:
+    """Say which calls of kchaos.yaml ask in namespaces that are not there: they would find nothing, whatever is allowed."""
+    known = dict.fromkeys(SYSTEM_NAMESPACES)
+    for obj in objects:
+        known[obj["metadata"].get("name", "") if obj["kind"] == "Namespace" else obj["metadata"].get("namespace", "")] = None
+    for place, own in settings.places():
+        for index, call in enumerate(own.get("calls") or ()):
+            space = call.get("namespace", "")
+            if space in ("", ALL) or space in known:
+                continue
+            at = settings.at(f"{place}.calls[{index}].namespace")
+            near = difflib.get_close_matches(space, [one for one in known if one], n=1)
+            hint = f"did you mean {near[0]}?" if near else "give the Namespace too, or leave it out for the pod's own"
+            text = f"kchaos.yaml lets pods ask in namespace {space}, in which nothing of the input is"
+            yield Note("KC315", "warning", at.file, at.line, text, hint, f"calls/{space}")
+
+
+def unfit_settings(settings: Settings, loaded: Loaded, seen: Iterable[str]) -> Iterator[Note]:
     """Say which quorums no workload can have, and which accepted objects there are not. ``seen``: objects of violations."""
     objects = {one.id: one.obj for one in loaded.manifests}
     for key, own in settings.workloads.items():
@@ -211,17 +232,17 @@ def unfit_settings(settings: Settings, file: str, loaded: Loaded, seen: Iterable
             count = get(obj, "spec", "replicas", default=1)
             if isinstance(count, int) and quorum > count:
                 says = f"kchaos.yaml asks for a quorum of {quorum} of {key}, which has {count} replica{'s' if count != 1 else ''}: it can never serve"
-                yield Note(
-                    "KC315", "warning", file, 0, says, f"write {count // 2 + 1}, or leave it out for more than half", f"quorum/{key}"
-                )
+                at, hint = settings.at(f"workloads.{key}.quorum"), f"write {count // 2 + 1}, or leave it out for more than half"
+                yield Note("KC315", "warning", at.file, at.line, says, hint, f"quorum/{key}")
     known = [*objects, *(one.id for one in loaded.custom), *seen]
     names = {name for one in known for name in (one, one.partition("/")[2])}
-    for accept in settings.accept:
+    for index, accept in enumerate(settings.accept):
         if accept.object and accept.object not in names and accept.object.partition("/")[0] not in _MADE:
             near = difflib.get_close_matches(accept.object, known, n=1)
             hint = f"did you mean {near[0]}?" if near else "write Kind/namespace/name of an object in the input, or take it out"
             says = f"kchaos.yaml accepts findings of {accept.object}, which is not in the input"
-            yield Note("KC315", "warning", file, 0, says, hint, f"accept/{accept.object}")
+            at = settings.at(f"accept[{index}].object")
+            yield Note("KC315", "warning", at.file, at.line, says, hint, f"accept/{accept.object}")
 
 
 _SCALED = ("Deployment", "StatefulSet", "ReplicaSet", "ReplicationController")

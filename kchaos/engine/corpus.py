@@ -24,7 +24,7 @@ from kchaos.scenario import Scenario
 from kchaos.scenario import load as load_scenario
 
 FOLDER = "kchaos-corpus"
-_FILE = re.compile(r"(KC\d{3})-([0-9a-f]{8})\.scenario\.json")
+_FILE = re.compile(r"([A-Za-z][A-Za-z0-9._-]*)-([0-9a-f]{8})\.scenario\.json")
 
 
 class Kept(NamedTuple):

@@ -10,23 +10,29 @@ from typing import Any, NamedTuple
 import msgspec
 
 from kchaos.check.property import Severity
+from kchaos.check.verdict import Verdict
 from kchaos.engine.baseline import against, judge
 from kchaos.engine.booting import Boot, System, boot
 from kchaos.engine.campaign import BudgetOption, Done, campaign, planned
 from kchaos.engine.cases import Example, Sort, Variants
-from kchaos.engine.checks import checks, not_modelled, unfit_settings, unknown_workloads
+from kchaos.engine.checks import checks, not_modelled, unfit_settings, unknown_namespaces, unknown_workloads
 from kchaos.engine.corpus import Kept, cases, mended
+from kchaos.engine.deciding import deciding
+from kchaos.engine.declarations import merged
+from kchaos.engine.drawn import Space
 from kchaos.engine.findings import Shown, of_examples, of_notes, order
+from kchaos.engine.flips import SHARE, Flips, flips, tries_of
 from kchaos.engine.hooks import unfit_answers
 from kchaos.engine.idle import idle
 from kchaos.engine.jobs import ended, met, why_nothing_runs
 from kchaos.engine.machines import Machines
 from kchaos.engine.matrix import matrix
 from kchaos.engine.merge import unfinished
+from kchaos.engine.own import never_exercised, own_properties, refuse_unknown_keys, undecided_in
 from kchaos.engine.pictures import timelines
+from kchaos.engine.recovery import recoveries
 from kchaos.engine.replays import Replay, Told, tell
 from kchaos.engine.result import Cell, Counts, CoverageResult, FaultResult, NoteResult, Result, WorkloadResult
-from kchaos.engine.settings import FILE as SETTINGS_FILE
 from kchaos.engine.settings import Settings
 from kchaos.engine.shard import Shard
 from kchaos.engine.shrink import TRIES
@@ -40,7 +46,8 @@ from kchaos.models.faults.catalog import catalog
 from kchaos.models.manifests.load import Loaded, Text, load
 from kchaos.models.manifests.notes import Note
 from kchaos.properties.catalog import CATALOG
-from kchaos.scenario import At
+from kchaos.properties.own.declared import Declared
+from kchaos.scenario import At, Step
 
 CORRUPTION = "corruption"
 """Faults of this group are only tried when they are named: what a corrupted store breaks is no fault of the application."""
@@ -67,8 +74,14 @@ class Question(NamedTuple):
     """Instead of single faults: operations, and each fault at each event of each of them."""
     corpus: Sequence[Kept] = ()
     """Failures of earlier runs, to be tried first."""
+    only_corpus: bool = False
+    """Nothing else is tried."""
+    smaller: bool = True
+    """Whether what the answer holds for the corpus is made to fail on a smaller cluster: that takes tries."""
     shard: Shard = Shard()
     """Which part of it runs here."""
+    properties: Sequence[Declared] = ()
+    """What users claim, beside what the settings say."""
     baseline: tuple[str, Result] | None = None
     """An earlier result and its file: what it has decides nothing."""
 
@@ -92,6 +105,8 @@ class Answer(NamedTuple):
     result: Result
     replays: dict[str, Replay]
     corpus: dict[str, Replay]
+    prepared: Prepared
+    done: Done
     terminated: bool = False
     """Interrupted by SIGTERM rather than Ctrl-C."""
 
@@ -117,35 +132,39 @@ class Found(NamedTuple):
 
 def prepare(question: Question, listener: Listener | None = None) -> Prepared:
     """Read and boot what a question asks of. Raises InvalidScenario if nothing can be run; then its ``notes`` say why."""
-    listener = listener or Listener()
     loaded = load(question.texts, question.namespace, question.kubernetes)
     context = load(question.context, question.namespace, question.kubernetes)
-    objects = [one.obj for one in loaded.manifests]
-    if not objects and not loaded.custom:
+    if not loaded.manifests and not loaded.custom:
         raise NothingToRun(loaded.notes, [text.name for text in question.texts])
+    return assemble(question, loaded, context, listener)
+
+
+def assemble(question: Question, loaded: Loaded, context: Loaded, listener: Listener | None = None) -> Prepared:
+    """Put what was read on machines and boot it. Raises InvalidScenario if that can't be."""
+    listener = listener or Listener()
+    objects = [one.obj for one in loaded.manifests]
     manifests = [*loaded.manifests, *context.manifests]
     refuse_too_many(manifests)
     machines = question.machines(objects)
     refuse_too_many(manifests, machines.topology.nodes)
     beside = [*machines.objects, *(one.obj for one in context.manifests)]
     names = {one.id for one in loaded.manifests}
-    inputs = inputs_of(objects, [one for one in beside if _id(one) not in names], question.settings, question.kubernetes)
+    declared = merged(question.settings.declared(), question.properties)
+    inputs = inputs_of(objects, [one for one in beside if _id(one) not in names], question.settings, question.kubernetes, declared)
     topology: dict[str, Any] = msgspec.to_builtins(machines.topology)
     system = build(topology, inputs)
     listener.loaded(loaded, machines)
-    return Prepared(loaded, context, machines, system, boot(system, question.seed))
+    booted = boot(system, question.seed)
+    refuse_unknown_keys(declared, booted)
+    return Prepared(loaded, context, machines, system, booted)
 
 
 def execute(question: Question, listener: Listener | None = None) -> Answer:
     """Answer a question. Raises InvalidScenario if nothing can be run; then its ``notes`` say why."""
     listener = listener or Listener()
-    loaded, context, machines, system, booted = prepare(question, listener)
-    kinds = catalog()
-    chosen = choose(question.faults, kinds)
-    plan = _triggers(question, system, booted) if question.triggers else sweep(system, booted, chosen, question.seed)
-    drawn = space(
-        system, booted, chosen if question.faults is not None else [kind.name for kind in kinds if kind.klass != CORRUPTION], question.seed
-    )
+    prepared = prepare(question, listener)
+    system, booted = prepared.system, prepared.booted
+    plan, drawn = _planned(question, system, booted)
     budget = question.budget
     began = time.monotonic()
     corpus, gone = cases(question.corpus, system)
@@ -154,18 +173,38 @@ def execute(question: Question, listener: Listener | None = None) -> Answer:
         system, booted, plan, seed=question.seed, budget=budget, jobs=question.jobs, progress=listener.ran, corpus=corpus, space=drawn,
         shard=question.shard,
     )  # fmt: skip
-    notes = [*loaded.notes, *context.notes, *checks(loaded, booted, [one.obj for one in context.manifests], question.settings.webhooks)]
-    notes += ended(loaded, booted, met(done.examples))
-    notes += idle(loaded, booted)
-    notes += unfit_answers(question.settings.webhooks, SETTINGS_FILE, [*loaded.manifests, *context.manifests])
-    notes += unknown_workloads(question.settings.workloads, SETTINGS_FILE, booted)
-    seen = dict.fromkeys(name for one in done.examples for _, v in one.violations for name in (v.object, v.root))
-    notes += unfit_settings(question.settings, SETTINGS_FILE, loaded, seen)
+    notes = remarks(question, prepared, done)
     replayed = question.shard.part([one for one in question.corpus if one.file not in gone])
     found = Found(
         done, notes, {"replayed": len(replayed), "mended": mended(replayed, (), done.examples), "other": list(gone), "why": gone}, began
     )
-    return _conclude(question, loaded, machines, system, booted, found)
+    return _conclude(question, prepared, found)
+
+
+def remarks(question: Question, prepared: Prepared, done: Done) -> list[Note]:
+    """Return what is said of the input: by the loader, and by checks that know what ran."""
+    loaded, context, _, system, booted = prepared
+    notes = [*loaded.notes, *context.notes, *checks(loaded, booted, [one.obj for one in context.manifests], question.settings.webhooks)]
+    notes += ended(loaded, booted, met(done.examples))
+    notes += idle(loaded, booted)
+    notes += unfit_answers(question.settings, [*loaded.manifests, *context.manifests])
+    notes += unknown_workloads(question.settings, booted)
+    notes += unknown_namespaces(question.settings, [*system.objects, *system.context])
+    seen = dict.fromkeys(name for one in done.examples for _, v in one.violations for name in (v.object, v.root))
+    notes += unfit_settings(question.settings, loaded, seen)
+    notes += never_exercised(system.properties, done.examples)
+    return notes
+
+
+def _planned(question: Question, system: System, booted: Boot) -> tuple[Sweep, Space | None]:
+    """Return what is swept, and what is drawn from."""
+    kinds = catalog()
+    chosen = choose(question.faults, kinds)
+    if question.only_corpus:
+        return Sweep((), ()), None
+    plan = _triggers(question, system, booted) if question.triggers else sweep(system, booted, chosen, question.seed)
+    drawn = chosen if question.faults is not None else [kind.name for kind in kinds if kind.klass != CORRUPTION]
+    return plan, space(system, booted, drawn, question.seed)
 
 
 def _triggers(question: Question, system: System, booted: Boot) -> Sweep:
@@ -179,6 +218,12 @@ def _triggers(question: Question, system: System, booted: Boot) -> Sweep:
     mine = [name for name in chosen or () if kinds.get(name).level1]
     faults = tuple(name for name in chosen or () if name not in mine)
     steps = operations(system, booted, mine or None)
+    names = ["scale-up"] if not mine or "scale-up" in mine else []
+    steps += [
+        Step(do="scale-up", args={**step.args, "by": 2})  # two new pods at once compete for what there is
+        for step in sweep(system, booted, names).singles
+        if step.args["target"].startswith("StatefulSet/")
+    ]
     drains = [step for (step,) in sweep(system, booted, ["drain"]).level1[1:3]] if any(step.do == "drain" for step in steps) else []
     two = [(drains[0], msgspec.structs.replace(drains[1], when=At(1.0)))] if len(drains) == 2 else []  # people do that
     return Sweep(
@@ -199,16 +244,19 @@ class NothingToRun(InvalidScenario):
         super().__init__(f"nothing to run: no Kubernetes object in {where}", hint="give YAML or JSON manifests, a chart or a kustomization")
 
 
-def _conclude(question: Question, loaded: Loaded, machines: Machines, system: System, booted: Boot, found: Found) -> Answer:
+def _conclude(question: Question, prepared: Prepared, found: Found) -> Answer:
+    loaded, _, machines, system, booted = prepared
     done, notes = found.done, found.notes
     manifests = {one.id: one for one in loaded.manifests}
     accepts = question.settings.accept
     earlier = {one.fingerprint for one in question.baseline[1].findings} if question.baseline is not None else ()
-    shown = order([*of_examples(done, manifests, accepts), *of_notes(notes, accepts)], earlier)
+    shown = order([*of_examples(done, manifests, accepts, system.properties), *of_notes(notes, accepts)], earlier)
     unknown, reasons = _doubts(question, loaded, booted, done, notes)
+    if undecided := undecided_in(one.finding for one in shown):
+        unknown, reasons = True, [*reasons, *undecided]
     verdict = judge([one.finding for one in shown], question.fail_on, unknown or not done.complete)
-    told = _told(question, Variants(system, booted, question.seed), shown, found)
-    runs = {print_: (one.run, one.scenario) for print_, one in told.replays.items()}
+    variants = Variants(system, booted, question.seed)
+    told = _told(question, variants, shown, found)
     result = Result(
         verdict=verdict.value, exit_code=int(verdict.exit_code), reasons=tuple(dict.fromkeys(reasons)), fail_on=question.fail_on.value,
         shard="" if question.shard.whole else str(question.shard), seed=question.seed, digest=done.digest(),
@@ -217,12 +265,13 @@ def _conclude(question: Question, loaded: Loaded, machines: Machines, system: Sy
         faults=_faults(done), notes=tuple(NoteResult(rule=n.rule, level=n.level, file=n.file, line=n.line, message=n.message, hint=n.hint) for n in notes),
         not_modelled=tuple(not_modelled(loaded, question.settings.webhooks)), assumptions=_assumptions(system, booted, question.settings), command=question.command,
         inputs={text.name: hashlib.sha256(text.data).hexdigest() for text in question.texts}, coverage=_coverage(done), corpus=found.corpus,
-        matrix=matrix(done.examples, {kind.name: kind.klass for kind in catalog()}, list(CATALOG.values())),
-        timelines=timelines(told.findings, runs, system.settings.get("rates", {})),
+        matrix=matrix(done.examples, {kind.name: kind.klass for kind in catalog()}, [*system.properties, *CATALOG.values()]),
+        properties=own_properties(system.properties, done.examples),
+        timelines=timelines(told.findings, told.replays, system.settings.get("rates", {})), flips=_flips(question, variants, shown, told, found, verdict),
     )  # fmt: skip
     if question.baseline is not None:
         result = against(result, question.baseline[1], question.baseline[0])
-    return Answer(result, told.replays, told.corpus, done.terminated)
+    return Answer(result, told.replays, told.corpus, prepared, done, done.terminated)
 
 
 def _doubts(question: Question, loaded: Loaded, booted: Boot, done: Done, notes: Sequence[Note]) -> tuple[bool, list[str]]:
@@ -252,7 +301,20 @@ def _told(question: Question, variants: Variants, shown: Sequence[Shown], found:
     until = found.began + budget.seconds * (1 + SHRINKING) if budget.seconds is not None else None
     return tell(
         variants, shown, fail_on=question.fail_on, known=[one.fingerprint for one in question.corpus], tries=tries,
-        interrupted=found.done.interrupted, until=lambda: until is not None and time.monotonic() >= until,
+        interrupted=found.done.interrupted, until=lambda: until is not None and time.monotonic() >= until, smaller=question.smaller,
+    )  # fmt: skip
+
+
+def _flips(question: Question, variants: Variants, shown: Sequence[Shown], told: Told, found: Found, verdict: Verdict) -> Flips:
+    """Change assumptions, one at a time; it may take a tenth of the budget on top of it, after what shrinking may take."""
+    budget, done = question.budget, found.done
+    if done.interrupted:
+        return Flips()
+    until = found.began + budget.seconds * (1 + SHRINKING + SHARE) if budget.seconds is not None else None
+    return flips(
+        deciding(shown, told, variants, done.examples, question.fail_on), verdict=verdict.value, fail_on=question.fail_on,
+        accepts=question.settings.accept, tries=tries_of(len(done.examples), budget.examples),
+        until=lambda: until is not None and time.monotonic() >= until,
     )  # fmt: skip
 
 
@@ -296,12 +358,12 @@ def _workloads(booted: Boot, done: Done, manifests: dict[str, Any]) -> tuple[Wor
                 rule=rule if worse else before.rule,
                 unbounded=before.unbounded or any(v.object == workload and bool(v.figures.get("unbounded")) for _, v in one.violations),
             )  # fmt: skip
-    out = []
+    out, times = [], recoveries(done.examples)
     for workload in sorted(cells):
         manifest = manifests.get(workload)
         out.append(WorkloadResult(
             workload=workload, replicas=booted.workloads[workload].replicas, ready=booted.ready_before.get(workload, 0), file=manifest.file if manifest else "",
-            line=manifest.line if manifest else 0, faults=cells[workload],
+            line=manifest.line if manifest else 0, faults=cells[workload], recovery=times.get(workload, {}),
         ))  # fmt: skip
     return tuple(out)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
-from kchaos.check.property import Severity, Violation
+from kchaos.check.property import Property, Severity, Violation
 from kchaos.check.verdict import Finding, fingerprint
 from kchaos.engine.campaign import Done
 from kchaos.engine.cases import Example
@@ -22,17 +22,18 @@ class Shown(NamedTuple):
     example: Example | None
 
 
-def of_examples(done: Done, manifests: Mapping[str, Manifest], accepts: Sequence[Accept]) -> list[Shown]:
-    """Return findings of all examples, the worst first."""
+def of_examples(done: Done, manifests: Mapping[str, Manifest], accepts: Sequence[Accept], own: Sequence[Property] = ()) -> list[Shown]:
+    """Return findings of all examples, the worst first. ``own``: the properties of users."""
+    known = {**CATALOG, **{prop.id: prop for prop in own}}
     groups: dict[tuple[str, str], list[tuple[Example, Violation]]] = {}
     for one in done.examples:
         for ident, violation in one.violations:
             groups.setdefault((ident, violation.root or violation.object), []).append((one, violation))
-    return [_finding(ident, root, members, manifests, accepts) for (ident, root), members in groups.items()]
+    return [_finding(known[ident], root, members, manifests, accepts) for (ident, root), members in groups.items()]
 
 
 def _finding(
-    ident: str, root: str, members: list[tuple[Example, Violation]], manifests: Mapping[str, Manifest], accepts: Sequence[Accept]
+    prop: Property, root: str, members: list[tuple[Example, Violation]], manifests: Mapping[str, Manifest], accepts: Sequence[Accept]
 ) -> Shown:
     worst = min(violation.severity.rank for _, violation in members)
     best_example, best = min(
@@ -43,19 +44,18 @@ def _finding(
             pair[0].number,
         ),
     )
-    prop = CATALOG[ident]
     affected = tuple(dict.fromkeys(violation.object for _, violation in members))
     faults = tuple(dict.fromkeys(one.label for one, _ in members))
-    print_ = fingerprint(ident, root)
+    print_ = fingerprint(prop.id, root)
     manifest = manifests.get(best.object) or next((manifests[name] for name in affected if name in manifests), None)
     figures = dict(best.figures)
     others = len(affected) - 1
     summary = best.summary + (f" (and {others} more like it)" if others else "")
     finding = Finding(
-        id=ident, property=prop.name, severity=best.severity, summary=summary, object=best.object, fingerprint=print_,
-        file=manifest.file if manifest else "", line=manifest.line if manifest else 0, fault=best_example.label, t=round(best.t, 3),
+        id=prop.id, property=prop.name, severity=best.severity, summary=summary, object=best.object, fingerprint=print_,
+        file=prop.file or (manifest.file if manifest else ""), line=prop.line or (manifest.line if manifest else 0), fault=best_example.label, t=round(best.t, 3),
         affected=affected, faults=faults, examples=len({one.number for one, _ in members}), advice=best.advice, figures=figures,
-        accepted=accepted(accepts, ident, print_, affected),
+        accepted=accepted(accepts, prop.id, print_, affected),
     )  # fmt: skip
     return Shown(finding, best_example)
 

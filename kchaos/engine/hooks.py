@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from kchaos.engine.booting import ANSWERING, CONFIGURATIONS
+from kchaos.engine.settings import Settings
 from kchaos.models.api.tree import Obj, get
 from kchaos.models.manifests.load import Loaded, Manifest
 from kchaos.models.manifests.notes import Note
@@ -73,26 +74,33 @@ def not_asked(loaded: Loaded, said: Said) -> Iterator[str]:
             yield f"{kind}: webhooks {', '.join(names[:3])}{more} are not asked, for nobody in these files answers them"
 
 
-def unfit_answers(said: Said, file: str, manifests: Sequence[Manifest]) -> Iterator[Note]:
+def unfit_answers(settings: Settings, manifests: Sequence[Manifest]) -> Iterator[Note]:
     """Say which webhooks of kchaos.yaml are not in the input, or can't be what it says."""
     mutating: dict[str, bool] = {}
     for one, _, hook in _hooks(manifests):
         for name in (hook.get("name", ""), one.obj["metadata"].get("name", "")):
             mutating[name] = mutating.get(name, False) or one.obj["kind"] == "MutatingWebhookConfiguration"
     workloads = [one.id for one in manifests if one.obj["kind"] in ANSWERING]
-    for name, own in said.items():
+
+    def note(name: str, field: str, says: str, hint: str) -> Note:
+        at = settings.at(f'webhooks["{name}"]{field and "." + field}')
+        return Note("KC315", "warning", at.file, at.line, says, hint, f"webhook/{name}" + ("/down_with" if field == "down_with" else ""))
+
+    for name, own in settings.webhooks.items():
         if name not in mutating:
             near = difflib.get_close_matches(name, mutating, n=1)
             hint = f"did you mean {near[0]}?" if near else "write the name of a webhook or of its configuration, or take it out"
-            yield Note(
-                "KC315", "warning", file, 0, f"kchaos.yaml names the webhook {name}, which is not in the input", hint, f"webhook/{name}"
-            )
+            yield note(name, "", f"kchaos.yaml names the webhook {name}, which is not in the input", hint)
         elif own.get("patch") and not mutating[name]:
-            says = f"kchaos.yaml gives the webhook {name} a patch, but a validating webhook changes nothing"
-            yield Note("KC315", "warning", file, 0, says, "take the patch out", f"webhook/{name}")
+            yield note(
+                name,
+                "patch",
+                f"kchaos.yaml gives the webhook {name} a patch, but a validating webhook changes nothing",
+                "take the patch out",
+            )
         backing = own.get("down_with", "")
         if backing and backing not in workloads:
             near = difflib.get_close_matches(backing, workloads, n=1)
             hint = f"did you mean {near[0]}?" if near else "write Kind/namespace/name of a workload in the input"
             says = f"kchaos.yaml lets the webhook {name} be answered by {backing}, which is not in the input: it is never answered"
-            yield Note("KC315", "warning", file, 0, says, hint, f"webhook/{name}/down_with")
+            yield note(name, "down_with", says, hint)

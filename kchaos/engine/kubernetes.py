@@ -26,6 +26,7 @@ from kchaos.models.faults.catalog import catalog
 from kchaos.models.faults.jobs import job_of, runs
 from kchaos.models.faults.objects import RESIZE
 from kchaos.models.network.traffic import RATE
+from kchaos.nemesis.fault import Evidence
 from kchaos.nemesis.schedule import Nemesis
 from kchaos.properties.catalog import CATALOG
 from kchaos.properties.corruption import attributed
@@ -51,6 +52,8 @@ class Outcome(NamedTuple):
     violations: list[tuple[Property, Violation]]
     steps: list[dict[str, Any]]
     virtual_s: float
+    exercised: tuple[str, ...] = ()
+    """Which properties of users were put to the test."""
     deviations: Deviations = Deviations()
     """What schedule noise did: the same run under these is the same run."""
 
@@ -93,7 +96,7 @@ class Session:
         self._loop = self.cluster.world.loop
         self._began_s = self._loop.time()
         self._facts: dict[str, Any] = {"epoch_s": EPOCH_S, "ready_before": booted.ready_before}
-        self._monitors = self._judged_by(list(CATALOG.values()) if properties is None else properties)
+        self._monitors = self._judged_by([*CATALOG.values(), *system.properties] if properties is None else properties)
         self._nemesis: Nemesis[Cluster] = Nemesis(
             self.cluster, catalog(), scenario.steps, lambda delay, callback: self._loop.schedule(self._loop.time() + delay, callback, (), None),
             self.cluster.recorder.mark,
@@ -181,6 +184,10 @@ class Session:
             self._nemesis.lasted(index, round(self.t - when.s, 6))
         self._now(partial(self._nemesis.undo, index))
 
+    def evidence(self, index: int) -> Evidence:
+        """Return what a step has really done so far."""
+        return self._nemesis.evidence(index)
+
     def follow(self) -> None:
         """Do and undo the scenario's steps that have a time, each when it is due, as far as chaos may last."""
         self._followed = True
@@ -215,13 +222,15 @@ class Session:
         steps = self._nemesis.report()
         self._facts["rollback_targets"] = self._targets("rollback")
         self._facts["resized"] = self._targets(*RESIZE)
+        self._facts["at_rest"] = cluster.quiet(QUIET_S)
         cluster.recorder.mark("phase", name="final")
         self._ask(True)
         violations = self._monitors.finish(self._loop.time())
         cluster.recorder.describe({**msgspec.to_builtins(scenario), "topology": {}, "inputs": {"digest": self._system.digest}})
         made = cluster.world.picker.made() if cluster.world.picker is not None else Deviations()
         finished = cluster.recorder.finish()
-        return Outcome(scenario, finished, attributed(violations, finished), steps, self._loop.time() - self._began_s, made)
+        found = attributed(violations, finished)
+        return Outcome(scenario, finished, found, steps, self._loop.time() - self._began_s, self._monitors.exercised(), made)
 
     def _recovered(self) -> bool:
         """Tell whether every workload that nobody has resized has as many ready pods as before, and every Job that was made has ended."""

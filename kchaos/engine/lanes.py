@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 
-from kchaos.check.property import Context
+from kchaos.engine.concern import Concern
 from kchaos.engine.timeline import UNPLACED, Bar, Lane, Part
 from kchaos.history.view import View
 from kchaos.models.api.pods import ended, ready, terminating
 from kchaos.models.api.tree import Obj, get
-from kchaos.properties.common import workload_of
 
 LANES = 8
 BARS = 10
@@ -20,17 +19,13 @@ STRETCHES = 160
 """Stretches of all pods together; each lane has its share of them."""
 LONG = 1e9
 """Seconds: before everything, or after it."""
-_WORKLOADS = ("Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "ReplicationController", "Job", "Pod")
 
 
 class Lanes:
     """Follows pods. ``about``: the object at fault, whose pods are shown; all pods are if it is neither a workload nor a Service."""
 
     def __init__(self, view: View, about: str) -> None:
-        self._view = view
-        self._context = Context(view)
-        self._about = about
-        self._selector = self._selected()
+        self.concern = Concern(view, about)
         self._open: dict[tuple[str, str], list[Part]] = {}
         self._bars: dict[str, list[Bar]] = {}
         self.nodes: dict[str, str] = {}
@@ -44,23 +39,9 @@ class Lanes:
         if others:
             self.left_out.append(f"{others} pod{'s' if others > 1 else ''} of other objects")
 
-    def _selected(self) -> dict[str, str]:
-        """Return the selector of the Service that it is about."""
-        if not self._about.startswith("Service/"):
-            return {}
-        found = self._view.get("services", self._about.partition("/")[2])
-        return dict(get(found, "spec", "selector", default=None) or {}) if found else {}
-
     def mine(self, pod: Obj) -> bool:
         """Tell whether a pod is of the object that the finding is about."""
-        meta = pod["metadata"]
-        space = meta.get("namespace", "")
-        if self._selector:
-            labels = meta.get("labels") or {}
-            return self._about.split("/")[1] == space and all(labels.get(key) == value for key, value in self._selector.items())
-        if self._about.partition("/")[0] not in _WORKLOADS:
-            return True
-        return self._about in (workload_of(self._context, pod), f"Pod/{space}/{meta['name']}")
+        return self.concern.pod(pod)
 
     def saw(self, now: float, key: str, pod: Obj) -> bool:
         """Take a pod's state over: tell whether something else begins."""
@@ -70,7 +51,7 @@ class Lanes:
         if node != UNPLACED and (key, UNPLACED) in self._open:
             self._close((key, UNPLACED), now)
         parts = self._open.get((key, node))
-        state = _state(pod, [part.state for part in parts or ()]) if node != UNPLACED else "pending"
+        state = state_of(pod, any(part.state == "ready" for part in parts or ())) if node != UNPLACED else "pending"
         if parts is None:
             self._open[(key, node)] = [Part(now, LONG, state)]
         elif parts[-1].state != state:
@@ -95,9 +76,9 @@ class Lanes:
         """Return the lanes between two times. ``hit``: nodes that faults were done to, which are shown before others."""
         for owner in list(self._open):
             self._close(owner, end)
-        names = [name for name in sorted(self.nodes, key=_natural) if name in self._bars or name in hit]
+        names = [name for name in sorted(self.nodes, key=natural) if name in self._bars or name in hit]
         names.sort(key=lambda name: (name not in hit, name not in self._bars))
-        kept = sorted(names[:LANES], key=_natural) + ([UNPLACED] if UNPLACED in self._bars else [])
+        kept = sorted(names[:LANES], key=natural) + ([UNPLACED] if UNPLACED in self._bars else [])
         if len(names) > LANES:
             self.left_out.append(f"{len(names) - LANES} more nodes that have pods of it or were hit")
         idle = len(self.nodes) - len(names)
@@ -128,17 +109,18 @@ class Lanes:
         return Lane(name=name, zone=self.nodes.get(name, ""), bars=tuple(bars), more=len(found) - len(bars))
 
 
-def _state(pod: Obj, before: Sequence[str]) -> str:
+def state_of(pod: Obj, was_ready: bool) -> str:
+    """Return the state of a pod on a node, as the API shows it."""
     if ended(pod):
         return "ended"
     if terminating(pod):
         return "terminating"
     if ready(pod):
         return "ready"
-    return "unready" if "ready" in before else "starting"
+    return "unready" if was_ready else "starting"
 
 
-def _natural(name: str) -> tuple[str, int, str]:
+def natural(name: str) -> tuple[str, int, str]:
     """Return what sorts node-10 after node-9."""
     head = name.rstrip("0123456789")
     tail = name[len(head) :]

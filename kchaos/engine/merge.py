@@ -13,11 +13,14 @@ import msgspec
 from kchaos.canonical import digest
 from kchaos.check.property import Severity
 from kchaos.check.verdict import Finding
+from kchaos.engine import recovery
 from kchaos.engine.baseline import judge
 from kchaos.engine.cases import NO_FAULT, THEN
+from kchaos.engine.flips import Flips
 from kchaos.engine.matrix import added
+from kchaos.engine.own import undecided_in
 from kchaos.engine.pictures import TIMELINES
-from kchaos.engine.result import Cell, Counts, CoverageResult, FaultResult, NoteResult, Result, WorkloadResult
+from kchaos.engine.result import Cell, Counts, CoverageResult, FaultResult, NoteResult, PropertyResult, Result, WorkloadResult
 from kchaos.engine.shard import Shard
 from kchaos.engine.timeline import Timeline
 from kchaos.errors import InvalidScenario
@@ -38,6 +41,7 @@ def merge(results: Sequence[Result]) -> Result:
     reasons += [unfinished(c.level1_done, c.level1, one.shard) for one in parts if (c := one.examples).level1_done < c.level1]
     reasons += [f"shard {n}/{shards[0].of} is missing: what it would have run is not known" for n in missing]
     findings = _findings(parts)
+    reasons += undecided_in(findings)
     baseline = parts[0].baseline
     if baseline is not None:  # what is mended only a comparison with the whole can tell
         baseline = msgspec.structs.replace(baseline, known=sum(one.known for one in findings), mended=())
@@ -46,8 +50,8 @@ def merge(results: Sequence[Result]) -> Result:
         parts[0], verdict=verdict.value, exit_code=int(verdict.exit_code), reasons=tuple(dict.fromkeys(reasons)), shard="",
         digest=digest([one.digest for one in parts]), examples=_counts(parts), workloads=_workloads(parts), findings=findings,
         faults=_faults(parts), notes=_notes(parts), coverage=_coverage(parts), command=_command(parts[0].command),
-        corpus=_corpus(parts), baseline=baseline, matrix=added([one.matrix for one in parts]), timelines=_timelines(parts, findings),
-        duration_s=max(one.duration_s for one in parts),
+        corpus=_corpus(parts), properties=_properties(parts), baseline=baseline, matrix=added([one.matrix for one in parts]), timelines=_timelines(parts, findings),
+        flips=_flips(parts), duration_s=max(one.duration_s for one in parts),
     )  # fmt: skip
 
 
@@ -78,6 +82,11 @@ def _refuse_strangers(parts: Sequence[Result], shards: Sequence[Shard]) -> None:
                     f"shards {shards[0]} and {shard} differ in {name}: they are not of one run",
                     hint="run all shards with the same input and options",
                 )
+        if [prop.claim for prop in one.properties] != [prop.claim for prop in parts[0].properties]:
+            raise InvalidScenario(
+                f"shards {shards[0]} and {shard} differ in the properties of users: they are not of one run",
+                hint="run all shards with the same kchaos.yaml and --properties",
+            )
     for before, after in itertools.pairwise(shards):
         if before == after:
             raise InvalidScenario(f"shard {after} is given twice", hint="give each shard's result once")
@@ -116,6 +125,13 @@ def _one(group: Sequence[Finding]) -> Finding:
     )  # fmt: skip
 
 
+def _properties(parts: Sequence[Result]) -> tuple[PropertyResult, ...]:
+    return tuple(
+        msgspec.structs.replace(rows[0], exercised=sum(one.exercised for one in rows), violated=sum(one.violated for one in rows))
+        for rows in zip(*(one.properties for one in parts), strict=True)
+    )
+
+
 def _corpus(parts: Sequence[Result]) -> dict[str, Any]:
     mended = [file for one in parts for file in one.corpus.get("mended", ())]
     return {**parts[0].corpus, "replayed": sum(one.corpus.get("replayed", 0) for one in parts), "mended": list(dict.fromkeys(mended))}
@@ -137,7 +153,7 @@ def _workloads(parts: Sequence[Result]) -> tuple[WorkloadResult, ...]:
     for rows in zip(*(one.workloads for one in parts), strict=True):
         faults = dict.fromkeys(name for row in rows for name in row.faults)
         cells = {name: _cell([row.faults[name] for row in rows if name in row.faults]) for name in faults}
-        out.append(msgspec.structs.replace(rows[0], faults=cells))
+        out.append(msgspec.structs.replace(rows[0], faults=cells, recovery=recovery.added([row.recovery for row in rows])))
     return tuple(out)
 
 
@@ -189,6 +205,15 @@ def _timelines(parts: Sequence[Result], findings: Sequence[Finding]) -> dict[str
             if len(out) < TIMELINES and told and finding.fingerprint in one.timelines:
                 out.setdefault(finding.fingerprint, one.timelines[finding.fingerprint])
     return out
+
+
+def _flips(parts: Sequence[Result]) -> Flips:
+    """Return the changes that each shard tried on what decided there; what the verdict would be only the whole could tell."""
+    tried = [msgspec.structs.replace(one, verdict="") for part in parts for one in part.flips.tried]
+    return Flips(
+        scenarios=tuple(dict.fromkeys(name for part in parts for name in part.flips.scenarios)), tried=tuple(dict.fromkeys(tried)),
+        left_out=max(part.flips.left_out for part in parts),
+    )  # fmt: skip
 
 
 def _command(command: str) -> str:

@@ -12,7 +12,9 @@ from pathlib import Path
 from kchaos.models.manifests.load import visible
 
 FOLDER = ".kchaos"
-_REPLAY = re.compile(r"KC\d{3}-[0-9a-f]{8}\.(scenario\.json|run\.jsonl)")
+PATCH = "fix.patch"
+"""What to change, as a diff."""
+_REPLAY = re.compile(r"[A-Za-z][A-Za-z0-9._-]*-[0-9a-f]{8}\.(scenario\.json|run\.jsonl)")
 
 
 def harmless(text: object) -> str:
@@ -46,11 +48,22 @@ def whole(path: Path, write: Callable[[Path], object]) -> None:
         part.unlink(missing_ok=True)
 
 
-def write_all(folder: Path, files_at: Callable[[Path], Files]) -> tuple[Path | None, list[str]]:
+def unwritable(folder: Path) -> str:
+    """Return why files can't be made in a folder, or it can't be made itself, before there is anything to lose; empty if they can."""
+    there = next(one for one in (folder, *folder.absolute().parents) if one.exists())
+    try:
+        with tempfile.TemporaryFile(dir=there):
+            return ""
+    except OSError as error:
+        return error.strerror or str(error)
+
+
+def write_all(folder: Path, files_at: Callable[[Path], Files], keep: bool = False) -> tuple[Path | None, list[str]]:
     """Write the files that belong into a folder; if that can't be written, into a temporary one.
 
-    ``files_at`` gets the folder, so that files can name each other. Replays that an earlier run left there are taken away first: they
-    belong to other findings. Return where the files are (None: nowhere) and what went wrong, in words.
+    ``files_at`` gets the folder, so that files can name each other. Replays and the patch that an earlier run left there are taken away
+    first, unless
+    they are to be kept: they belong to other findings. Return where the files are (None: nowhere) and what went wrong, in words.
     """
     problems: list[str] = []
     candidates: list[Callable[[], Path]] = [lambda: folder, lambda: Path(tempfile.mkdtemp(prefix="kchaos-"))]
@@ -58,10 +71,11 @@ def write_all(folder: Path, files_at: Callable[[Path], Files]) -> tuple[Path | N
         try:
             where = candidate()
             where.mkdir(parents=True, exist_ok=True)
-            for old in where.iterdir():
-                if _REPLAY.fullmatch(old.name):
+            for old in [] if keep else where.iterdir():
+                if _REPLAY.fullmatch(old.name) or old.name == PATCH:
                     old.unlink()
             for name, write in files_at(where).items():
+                (where / name).parent.mkdir(exist_ok=True)
                 whole(where / name, write)
             return where, problems
         except OSError as error:

@@ -11,26 +11,31 @@ from kchaos.check.verdict import Finding
 from kchaos.engine.cases import call_of
 from kchaos.engine.lanes import LANES, LONG, Lanes
 from kchaos.engine.measure import DEFAULT_RATE
+from kchaos.engine.moments import moments
+from kchaos.engine.replays import Replay
 from kchaos.engine.timeline import Band, Curve, Tick, Timeline
 from kchaos.history.record import Mark, Run, Write
 from kchaos.history.view import View
 from kchaos.models.api.pods import condition, terminating
-from kchaos.scenario import Scenario
 
 TIMELINES = 5
 """Findings that get one, the worst first."""
 BANDS = 10
 TICKS = 30
+CURVES = 4
 POINTS = 150
+"""Of all curves together: each has its share."""
+ANSWERING, LOST = "pods that answer", "requests lost per second"
 SAID = 160
 """Letters of a text in a picture."""
 _MOMENTS = ("pod-kill", "container-kill", "oom-kill")
 """Faults that are over as soon as they are done: their healing means nothing."""
 
 
-def timeline(run: Run, scenario: Scenario, finding: Finding, rates: Mapping[str, float]) -> Timeline:
+def timeline(replay: Replay, finding: Finding, rates: Mapping[str, float]) -> Timeline:
     """Return the picture of a finding's run. ``rates``: requests per second of Services, where they are not the default."""
-    return _Reader(run, finding, rates).read(tuple(call_of(step) for step in scenario.steps))
+    found = _Reader(replay.run, finding, rates).read(tuple(call_of(step) for step in replay.scenario.steps))
+    return msgspec.structs.replace(found, moments=moments(replay.run, finding.object, replay.sentences))
 
 
 class _Reader:
@@ -45,8 +50,10 @@ class _Reader:
         self._down = "outage_s" in finding.figures
         self._faults: dict[int, Band] = {}
         self._ticks: list[Tick] = []
-        self._points: list[tuple[float, float]] = []
-        self._losses: list[tuple[float, float]] = []
+        self._points: dict[str, list[tuple[float, float]]] = {}
+        """Pods that answer, by workload."""
+        self._losses: dict[str, list[tuple[float, float]]] = {}
+        """Requests lost per second, by Service (namespace/name)."""
         self._left_out: list[str] = []
         self._last = 0.0
         """When something that the picture shows happened last."""
@@ -70,12 +77,14 @@ class _Reader:
         self._left_out += self._lanes.left_out
         return Timeline(
             steps=steps, start_s=round(start, 3), end_s=round(end, 3), violated_s=self._violated, lanes=lanes, bands=self._bands(end),
-            ticks=self._few_ticks(end), curve=self._curve(start, end), left_out=tuple(self._left_out),
+            ticks=self._few_ticks(end), curves=self._curves(start, end), left_out=tuple(self._left_out),
         )  # fmt: skip
 
     def _began(self) -> float:
         """Return when it was first to be seen that the property is violated: its own time may be that of the fault."""
-        bad = [t for t, lost in self._losses if lost] + [t for t, serving in self._points if self._down and not serving]
+        losses = self._losses.get(self._about.partition("/")[2], ()) if self._about.startswith("Service/") else ()
+        points = self._points.get(self._about, ()) if self._down else ()
+        bad = [t for t, lost in losses if lost] + [t for t, serving in points if not serving]
         return min((t for t in bad if t >= self._violated), default=self._violated)
 
     # -- entries ---------------------------------------------------------------------------------------------------------
@@ -120,8 +129,8 @@ class _Reader:
         t, data = mark.t - self._zero, mark.data
         if mark.what == "fault":
             self._fault(data, t)
-        elif mark.what == "members" and data["workload"] == self._about:
-            self._points.append((t, float(data["serving"])))
+        elif mark.what == "members" and self._lanes.concern.workload(data["workload"]):
+            self._points.setdefault(data["workload"], []).append((t, float(data["serving"])))
             self._last = max(self._last, t)
         elif mark.what == "operation" and data["state"] in ("blocked", "refused", "given up") and t >= 0:
             who = (
@@ -130,9 +139,13 @@ class _Reader:
                 else f"the {data['what']} of {data['target']}"
             )
             self._tick(t, f"{who} is {'given up' if data['state'] == 'given up' else 'refused'}", True)
-        elif mark.what == "traffic" and data["lost"] and self._about == f"Service/{data['service']}":
+        elif mark.what == "traffic" and data["lost"] and self._lanes.concern.service(data["service"]):
             rate = self._rates.get(data["service"], DEFAULT_RATE)
-            self._losses += [(data["start"] - self._zero, sum(data["lost"].values()) * rate), (data["end"] - self._zero, 0.0)]
+            self._losses.setdefault(data["service"], [])
+            self._losses[data["service"]] += [
+                (data["start"] - self._zero, sum(data["lost"].values()) * rate),
+                (data["end"] - self._zero, 0.0),
+            ]
             self._last = max(self._last, data["end"] - self._zero)
 
     def _fault(self, data: dict[str, Any], t: float) -> None:
@@ -177,23 +190,40 @@ class _Reader:
             self._left_out.append(f"ticks closer together than {near:.1f} s: they are drawn as one")
         return tuple(out)
 
-    def _curve(self, start: float, end: float) -> Curve | None:
-        points = _changes(self._points, end)
-        label, worst = "pods that answer", min
-        if self._about.startswith("Service/"):
-            points, label, worst = _summed(self._losses, end), "requests lost per second", max
-        if not points:
-            return None
-        if len(points) > POINTS:
-            self._left_out.append(f"changes of the curve closer together than {end / POINTS:.1f} s: the worst of them is drawn")
-            points = [(at, worst(values)) for at, values in _bucketed(points, end / POINTS)]
-        return Curve(label=label, points=tuple((round(max(t, start), 3), round(value, 3)) for t, value in points))
+    def _curves(self, start: float, end: float) -> tuple[Curve, ...]:
+        """Return what is counted over time: of the object at fault first, then of those that it shares its fate with, the worst first."""
+        found = [Curve(of=name, label=ANSWERING, points=tuple(_changes(points, end))) for name, points in self._points.items()]
+        found += [
+            Curve(of=f"Service/{name}", label=LOST, points=tuple(_changes([(-LONG, 0.0), *sorted(losses)], end)))
+            for name, losses in self._losses.items()
+        ]  # fmt: skip
+        found = [one for one in found if one.of == self._about or len(one.points) > 1]
+        found.sort(key=lambda one: (one.of != self._about, one.label, _badness(one), one.of))
+        if len(found) > CURVES:
+            self._left_out.append(f"{len(found) - CURVES} curves of other workloads and Services")
+        shown = found[:CURVES]
+        return tuple(self._drawn(one, start, end, POINTS // len(shown)) for one in shown)
+
+    def _drawn(self, curve: Curve, start: float, end: float, most: int) -> Curve:
+        """Return a curve with few enough points; of those too close together the worst is drawn."""
+        points = list(curve.points)
+        if len(points) > most:
+            self._left_out.append(f"changes of the curve of {curve.of} closer together than {end / most:.1f} s: the worst of them is drawn")
+            worst = min if curve.label == ANSWERING else max
+            points = [(at, worst(values)) for at, values in _bucketed(points, end / most)]
+        return msgspec.structs.replace(curve, points=tuple((round(max(t, start), 3), round(value, 3)) for t, value in points))
 
 
-def timelines(findings: Sequence[Finding], runs: Mapping[str, tuple[Run, Scenario]], rates: Mapping[str, float]) -> dict[str, Timeline]:
+def _badness(curve: Curve) -> float:
+    """Return what sorts curves, the worst first: least of those that answer, most of those that are lost."""
+    values = [value for _, value in curve.points]
+    return min(values) if curve.label == ANSWERING else -max(values)
+
+
+def timelines(findings: Sequence[Finding], replays: Mapping[str, Replay], rates: Mapping[str, float]) -> dict[str, Timeline]:
     """Return those of the worst findings that have a run, by fingerprint."""
-    shown = [one for one in findings if one.fingerprint in runs and not one.accepted][:TIMELINES]
-    return {one.fingerprint: timeline(*runs[one.fingerprint], one, rates) for one in shown}
+    shown = [one for one in findings if one.fingerprint in replays and not one.accepted][:TIMELINES]
+    return {one.fingerprint: timeline(replays[one.fingerprint], one, rates) for one in shown}
 
 
 def _together(ticks: Sequence[Tick], near: float) -> Iterator[list[Tick]]:
@@ -218,13 +248,6 @@ def _changes(points: Sequence[tuple[float, float]], end: float) -> list[tuple[fl
         if not out or out[-1][1] != value:
             out.append((t, value))
     return out
-
-
-def _summed(losses: Sequence[tuple[float, float]], end: float) -> list[tuple[float, float]]:
-    """Return the stretches of lost requests in order: one Service has one after the other."""
-    if not losses:
-        return []
-    return _changes([(-LONG, 0.0), *sorted(losses)], end)
 
 
 def _bucketed(points: Sequence[tuple[float, float]], width: float) -> Iterator[tuple[float, list[float]]]:

@@ -10,7 +10,10 @@ import msgspec
 
 from kchaos import __version__
 from kchaos.check.verdict import Finding
+from kchaos.engine.change import ChangeResult
+from kchaos.engine.flips import Flips
 from kchaos.engine.matrix import Matrix
+from kchaos.engine.recovery import Recovery
 from kchaos.engine.timeline import Timeline
 
 SCHEMA_VERSION = 1
@@ -71,6 +74,8 @@ class WorkloadResult(msgspec.Struct, frozen=True, kw_only=True):
     file: str = ""
     line: int = 0
     faults: dict[str, Cell] = {}
+    recovery: dict[str, Recovery] = {}
+    """By fault: how long it took until all of its pods answered again."""
 
 
 class FaultResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,12 +99,84 @@ class NoteResult(msgspec.Struct, frozen=True, kw_only=True):
     hint: str = ""
 
 
+class PropertyResult(msgspec.Struct, frozen=True, kw_only=True):
+    """A property of users: what it claims, where it is declared, in how many examples it was put to the test, and in how many violated.
+
+    Remarks of level info do not count as violated.
+    """
+
+    id: str
+    name: str
+    claim: str
+    source: str
+    file: str = ""
+    line: int = 0
+    liveness: bool = False
+    exercised: int = 0
+    violated: int = 0
+
+    @property
+    def standing(self) -> str:
+        """Return in words how it stands."""
+        if self.violated:
+            return f"violated in {self.violated} of {self.exercised} examples"
+        return f"held in {self.exercised} examples" if self.exercised else "never judged"
+
+
 class BaselineResult(msgspec.Struct, frozen=True, kw_only=True):
     """The earlier result that this one was held against: how many findings are in both, and those of it that were mended."""
 
     file: str
     known: int = 0
     mended: tuple[Finding, ...] = ()
+
+
+class Still(msgspec.Struct, frozen=True, kw_only=True):
+    """A finding of both results, as the earlier one had it."""
+
+    fingerprint: str
+    severity: str
+    summary: str
+
+
+class CellChange(msgspec.Struct, frozen=True, kw_only=True):
+    """A property under a class of faults: in how many of how many examples it held."""
+
+    id: str
+    name: str
+    klass: str
+    before: tuple[int, int]
+    now: tuple[int, int]
+
+
+class WorkloadChange(msgspec.Struct, frozen=True, kw_only=True):
+    """A workload under a fault, then and now."""
+
+    workload: str
+    fault: str
+    outage_s: tuple[float, float]
+    lost_requests: tuple[float, float]
+
+
+class Comparison(msgspec.Struct, frozen=True, kw_only=True):
+    """An earlier result beside this one. ``new`` and ``still`` name findings of this one by fingerprint; ``mended`` are gone and what showed
+    them was tried again; of ``untried`` ones nothing is known; ``differs``: what the two were made of, if not the same."""
+
+    file: str
+    verdict: str
+    examples: int = 0
+    differs: tuple[str, ...] = ()
+    new: tuple[str, ...] = ()
+    still: tuple[Still, ...] = ()
+    mended: tuple[Finding, ...] = ()
+    untried: tuple[Finding, ...] = ()
+    cells: tuple[CellChange, ...] = ()
+    workloads: tuple[WorkloadChange, ...] = ()
+
+    def words(self) -> str:
+        """Return ``2 new, 1 mended, 3 still there``."""
+        told = f"{len(self.new)} new, {len(self.mended)} mended, {len(self.still)} still there"
+        return told + (f", {len(self.untried)} not tried again" if self.untried else "")
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
@@ -132,12 +209,19 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     """File -> SHA-256 of its bytes."""
     coverage: CoverageResult = CoverageResult()
     matrix: Matrix = Matrix()
+    properties: tuple[PropertyResult, ...] = ()
+    """Those of users; ``kchaos properties --json`` lists the others."""
     corpus: dict[str, Any] = {}
     """Failures of earlier runs: how many were ``replayed``, the files of those ``mended``, which do not fail any more, and of ``other``, whose
     steps make no sense here, and ``why``."""
     timelines: dict[str, Timeline] = {}
     """The pictures of the worst findings, by fingerprint."""
+    flips: Flips = Flips()
+    """What changed assumptions would change."""
     baseline: BaselineResult | None = None
+    comparison: Comparison | None = None
+    change: ChangeResult | None = None
+    """What to change, if that was asked for."""
     python: str = platform.python_version()
     duration_s: float = 0.0
 

@@ -8,23 +8,26 @@ from typing import Any
 
 import msgspec
 
-from kchaos.engine.booting import System
+from kchaos.engine.booting import CONFIGURATIONS, System
 from kchaos.engine.sweep import FIXED, webhook_places
 from kchaos.engine.system import of_scenario
 from kchaos.errors import InvalidScenario, Location
-from kchaos.models.api.resources import RESOURCES
+from kchaos.models.api.resources import RESOURCES, by_kind
 from kchaos.models.api.schema import misfits
 from kchaos.models.api.tree import Obj, get
+from kchaos.models.apiserver.store import Store
 from kchaos.models.faults.catalog import catalog
 from kchaos.models.faults.jobs import job_of
 from kchaos.models.faults.objects import ident, place
-from kchaos.models.faults.symbols import Scope, check
+from kchaos.models.faults.symbols import OWNERS, Scope, check
 from kchaos.models.manifests.quantities import unreadable
 from kchaos.models.topology import NodeSpec
 from kchaos.nemesis.arguments import near
 from kchaos.scenario import Nth, Scenario, Step, load, wrong
 from kchaos.sim.noise import Noise
 
+PLURALS = tuple(one.plural for kind in (*OWNERS, *CONFIGURATIONS) if (one := by_kind(None, kind)) is not None)
+"""Resources whose objects steps name."""
 EVENT = ("on", "verb", "resource", "subresource", "name", "namespace", "actor", "type", "key", "phase")
 
 
@@ -60,6 +63,18 @@ def check_steps(steps: Sequence[Step], system: System) -> None:
         if step.do == "apply":  # what one step applies, a later one may name
             made = _id(_applied(f"steps[{index}]", step))
             scope = {**scope, "workload": [*scope["workload"], made]}
+
+
+def check_now(step: Step, system: System, store: Store) -> None:
+    """Raise InvalidScenario if a step makes no sense in a cluster as it is now: its target was neither given nor has been made since."""
+    try:
+        check_steps((step,), system)
+    except InvalidScenario:
+        made = [obj for plural in PLURALS for _, obj in sorted(store.table(plural).items())]
+        try:
+            check_steps((step,), system._replace(objects=[*system.objects, *made]))
+        except InvalidScenario as error:
+            raise InvalidScenario(error.message.removeprefix("steps[0]: "), hint=error.hint) from None
 
 
 def _objects(where: str, found: Any) -> None:

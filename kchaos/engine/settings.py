@@ -13,6 +13,8 @@
       validate.shop.example: {answers: timeout}
     accept:
       - {id: KC202, object: Deployment/shop/web, reason: batch only, date: 2026-11-01}
+    properties:
+      - {id: SHOP-1, title: the shop keeps two pods ready, always: 'workloads["shop/web"].ready >= 2'}
 """
 
 from __future__ import annotations
@@ -25,7 +27,10 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from kchaos.check.property import Severity
+from kchaos.engine.declarations import IDENT
 from kchaos.engine.settings_calls import call_schema, operation_schema, wrong_call, wrong_operation
+from kchaos.engine.settings_properties import Written, declarations, schema_of
 from kchaos.errors import InvalidScenario, Location
 from kchaos.models.api.versions import SUPPORTED
 from kchaos.models.cluster import AssumptionTable
@@ -35,6 +40,7 @@ from kchaos.models.node.apicall import VERBS, ApiCall
 from kchaos.models.node.assumptions import DEFAULTS, Assumptions, assume
 from kchaos.models.security.webhooks import ANSWERS, WebhookTable
 from kchaos.properties.catalog import CATALOG
+from kchaos.properties.own.declared import Declared
 
 FILE = "kchaos.yaml"
 WORKLOAD = r"[^/]+/[^/]+"
@@ -70,6 +76,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     workloads: dict[str, dict[str, Any]] = {}
     webhooks: dict[str, dict[str, Any]] = {}
     accept: tuple[Accept, ...] = ()
+    properties: tuple[Written, ...] = ()
+
+    def places(self) -> list[tuple[str, dict[str, Any]]]:
+        """Return the assumptions that were written, each with its path."""
+        return [("defaults", self.defaults), *((f"workloads.{key}", own) for key, own in self.workloads.items())]
+
+    def at(self, path: str) -> Location:
+        """Return where a field stands, such as ``workloads.shop/web.quorum``."""
+        return Location(FILE)
+
+    def declared(self) -> tuple[Declared, ...]:
+        """Return the properties of users."""
+        return ()
 
     def default(self) -> Assumptions:
         """Return the assumptions of a workload that is not named."""
@@ -85,13 +104,27 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return {name: msgspec.convert(own, WebhookTable) for name, own in self.webhooks.items()}
 
     def expectations(self) -> dict[str, Any]:
-        """Return what properties look at: per workload quorum and outage_s."""
-        out: dict[str, Any] = {}
-        for key, own in self.workloads.items():
-            out[key] = {name: own[name] for name in ("quorum", "outage_s") if own.get(name) is not None}
-        if self.defaults.get("outage_s"):
-            out["*"] = {"outage_s": self.defaults["outage_s"]}
-        return {"workloads": out}
+        """Return what properties look at: quorum and outage_s per workload, and under ``*`` those of all others."""
+        return {"workloads": {
+            key: {name: own[name] for name in ("quorum", "outage_s") if own.get(name) is not None}
+            for key, own in {**self.workloads, "*": self.defaults}.items()
+        }}  # fmt: skip
+
+
+class SettingsFile(Settings, frozen=True, kw_only=True):
+    """Settings that were read from a file, and where in it things stand: its name, and the lines of fields by path."""
+
+    file: str = FILE
+    lines: dict[str, int] = {}
+    declarations: tuple[Declared, ...] = ()
+
+    def at(self, path: str) -> Location:
+        """Return where a field stands."""
+        return Location(self.file, self.lines.get(path, 0))
+
+    def declared(self) -> tuple[Declared, ...]:
+        """Return the properties of users."""
+        return self.declarations
 
 
 def load_settings(path: Path) -> Settings:
@@ -124,6 +157,10 @@ def _settings(value: Any, where: str, node: Any) -> Settings:
         raise InvalidScenario("this version is not known", location=_at(where, node, "version"), hint="write version: 1")
     value = {**value, "kubernetes": _version(value["kubernetes"], _at(where, node, "kubernetes"))} if "kubernetes" in value else value
     settings = _convert(value, Settings, where, node, "")
+    declared = declarations(
+        settings.properties, value.get("properties", ()), lambda i, field: _at(where, node, f"properties[{i}].{field}"), Path(where).parent
+    )
+    theirs = [one.id for one in declared]
     _assumptions(settings.defaults, where, node, "defaults")
     for key, own in settings.workloads.items():
         if re.fullmatch(WORKLOAD, key) is None:
@@ -144,8 +181,8 @@ def _settings(value: Any, where: str, node: Any) -> Settings:
         if not one.id and not one.fingerprint:
             at = _at(where, node, f"accept[{index}]")
             raise InvalidScenario("an accepted finding needs its id or fingerprint", location=at, hint="write id: KC202")
-        if one.id and one.id not in IDS:
-            near = difflib.get_close_matches(one.id.upper(), IDS, n=1)
+        if one.id and one.id not in (*IDS, *theirs):
+            near = difflib.get_close_matches(one.id, theirs, n=1) or difflib.get_close_matches(one.id.upper(), IDS, n=1)
             hint = (f"did you mean {near[0]}? " if near else "") + "`kchaos properties` lists them"
             raise InvalidScenario(f"no rule has the id {one.id}", location=_at(where, node, f"accept[{index}].id"), hint=hint)
         try:
@@ -155,7 +192,17 @@ def _settings(value: Any, where: str, node: Any) -> Settings:
         if not good:
             at = _at(where, node, f"accept[{index}].date")
             raise InvalidScenario(f"{one.date!r} is no date", location=at, hint="write year-month-day, such as 2026-11-01")
-    return settings
+    fields = {name: getattr(settings, name) for name in settings.__struct_fields__}
+    return SettingsFile(**fields, file=where, lines=_lines(settings, node), declarations=declared)
+
+
+def _lines(settings: Settings, node: Any) -> dict[str, int]:
+    """Return the lines of what may turn out not to be in the input."""
+    paths = [f"workloads.{key}{more}" for key in settings.workloads for more in ("", ".quorum")]
+    paths += [f"{place}.calls[{index}].namespace" for place, own in settings.places() for index in range(len(own.get("calls") or ()))]
+    paths += [f'webhooks["{key}"]{more}' for key in settings.webhooks for more in ("", ".patch", ".down_with")]
+    paths += [f"accept[{index}].object" for index in range(len(settings.accept))]
+    return {path: line_of(node, path) for path in paths}
 
 
 def _version(value: Any, at: Location) -> Any:
@@ -226,7 +273,7 @@ def _words(said: str) -> str:
     return f"must be {_KINDS.get(found[1], found[1])}, not {_KINDS.get(found[2], found[2])}"
 
 
-_CHOICES = {"verb": VERBS, "answers": ANSWERS}
+_CHOICES = {"verb": VERBS, "answers": ANSWERS, "severity": tuple(Severity)}
 """What may stand in fields that are one of a few words."""
 
 
@@ -253,7 +300,7 @@ def _at(where: str, node: Any, path: str) -> Location:
     return Location(where, line_of(node, path) if node is not None else 0)
 
 
-_LISTS: dict[Any, dict[str, Any]] = {Settings: {"accept": Accept}, Assumptions: {"calls": ApiCall}}
+_LISTS: dict[Any, dict[str, Any]] = {Settings: {"accept": Accept, "properties": Written}, Assumptions: {"calls": ApiCall}}
 """Settings that are lists, and of what."""
 
 
@@ -294,7 +341,9 @@ def schema() -> dict[str, Any]:
     properties = found["$defs"]["Settings"]["properties"]
     properties["defaults"] = {"$ref": "#/$defs/Assumptions"}
     properties["kubernetes"] = {"enum": ["", *SUPPORTED, *(float(one) for one in SUPPORTED if str(float(one)) == one)], "default": ""}
-    found["$defs"]["Accept"]["properties"]["id"] = {"enum": ["", *IDS], "default": ""}
+    of_users = {"type": "string", "pattern": f"^(?![Kk][Cc][0-9]){IDENT}$"}
+    found["$defs"]["Accept"]["properties"]["id"] = {"anyOf": [{"enum": ["", *IDS]}, of_users], "default": ""}
+    found["$defs"]["Written"] = schema_of(found["$defs"]["Written"])
     found["$defs"]["Accept"]["properties"]["date"] = {"type": "string", "format": "date", "pattern": f"^{DATE}$"}
     properties["version"] = {"const": 1, "default": 1}
     properties["webhooks"] = {"type": "object", "additionalProperties": {"$ref": "#/$defs/WebhookTable"}}

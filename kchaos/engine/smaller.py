@@ -5,8 +5,10 @@ A candidate on fewer machines or objects is another system: it is booted anew, s
 
 from __future__ import annotations
 
+import re
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import msgspec
@@ -23,6 +25,7 @@ from kchaos.scenario import Scenario
 
 KEPT = 4
 """Booted systems that are kept: a few seeds and shapes of one application."""
+_NUMBER = re.compile(r"\d+")
 SCALED = ("Deployment", "StatefulSet", "ReplicaSet", "ReplicationController")
 
 
@@ -61,6 +64,8 @@ class Wanted(NamedTuple):
     id: str
     object: str
     severity: Severity
+    reason: str | None = None
+    """What is to be changed about it, without numbers; None: whatever."""
 
     @classmethod
     def of(cls, prop: Property, violation: Violation) -> Wanted:
@@ -72,8 +77,13 @@ class Wanted(NamedTuple):
         found = [
             violation for prop, violation in violations
             if prop.id == self.id and violation.severity.rank <= self.severity.rank and _same(violation.object, self.object)
+            and self.reason in (None, _reason(violation))
         ]  # fmt: skip
         return min(found, key=lambda one: one.severity.rank, default=None)
+
+
+def _reason(violation: Violation) -> str:
+    return _NUMBER.sub("#", violation.advice)
 
 
 def _same(one: str, other: str) -> bool:
@@ -96,16 +106,26 @@ def shrink_scenario(
 ) -> Shrunk:  # fmt: skip
     """Return the smallest scenario that shows what is wanted: first fewer and simpler ``steps``, then the ``whole`` system smaller.
 
-    The steps of the result also show it on the original system, whatever was then taken away from that. ``look``: what judges the
-    cluster itself, if that is what showed it.
+    The steps of the result also show it on the original system, whatever was then taken away from that; and a smaller system must show it
+    for the same reason: with fewer replicas a budget blocks a drain that blocked it otherwise. ``look``: what judges the cluster itself, if
+    that is what showed it.
     """
     known = systems or Systems()
     found = Shrunk(scenario, 0, True)
     for passes in ((STEPS,) if steps else ()) + ((SYSTEM,) if whole else ()):
+        if passes is SYSTEM:
+            wanted = _for_the_reason(wanted, known, found.scenario, look)
         left = tries - found.tried
-        more = shrink(found.scenario, lambda one: trial(wanted, known, one, look), passes=passes, tries=left, stop=stop)
+        more = shrink(found.scenario, partial(trial, wanted, known, look=look), passes=passes, tries=left, stop=stop)
         found = Shrunk(more.scenario, found.tried + more.tried, found.finished and more.finished)
     return found
+
+
+def _for_the_reason(wanted: Wanted, systems: Systems, scenario: Scenario, look: Look | None) -> Wanted:
+    """Return what is wanted, for the reason for which a scenario shows it."""
+    system, booted = systems.of(scenario)
+    found = wanted.best(run(system, booted, scenario, look=look).violations)
+    return wanted._replace(reason=_reason(found)) if found is not None else wanted
 
 
 def _with_inputs(scenario: Scenario, **changed: Any) -> Scenario:

@@ -31,15 +31,25 @@ class Sentence(NamedTuple):
     key: str = ""
 
 
-def story(run: Run, about: str = "") -> list[str]:
-    """Return the story of a run as numbered sentences; ``about`` (``Kind/namespace/name``) leaves out what has nothing to do with it."""
-    sentences = _merge(list(_Teller(run, about).tell()))
-    if len(sentences) > LONGEST:
-        left = len(sentences) - LONGEST + 1
+def sentences(run: Run, about: str = "") -> list[Sentence]:
+    """Return what a run's story says, at most :data:`LONGEST` sentences; ``about`` (``Kind/namespace/name``) leaves out what has nothing to do with it."""
+    told = _merge(list(_Teller(run, about).tell()))
+    if len(told) > LONGEST:
+        left = len(told) - LONGEST + 1
         half = LONGEST // 2
-        middle = Sentence(sentences[half].t, f"… {left} more things happen …")
-        sentences = [*sentences[:half], middle, *sentences[half + left :]]
-    return [f"{index}. {_time(one.t)}: {one.text}" for index, one in enumerate(sentences, 1)]
+        middle = Sentence(told[half].t, f"… {left} more things happen …")
+        told = [*told[:half], middle, *told[half + left :]]
+    return told
+
+
+def numbered(told: Sequence[Sentence]) -> list[str]:
+    """Return sentences as they are read: ``3. 1.0 s: ready: web-1``."""
+    return [f"{index}. {_time(one.t)}: {one.text}" for index, one in enumerate(told, 1)]
+
+
+def story(run: Run, about: str = "") -> list[str]:
+    """Return the story of a run as numbered sentences."""
+    return numbered(sentences(run, about))
 
 
 def _time(t: float) -> str:

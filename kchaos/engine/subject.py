@@ -7,13 +7,14 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
 from kchaos.check.property import BaseMonitor, Guarantee, Property, Severity, Violation
 from kchaos.check.verdict import fingerprint
 from kchaos.engine.booting import Boot, System
+from kchaos.engine.decorators import MARK
 from kchaos.engine.execute import Question, prepare
 from kchaos.engine.findings import accepted
 from kchaos.engine.inputs import read_paths
@@ -29,36 +30,14 @@ from kchaos.models.cluster import Cluster
 from kchaos.models.faults.catalog import catalog
 from kchaos.models.faults.objects import KLASS
 from kchaos.models.manifests.load import Text
+from kchaos.properties.own.declared import undecided
 from kchaos.scenario import Scenario, Step
 
 if TYPE_CHECKING:
     from kchaos.engine.machine import ClusterMachine
 
-F = TypeVar("F", bound=Callable[..., None])
 OWN_RULES = ("pod-kill",)
 """What has a rule of its own, with a bundle of its targets, and would only be done twice as often."""
-_MARK = "_kchaos_claim"
-
-
-def invariant() -> Callable[[F], F]:
-    """Declare a method as a claim that always holds: it looks at ``self.cluster`` and asserts.
-
-    It is asked after every step, every virtual second in which anything changed, and at the end.
-    """
-    return _marked("always")
-
-
-def eventually() -> Callable[[F], F]:
-    """Declare a method as a claim that holds in the end: once all faults are healed and the cluster is at rest."""
-    return _marked("eventually")
-
-
-def _marked(when: str) -> Callable[[F], F]:
-    def mark(function: F) -> F:
-        setattr(function, _MARK, when)
-        return function
-
-    return mark
 
 
 class Claim(NamedTuple):
@@ -86,6 +65,15 @@ def _words(error: AssertionError) -> str:
     return code[0].strip() if code else "does not hold"
 
 
+class Unanswered(Exception):
+    """A claim can't be judged from a scenario alone: it raised something else than AssertionError."""
+
+    def __init__(self, claim: Claim, error: Exception) -> None:
+        frames = inspect.getinnerframes(error.__traceback__) if error.__traceback__ else []
+        where = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+        super().__init__(f"{claim.property.source} can't be judged{where}: {type(error).__name__}: {error}")
+
+
 class Subject(NamedTuple):
     """A class of machines, ready to run."""
 
@@ -106,8 +94,11 @@ class Subject(NamedTuple):
     accepts: tuple[Accept, ...]
     fail_on: Severity
 
-    def look(self, machine: Any) -> Look | None:
-        """Return what asks the author's claims of ``machine``; None if there are none."""
+    def look(self, machine: Any, whole: bool = True) -> Look | None:
+        """Return what asks the author's claims of ``machine``; None if there are none.
+
+        ``whole``: False for a machine that no rule has been applied to: what a claim raises beside AssertionError is then Unanswered.
+        """
         if not self.claims:
             return None
 
@@ -115,13 +106,20 @@ class Subject(NamedTuple):
             machine.cluster = Seen(cluster)
             for claim in self.claims:
                 if at_end or not claim.at_end_only:
-                    yield from ((claim.property, found) for found in claim.judge(machine, cluster.world.loop.time()))
+                    try:
+                        yield from [(claim.property, found) for found in claim.judge(machine, cluster.world.loop.time())]
+                    except InvalidScenario:
+                        raise
+                    except Exception as error:
+                        if whole:
+                            raise
+                        raise Unanswered(claim, error) from None
 
         return ask
 
     def counts(self, prop: Property, violation: Violation) -> bool:
-        """Tell whether a violation fails the test: as severe as asked for, and not accepted in kchaos.yaml."""
-        if violation.severity.rank > self.fail_on.rank:
+        """Tell whether a violation fails the test: as severe as asked for, or undecided, and not accepted in kchaos.yaml."""
+        if violation.severity.rank > self.fail_on.rank and not undecided(violation):
             return False
         return not accepted_by(self.accepts, prop.id, violation)
 
@@ -218,7 +216,7 @@ def _names(faults: Sequence[str] | None) -> list[str]:
 
 def _claims(machine: type[ClusterMachine]) -> Iterable[Claim]:
     for name, function in inspect.getmembers(machine, inspect.isfunction):
-        when = getattr(function, _MARK, "")
+        when = getattr(function, MARK, "")
         if when:
             told = (inspect.getdoc(function) or name.replace("_", " ")).partition("\n")[0]
             prop = Property(

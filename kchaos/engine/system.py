@@ -16,8 +16,10 @@ from kchaos.models.api.versions import constants
 from kchaos.models.cluster import AssumptionTable
 from kchaos.models.node.assumptions import Assumptions, assume
 from kchaos.models.topology import Topology
+from kchaos.properties.own.declared import Declared, property_of
 from kchaos.scenario import Scenario, wrong
 
+PROPERTIES = "properties"
 DEFAULT_CLASS_MARK = "storageclass.kubernetes.io/is-default-class"
 DEFAULT_CLASS: Obj = {
     "apiVersion": "storage.k8s.io/v1", "kind": "StorageClass",
@@ -27,8 +29,11 @@ DEFAULT_CLASS: Obj = {
 """The class of claims that name none: a zonal disk, made where its first pod goes. Stated among the assumptions."""
 
 
-def inputs_of(objects: Sequence[Obj], context: Sequence[Obj], settings: Settings, kubernetes: str) -> dict[str, Any]:
-    """Return the inputs of a scenario."""
+def inputs_of(
+    objects: Sequence[Obj], context: Sequence[Obj], settings: Settings, kubernetes: str, declared: Sequence[Declared] | None = None
+) -> dict[str, Any]:
+    """Return the inputs of a scenario. ``declared``: the properties of users, else those of the settings."""
+    own = settings.declared() if declared is None else declared
     everything = [*objects, *context]
     marked = any(
         one["kind"] == "StorageClass" and get(one, "metadata", "annotations", default={}).get(DEFAULT_CLASS_MARK) == "true"
@@ -40,6 +45,7 @@ def inputs_of(objects: Sequence[Obj], context: Sequence[Obj], settings: Settings
         "context": [*context, *([] if marked else [DEFAULT_CLASS])],
         "assumptions": {"defaults": settings.defaults, "workloads": settings.workloads},
         **({"webhooks": settings.webhooks} if settings.webhooks else {}),
+        **({PROPERTIES: msgspec.to_builtins(list(own))} if own else {}),
     }
 
 
@@ -54,6 +60,7 @@ def build(topology: Mapping[str, Any], inputs: Mapping[str, Any]) -> System:
         base = settings.default()
         table = {key: assume(base, own) for key, own in raw["workloads"].items()}
         objects, context = plain["objects"], plain["context"]
+        declared = msgspec.convert(plain.get(PROPERTIES, []), list[Declared])
     except (KeyError, TypeError, AttributeError, msgspec.ValidationError) as error:
         why = (
             wrong(error)
@@ -67,8 +74,10 @@ def build(topology: Mapping[str, Any], inputs: Mapping[str, Any]) -> System:
     expected = {**settings.expectations(), **_requests(objects, table, base), "start_s": starts}
     assumed = AssumptionTable(table, base)
     expected["calls"] = bool(assumed.calls)
-    stamp = digest([plain, msgspec.to_builtins(machines)])
-    return System(objects, machines, constants(plain["kubernetes"]), assumed, expected, context, stamp, plain, answers)
+    run_by = {key: value for key, value in plain.items() if key != PROPERTIES}  # a run does not depend on who judges it
+    stamp = digest([run_by, msgspec.to_builtins(machines)])
+    own = [property_of(one) for one in declared]
+    return System(objects, machines, constants(plain["kubernetes"]), assumed, expected, context, stamp, plain, answers, own)
 
 
 def _requests(objects: Sequence[Obj], table: Mapping[str, Assumptions], base: Assumptions) -> dict[str, Any]:

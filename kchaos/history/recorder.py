@@ -36,6 +36,10 @@ class Recorder:
         """Say what the entries are a history of, if that was not known when they began."""
         self._header = msgspec.structs.replace(self._header, scenario=scenario)
 
+    def so_far(self) -> Run:
+        """Return the run up to now, without a digest."""
+        return Run(self._header, list(self.entries), "")
+
     def finish(self) -> Run:
         """Return the finished run with its digest."""
         return Run(self._header, self.entries, digest_of(self._header, self.entries))

@@ -14,7 +14,7 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from kchaos.nemesis.fault import Active, Catalog, Kind, Together, bit
+from kchaos.nemesis.fault import Active, Catalog, Evidence, Kind, Together, bit
 from kchaos.scenario import At, Nth, Step
 
 C = TypeVar("C")
@@ -119,6 +119,10 @@ class Nemesis(Generic[C]):
         for fired in self._fired:
             if fired.index == index:
                 self._heal(fired)
+
+    def evidence(self, index: int) -> Evidence:
+        """Return what a step has done so far: counters, empty if it has not fired or had no target."""
+        return next((fired.active.evidence() for fired in self._fired if fired.index == index and fired.actives), {})
 
     def lasted(self, index: int, for_s: float) -> None:
         """Write down for how long a step's fault was left: what :meth:`undo` was called after."""

@@ -212,8 +212,14 @@ class SimLoop(asyncio.AbstractEventLoop):
         self._ready.extend(held)
 
     def run(self, until: float) -> None:
-        """Run all that is due up to and including ``until``, then set the time to it. Raises what any callback raised."""
+        """Run all that is due up to and including ``until``, then set the time to it. Raises what any callback raised.
+
+        Another loop's task may call this (an asynchronous test, say): it steps aside meanwhile.
+        """
         before = asyncio._get_running_loop()
+        outside = asyncio.current_task(before) if before is not None else None
+        if before is not None and outside is not None:
+            asyncio.tasks._leave_task(before, outside)
         asyncio._set_running_loop(self)
         ready, heap, pop = self._ready, self._heap, heapq.heappop
         collecting = gc.isenabled()
@@ -257,6 +263,8 @@ class SimLoop(asyncio.AbstractEventLoop):
             if collecting:
                 gc.enable()
             asyncio._set_running_loop(before)
+            if before is not None and outside is not None:
+                asyncio.tasks._enter_task(before, outside)
 
     def close(self) -> None:
         """Drop everything that is left. Coroutines of crashed tasks are let go only now; what their ``finally`` does has no effect."""

@@ -159,6 +159,24 @@ class _Delete(_Asked):
         return True
 
 
+class _Taint(_Asked):
+    """`kubectl taint nodes`: one taint more, in the place of one with the same key and effect."""
+
+    def __init__(self, cluster: Cluster, target: str, taint: Obj) -> None:
+        super().__init__(cluster, "taint", target)
+        self._taint = taint
+        self.begin(self._run)
+
+    async def _run(self) -> bool:
+        user, mine = self.cluster.user, (self._taint.get("key"), self._taint.get("effect"))
+        node = await user.get(self.resource.plural, self.space, self.name)
+        taints = [one for one in node["spec"].get("taints") or () if (one["key"], one["effect"]) != mine]
+        seen = {"resourceVersion": node["metadata"]["resourceVersion"]}
+        body = {"metadata": seen, "spec": {"taints": [*taints, self._taint]}}
+        await user.patch(self.resource.plural, self.space, self.name, body, patch_type="merge")
+        return True
+
+
 def _kind(name: str, summary: str, target: str, inject: Callable[[Cluster, dict[str, Any]], Any], *arguments: Argument) -> Kind[Cluster]:
     return Kind(
         name=name, summary=summary, klass=KLASS, target=target, planned=True, operation=True, level1=False, evidence="objects changed",
@@ -174,6 +192,8 @@ KINDS = (
     _kind("delete", "an object is deleted; it stays away", "object",
           lambda cluster, args: _Delete(cluster, args["target"], args["grace_s"]),
           Argument("grace_s", -1, low=-1, whole=True, usual=(0, 60))),
+    _kind("taint", "a node gets a taint, as kubectl sets it; it stays", "object",
+          lambda cluster, args: _Taint(cluster, args["target"], args["taint"]), Argument("taint", {}, tree=True, required=True)),
     _kind("scale", "a workload gets that many replicas, and keeps them", "workload",
           lambda cluster, args: _ScaleTo(cluster, args["target"], args["replicas"]),
           Argument("replicas", 2, whole=True, usual=(0, 5), required=True)),

@@ -56,6 +56,8 @@ RULES: tuple[Rule, ...] = (
          DOCS + "reference/access-authn-authz/rbac/"),
     Rule("KC330", "policies-let-through", "NetworkPolicies let some client in to every Service, and pods out to the Services that they name.",
          DOCS + "concepts/services-networking/network-policies/"),
+    Rule("KC331", "exercised", "Every property that users declare is put to the test: it is judged in at least one example, and its `when` comes about.",
+         "docs/property.md"),
     Rule("KC313", "hooks", "Helm hooks are treated as `helm install` does.", "https://helm.sh/docs/topics/charts_hooks/"),
 )  # fmt: skip
 BY_ID = {rule.id: rule for rule in RULES}

@@ -358,6 +358,8 @@ def _explain(error: yaml.YAMLError, text: str) -> Problem:
         return Problem(line, f"`*` begins an alias, and nothing has that name before it{at}", "put the value in quotes")
     if "cannot start any token" in said:
         return Problem(line, f"a value begins with a character that it can't begin with, such as @, ` or %{at}", "put the value in quotes")
+    if "expected whitespace or line break" in said:
+        return Problem(line, f"`!` begins a tag, which is not what is meant{at}", "put the value in quotes")
     if "mapping values are not allowed" in said:
         return Problem(line, f"a `:` where none may stand{at}", "check the indentation, or put the value in quotes")
     if "did not find expected key" in said or "did not find expected '-' indicator" in said or "block" in said:

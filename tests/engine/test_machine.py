@@ -141,7 +141,7 @@ def test_planted_bugs_are_found_and_small(name: str, tmp_path: Path, monkeypatch
     with pytest.raises(Failed) as found:
         explore(machine)
     assert BUGS[name]["finds"] in str(found.value)
-    (saved,) = (tmp_path / "kchaos-corpus").glob("*.scenario.json")
+    (saved,) = (tmp_path / "kchaos-corpus").rglob("*.scenario.json")
     scenario = load(saved)
     assert 1 <= len(scenario.steps) <= 3
     subject = subject_of(machine)

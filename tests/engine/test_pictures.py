@@ -38,7 +38,10 @@ def test_times_fit() -> None:
         for bar in lane.bars:
             assert bar.parts[0].start >= found.start_s and bar.parts[-1].end <= found.end_s
             assert all(one.end == two.start for one, two in zip(bar.parts, bar.parts[1:], strict=False))
-    assert found.curve is not None and (found.violated_s, 0.0) in found.curve.points
+    assert (found.curves[0].of, found.curves[0].label) == (finding.object, pictures.ANSWERING)
+    assert (found.violated_s, 0.0) in found.curves[0].points
+    services = [one for one in found.curves if one.label == pictures.LOST]
+    assert services and all(max(value for _, value in one.points) > 0 for one in services)
     assert any("of other objects" in one for one in found.left_out)
     assert len(result.timelines) <= TIMELINES
     assert msgspec.json.decode(result.to_json(), type=Result).timelines == result.timelines

@@ -12,7 +12,7 @@ from kchaos.cli import run_cli
 from kchaos.engine.settings import Settings, load_settings, schema
 from kchaos.errors import InvalidScenario
 from kchaos.models.manifests.yamltree import Document, parse
-from tests.support import ROOT
+from tests.support import ROOT, SITUATIONS, ask
 
 GOOD = [
     "",
@@ -30,9 +30,16 @@ GOOD = [
     "workloads: {a/b: {calls: [{verb: get, resource: pods, subresource: log, name: x, namespace: kube-system, every_s: 1}]}}\n",
     "workloads: {a/b: {calls: [{verb: list, resource: certificates, apiGroup: cert-manager.io, namespace: '*'}]}}\n",
     "workloads: {a/b: {calls: [{verb: create, resource: leases, apiGroup: coordination.k8s.io}, {verb: deletecollection, resource: pods}]}}\n",
+    "defaults: {calls: [{verb: create, resource: pods, subresource: eviction, namespace: a-1}, {verb: patch, resource: deployments, subresource: scale, name: a}]}\n",
+    "defaults: {calls: [{verb: update, resource: certificates, subresource: status, apiGroup: cert-manager.io, name: a}]}\n",
     "webhooks: {}\n",
     "webhooks: {a.example.com: {}, b: {answers: timeout, latency_s: 1, down_with: Deployment/a/b}}\n",
     "webhooks: {a: {patch: [{op: add, path: /a, value: null}, {op: remove, path: ''}, {op: move, path: /a, from: /b}]}}\n",
+    "properties: []\n",
+    "properties:\n- {id: A.1, title: t, always: pods.size() > 1, for_s: 5, severity: warning, source: SLO, except_during: [drain], faults_at_once: 1}\n",
+    "properties:\n- {id: a-1, title: t, never: pods.size() > 9, when: phase == 'chaos'}\n- {id: b, title: t, eventually: 'true', within_s: 10}\n",
+    "properties:\n- {id: SHOP-1, title: t, eventually: pods.size() > 1, when: pods.size() < 2, within_s: 1200}\n",
+    "properties:\n- {id: SHOP-1, title: t, eventually: pods.size() > 1}\naccept: [{id: SHOP-1, reason: x, date: 2026-02-28}]\n",
     "accept: []\n",
     "accept:\n- {id: KC202, object: Deployment/shop/batch, reason: at night, date: 2026-11-01}\n- {fingerprint: 0a1b2c3d, reason: x, date: 2026-02-28}\n",
 ]
@@ -73,6 +80,25 @@ BAD: list[tuple[str, int, str, str]] = [
     ("defaults:\n  calls:\n  - verb: list\n    resource: Pod\n", 4, "Pod is a kind, not a resource", "write pods"),
     ("defaults:\n  calls:\n  - verb: list\n    resource: podz\n", 4, "no resource 'podz'", "did you mean pods?"),
     ("defaults:\n  calls:\n  - verb: list\n    resource: foos\n", 4, "no resource 'foos'", "apiGroup"),
+    (
+        "defaults:\n  calls:\n  - verb: get\n    resource: pods\n    name: a\n    subresource: lgo\n",
+        6,
+        "pods have no subresource lgo",
+        "did you mean log?",
+    ),
+    (
+        "defaults:\n  calls:\n  - {verb: get, resource: nodes, name: a, subresource: exec}\n",
+        3,
+        "nodes have no subresource exec",
+        "it has proxy, status",
+    ),
+    (
+        "defaults:\n  calls:\n  - {verb: get, resource: secrets, name: a, subresource: status}\n",
+        3,
+        "secrets have no subresource",
+        "leave it out",
+    ),
+    ("defaults:\n  calls:\n  - verb: list\n    resource: pods\n    namespace: Shop\n", 5, "'Shop' can't name a namespace", "small letters"),
     ("defaults:\n  calls:\n  - {verb: get, name: a, resource: pods/log}\n", 3, "names a subresource", "subresource: log"),
     ("defaults:\n  calls:\n  - verb: list\n    resource: deployments\n    apiGroup: extensions\n", 5, "of group extensions", "apps"),
     ("defaults:\n  calls:\n  - verb: get\n    resource: pods\n", 3, "get asks for one object", "name"),
@@ -96,6 +122,35 @@ BAD: list[tuple[str, int, str, str]] = [
     ('accept:\n- id: ""\n  reason: x\n  date: z\n', 2, "needs its id or fingerprint", "id: KC202"),
     ("accept:\n- id: KC202\n  reason: x\n  date: z\n  objet: z\n", 5, "unknown setting objet", "did you mean object?"),
     ("accept:\n- id: 202\n  reason: x\n  date: z\n", 2, "accept[0].id: must be text", "quotes"),
+    ("properties: {}\n", 1, "properties: must be a list, not a mapping", ""),
+    ("properties:\n- pods.size() > 1\n", 2, "properties[0]: must be a mapping, not text", ""),
+    ("properties:\n- title: t\n  always: 'true'\n", 2, "a property needs an id", "SHOP-1"),
+    ("properties:\n- title: t\n  id: KC202\n  always: 'true'\n", 3, "ids that begin with KC are kchaos' own", "SHOP-1"),
+    ("properties:\n- title: t\n  id: a b\n  always: 'true'\n", 3, "'a b' can't be an id", "SHOP-1"),
+    ("properties:\n- id: A\n  always: 'true'\n", 2, "A has no title", "in words"),
+    ("properties:\n- id: A\n  title: t\n", 2, "A has none of always, never and eventually", "one of them"),
+    ("properties:\n- id: A\n  title: t\n  always: 'true'\n  never: 'true'\n", 5, "A has always and never at once", "one of them"),
+    ("properties:\n- id: A\n  title: t\n  allways: 'true'\n", 4, "unknown setting allways", "did you mean always?"),
+    ("properties:\n- id: A\n  title: t\n  always: true\n", 4, "properties[0].always: must be text, not true or false", "quotes"),
+    ("properties:\n- id: A\n  title: t\n  always: ''\n", 4, "always: the expression is empty", "quotes"),
+    ("properties:\n- id: A\n  title: t\n  never: 'true'\n  within_s: 5\n", 5, "within_s is for eventually", "for_s"),
+    ("properties:\n- id: A\n  title: t\n  eventually: 'true'\n  for_s: 5\n", 5, "for_s is for always and never", "within_s"),
+    ("properties:\n- id: A\n  title: t\n  eventually: 'true'\n  when: 'true'\n", 5, "eventually with when needs within_s", "within_s: 120"),
+    (
+        "properties:\n- id: A\n  title: t\n  eventually: 'true'\n  within_s: 5000\n",
+        5,
+        "longer than a run has to come to rest",
+        "1200 or less",
+    ),
+    ("properties:\n- id: A\n  title: t\n  always: 'true'\n  for_s: -1\n", 5, "must be 0 or more", ""),
+    ("properties:\n- id: A\n  title: t\n  always: 'true'\n  severity: eror\n", 5, "eror is none of them", "did you mean error?"),
+    (
+        "properties:\n- id: A\n  title: t\n  always: 'true'\n  except_during: [drian]\n",
+        5,
+        "no fault is called drian",
+        "did you mean drain?",
+    ),
+    ("properties:\n- python: a.py\n  id: A\n", 3, "id stands beside python", "leave it out"),
     ("- a\n", 1, "not a mapping", "workloads:"),
     ("hello\n", 1, "not a mapping", "workloads:"),
 ]
@@ -104,6 +159,21 @@ ONLY_TEXT: list[tuple[str, int, str, str]] = [
     ("defaults:\n\tstart_s: 1\n", 2, "a tab", "spaces"),
     ("defaults: {start_s: 1}\nversion: 1\ndefaults: {}\n", 3, "'defaults' stands twice", "remove one"),
     ("version: 1\n---\nversion: 1\n", 3, "more than one document", "---"),
+    ("accept:\n- {id: SHOP-1, reason: x, date: 2026-02-28}\n", 2, "no rule has the id SHOP-1", "kchaos properties"),
+    (
+        "properties:\n- id: A\n  title: t\n  always: |\n    pods.size()\n    >\n",
+        4,
+        "always: at line 2, character 2: not a CEL expression",
+        "cel.dev",
+    ),
+    ("properties:\n- id: A\n  title: t\n  always: workload('a/b').ready > 1\n", 4, "is called workload", "did you mean workloads"),
+    ("properties:\n- id: A\n  title: t\n  always: pods.all(p, p.redy)\n", 4, "pod has no field redy", "did you mean ready?"),
+    ("properties:\n- id: A\n  title: t\n  always: pods.size()\n", 4, "gives a number, not true or false", ">= 2"),
+    ("properties:\n- id: A\n  title: t\n  always: !pods.exists(p, p.ready)\n", 4, "`!` begins a tag", "in quotes"),
+    ("properties:\n- id: A\n  title: t\n  always: !empty\n", 4, "the expression is empty", "begins with !"),
+    ("properties:\n- id: A\n  title: t\n  always: 'true'\n  when: a.b\n", 5, "no variable", "known: pods"),
+    ("properties:\n- {id: A, title: t, always: 'true'}\n- {id: A, title: u, never: 'true'}\n", 3, "the id A stands twice", "of its own"),
+    ("properties:\n- python: none.py\n", 2, "no such file: none.py", "folder"),
 ]
 """What a schema can't know."""
 
@@ -150,7 +220,7 @@ def test_the_schema_is_one() -> None:
     page = (ROOT / "docs" / "kchaos-yaml.md").read_text(encoding="utf-8")
     listed = [name for row in page.splitlines() if row.startswith("| `") for name in row.split("|")[1].split("`")[1::2]]
     assert sorted(listed) == sorted(
-        name for one in ("Assumptions", "ApiCall", "WebhookTable") for name in found["$defs"][one]["properties"]
+        name for one in ("Assumptions", "ApiCall", "WebhookTable", "Written") for name in found["$defs"][one]["properties"]
     )
 
 
@@ -181,3 +251,16 @@ def test_the_command_exits_2(file: Path, monkeypatch: pytest.MonkeyPatch, capfd:
     assert run_cli(["run", str(file.parent / "app.yaml"), "--config", str(file.parent / "none.yaml")]) == 2
     printed = capfd.readouterr().err
     assert "none.yaml: can't read it" in printed and "Traceback" not in printed
+
+
+def test_an_outage_that_is_borne_by_all() -> None:
+    """`defaults` count for workloads that are not named; what a workload says of itself counts more."""
+
+    def found(settings: Settings) -> list[str]:
+        result = ask([SITUATIONS / "one-replica.yaml"], faults="drain", budget="4", settings=settings).result
+        return [one.object for one in result.findings if one.id == "KC202"]
+
+    assert found(Settings())
+    assert not found(Settings(defaults={"outage_s": 60}))
+    name = found(Settings())[0].partition("/")[2]
+    assert found(Settings(defaults={"outage_s": 60}, workloads={name: {"outage_s": 0}}))

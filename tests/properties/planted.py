@@ -30,14 +30,18 @@ EPOCH_S = parse(MADE)
 class History:
     """Writes and marks told by hand, judged by all properties as they happen. Starts at 100 s."""
 
-    def __init__(self, *existing: Obj, settings: Obj | None = None, facts: Obj | None = None) -> None:
+    def __init__(
+        self, *existing: Obj, settings: Obj | None = None, facts: Obj | None = None, properties: Iterable[Property] | None = None
+    ) -> None:  # fmt: skip
         self.t = 100.0
         self.rv = 1000
         self.view = View()
         for obj in existing:
             resource, key = _place(obj)
             self.view.table(resource)[key] = _versioned(obj, 1)
-        self._monitors = Monitors(CATALOG.values(), Context(self.view, settings, {"epoch_s": EPOCH_S, **(facts or {})}))
+        self.monitors = Monitors(
+            CATALOG.values() if properties is None else properties, Context(self.view, settings, {"epoch_s": EPOCH_S, **(facts or {})})
+        )
 
     def put(self, obj: Obj, by: str = "user") -> Obj:
         """Create an object, or write its new state."""
@@ -45,18 +49,18 @@ class History:
         prev = self.view.get(resource, key)
         self.rv += 1
         stored = _versioned(obj, self.rv)
-        self._monitors.feed(Write(self.t, "ADDED" if prev is None else "MODIFIED", resource, key, self.rv, by, stored, prev))
+        self.monitors.feed(Write(self.t, "ADDED" if prev is None else "MODIFIED", resource, key, self.rv, by, stored, prev))
         return stored
 
     def remove(self, obj: Obj, by: str = "user") -> None:
         """Let an object go, ``obj`` being its last state."""
         resource, key = _place(obj)
         self.rv += 1
-        self._monitors.feed(Write(self.t, "DELETED", resource, key, self.rv, by, _versioned(obj, self.rv), self.view.get(resource, key)))
+        self.monitors.feed(Write(self.t, "DELETED", resource, key, self.rv, by, _versioned(obj, self.rv), self.view.get(resource, key)))
 
     def mark(self, what: str, /, **data: Any) -> None:
         """Tell of anything else."""
-        self._monitors.feed(Mark(self.t, what, data))
+        self.monitors.feed(Mark(self.t, what, data))
 
     def wait(self, seconds: float) -> None:
         """Let time go by."""
@@ -64,7 +68,7 @@ class History:
 
     def end(self, *but: str) -> Found:
         """Return what was found, ``but`` what a history so short is told anyway."""
-        return [(prop, violation) for prop, violation in self._monitors.finish(self.t) if prop.id not in but]
+        return [(prop, violation) for prop, violation in self.monitors.finish(self.t) if prop.id not in but]
 
 
 def about(found: Found, *idents: str) -> Found:

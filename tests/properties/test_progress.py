@@ -178,9 +178,10 @@ def a_drained_pod_that_never_goes(bad: bool, patch: pytest.MonkeyPatch) -> Found
 # -- rollouts ----------------------------------------------------------------------------------------------------------
 
 
-def _rolled(what: str, target: str, owner: Obj, before: int = 1) -> Found:
+def _rolled(what: str, target: str, owner: Obj, before: int = 1, earlier: tuple[str, ...] = ()) -> Found:
     history = History(owner, facts={"ready_before": {target: before}})
-    history.mark("operation", what=what, target=target, state="begun")
+    for each in (*earlier, what):
+        history.mark("operation", what=each, target=target, state="begun")
     history.mark(
         "event", by="x", kind="ReplicaSet", namespace="shop", name="web-1", type="Warning", reason="FailedCreate", message="exceeded quota"
     )
@@ -217,6 +218,13 @@ def a_daemon_that_is_not_updated(bad: bool, patch: pytest.MonkeyPatch) -> Found:
 def a_member_stuck_after_a_bad_template(bad: bool, patch: pytest.MonkeyPatch) -> Found:
     db = stateful_set(replicas=1, status={"updatedReplicas": 1, "availableReplicas": 0 if bad else 1})
     return _rolled("rollback", "StatefulSet/shop/db", db)
+
+
+@CASES.bug("KC204", "stuck after a bad template", Severity.WARNING)
+def a_restart_behind_a_bad_template(bad: bool, patch: pytest.MonkeyPatch) -> Found:
+    """Whatever is rolled out after it waits for the broken pod too: that is no other finding."""
+    db = stateful_set(replicas=1, status={"updatedReplicas": 0 if bad else 1, "availableReplicas": 1})
+    return _rolled("rollout", "StatefulSet/shop/db", db, earlier=("rollback",))
 
 
 @CASES.bug("KC204", "rollout StatefulSet/shop/db")

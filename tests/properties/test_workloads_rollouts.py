@@ -90,6 +90,17 @@ def taken_though_another_is_known_to_be_down(bad: bool, patch: pytest.MonkeyPatc
     return about(history.end(), "KC021")
 
 
+@CASES.bug("KC021", "floor")
+def a_pod_of_a_set_that_was_just_emptied_still_counts(bad: bool, patch: pytest.MonkeyPatch) -> Found:
+    """Its status is what the controller adds up, whatever was asked of the set: for a moment it says one pod too many, as the real one's."""
+    history, old, new = _sets(old=2, new=1, new_up=1)
+    _resize(history, new, 0)
+    history.put(put(put(new, 0, "spec", "replicas"), 0, "status", "availableReplicas"), by="replicaset-controller")
+    history.wait(60.0 if bad else 0.5)
+    _resize(history, old, 1)
+    return about(history.end(), "KC021")
+
+
 @CASES.bug("KC021", "ceiling")
 def more_than_the_surge(bad: bool, patch: pytest.MonkeyPatch) -> Found:
     history, _, new = _sets(old=3, new=0, new_up=0)
@@ -149,6 +160,22 @@ def a_new_pod_while_an_old_one_is_going(bad: bool, patch: pytest.MonkeyPatch) ->
     old, new = replica_set("web-1", 0, web), replica_set("web-2", 1, web)
     last = deleted(pod("web-1-a", "node-1", False, old), 95.0)
     history = History(web, old, new, last if bad else put(last, "Succeeded", "status", "phase"))
+    history.put(pod("web-2-a", owner=new), by="replicaset-controller")
+    return about(history.end(), "KC022")
+
+
+@CASES.bug("KC022", "recreate")
+def an_old_pod_that_is_made_after_the_decision(bad: bool, patch: pytest.MonkeyPatch) -> Found:
+    """Its ReplicaSet was seen late: when the new one was made, there was nothing to wait for."""
+    web = deployment(replicas=1, spec={"strategy": {"type": "Recreate"}})
+    old = replica_set("web-1", 1, web)
+    history = History(web, old)
+    late = pod("web-1-a", "node-1", True, old)
+    if bad:
+        history.put(late, by="replicaset-controller")
+    new = history.put(replica_set("web-2", 1, web), by=BY)
+    if not bad:
+        history.put(late, by="replicaset-controller")
     history.put(pod("web-2-a", owner=new), by="replicaset-controller")
     return about(history.end(), "KC022")
 

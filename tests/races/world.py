@@ -42,7 +42,7 @@ spec:
       containers:
         - name: app
           image: registry.example/app:1
-          resources: {requests: {cpu: "5", memory: 64Mi}}
+          resources: {requests: {cpu: "40", memory: 64Mi}}
           readinessProbe: {exec: {command: ["true"]}, periodSeconds: 2}
 """
 """One pod fills a node, so one node too many in a scheduler's head is an over-commitment."""

@@ -7,10 +7,26 @@ import msgspec
 from kchaos.check.property import Severity
 from kchaos.check.verdict import Finding
 from kchaos.engine import lanes as lanes_
+from kchaos.engine import moments as moments_
 from kchaos.engine import pictures
 from kchaos.engine import timeline as data
+from kchaos.engine.change import ChangeResult, CommandResult
+from kchaos.engine.flips import Flips, Tried
 from kchaos.engine.matrix import Judged, Matrix, Violated
-from kchaos.engine.result import Cell, Counts, CoverageResult, FaultResult, NoteResult, Result, WorkloadResult
+from kchaos.engine.result import (
+    Cell,
+    CellChange,
+    Comparison,
+    Counts,
+    CoverageResult,
+    FaultResult,
+    NoteResult,
+    PropertyResult,
+    Result,
+    Still,
+    WorkloadChange,
+    WorkloadResult,
+)  # fmt: skip
 from kchaos.reports.columns import COLUMNS
 
 NASTY = (
@@ -42,8 +58,16 @@ def timeline(text: str, lanes: int = 2, bars: int = 2, parts: int = 2) -> data.T
         ),
         bands=(data.Band(label=f"drain of {text}", start=1.0, end=9.0, lanes=(f"{text}0",)),),
         ticks=(data.Tick(t=1.0, text=text), data.Tick(t=2.0, text=text, refused=True)),
-        curve=data.Curve(label=text, points=((-1.0, 3.0), (2.0, 0.0))),
+        curves=(data.Curve(of=f"Service/{text}", label=text, points=((-1.0, 3.0), (2.0, 0.0))),),
+        moments=(moment(text, -1.0, 0), moment(text, 3.0, 1)),
     )  # fmt: skip
+
+
+def moment(text: str, t: float, first: int, many: int = 1) -> data.Moment:
+    """Return one with a text in every field that may come from a file."""
+    changes = (data.Change(what=f"Pod {text}", before=text, after=text),) * many
+    places = tuple(data.Place(name=f"{text}{n}", zone=f"{text}{n % 3}", state="hit", says=text, pods={"ready": many}) for n in range(many))
+    return data.Moment(t=t, first=first, last=first + many - 1 if first else 0, changes=changes, more=1, places=places, elsewhere=1)
 
 
 def full_timeline(text: str) -> data.Timeline:
@@ -51,8 +75,22 @@ def full_timeline(text: str) -> data.Timeline:
     found = timeline(text, lanes_.LANES, lanes_.BARS, lanes_.STRETCHES // lanes_.LANES // lanes_.BARS)
     band = data.Band(label=f"{text} " * 3, start=0.0, end=9.0, lanes=tuple(lane.name for lane in found.lanes))
     ticks = tuple(data.Tick(t=n / 2, text=(f"{text} " * 8)[: pictures.SAID]) for n in range(pictures.TICKS))
-    curve = data.Curve(label="pods that answer", points=tuple((n / 9, float(n % 3)) for n in range(pictures.POINTS)))
-    return msgspec.structs.replace(found, bands=(band,) * pictures.BANDS, ticks=ticks, curve=curve)
+    curve = data.Curve(
+        of=text, label=pictures.ANSWERING, points=tuple((n / 9, float(n % 3)) for n in range(pictures.POINTS // pictures.CURVES))
+    )
+    told = tuple(moment((f"{text} " * 8)[:100], float(n), 1 + 12 * n, 12) for n in range(moments_.MOMENTS))
+    return msgspec.structs.replace(found, bands=(band,) * pictures.BANDS, ticks=ticks, curves=(curve,) * pictures.CURVES, moments=told)
+
+
+def comparison(texts: tuple[str, ...]) -> Comparison:
+    """Return one with a text in every field that may come from a file; it fits :func:`result`."""
+    return Comparison(
+        file=texts[0], verdict="fail", examples=3, differs=texts, new=tuple(f"{number:016x}" for number in range(len(texts))),
+        still=tuple(Still(fingerprint=f"{100 + number:016x}", severity="error", summary=text) for number, text in enumerate(texts)),
+        mended=tuple(finding(text, 300 + number) for number, text in enumerate(texts)), untried=(finding(texts[0], 400),),
+        cells=tuple(CellChange(id="KC202", name=text, klass=text, before=(1, 2), now=(2, 2)) for text in texts),
+        workloads=tuple(WorkloadChange(workload=text, fault=text, outage_s=(0.0, 5.0), lost_requests=(7.0, 0.0)) for text in texts),
+    )  # fmt: skip
 
 
 def result(texts: tuple[str, ...] = NASTY, verdict: str = "fail") -> Result:
@@ -78,6 +116,25 @@ def result(texts: tuple[str, ...] = NASTY, verdict: str = "fail") -> Result:
             properties=(Judged(id="KC202", name="served", violated={"node": Violated(examples=1, first=texts[0])}), Judged(id="KC1", name=texts[0])),
         ),
         timelines={f"{number:016x}": timeline(text) for number, text in enumerate(texts)},
+        comparison=comparison(texts),
+        flips=Flips(scenarios=texts, left_out=1, tried=tuple(
+            Tried(assumption="start_s", was="5", value=text, mended=(text,), new=(text,), figures=(text,), verdict="fail") for text in texts
+        )),
+    )  # fmt: skip
+
+
+def whole(texts: tuple[str, ...] = NASTY, verdict: str = "fail") -> Result:
+    """Return a result that has what only some runs have, too: what to change, and properties of users."""
+    return msgspec.structs.replace(
+        result(texts, verdict),
+        change=ChangeResult(
+            edits=texts, diff="\n".join(f"+{text}" for text in texts), patches={text: text for text in texts}, lines=3, pods=1, needs=texts,
+            gives_up=texts, left=texts, level1=(1, 2),
+            commands=tuple(
+                CommandResult(finding="0" * 16, rule="KC202", object=text, fault=text, commands=(text,), after_s=1.0, serves_s=2.0, says=text) for text in texts
+            ),
+        ),
+        properties=tuple(PropertyResult(id=text, name=text, claim=text, source=text, file=text, line=1) for text in texts),
     )  # fmt: skip
 
 

@@ -8,22 +8,57 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from kchaos import reports
 from kchaos.cli import run_cli
-from kchaos.reports.html import html
-from tests.reports.hostile import NASTY, large, result
+from kchaos.engine.result import BaselineResult
+from kchaos.reports.html import MOST, Limits, html
+from tests.reports.events import many, report
+from tests.reports.hostile import NASTY, finding, large, result, whole
 from tests.support import ROOT, SITUATIONS
 
 VOID = {"meta", "br", "hr", "img", "link", "input"}
 TAGS = {
     "html", "head", "meta", "title", "style", "body", "main", "section", "h1", "h2", "h3", "p", "code", "article", "span", "strong",
     "details", "summary", "ol", "ul", "li", "div", "table", "thead", "tbody", "tr", "th", "td", "svg", "desc", "rect", "line", "path", "text",
-    "script", "dl", "dt", "dd", "em",
+    "script", "dl", "dt", "dd", "em", "h4", "nav", "a", "pre",
 }  # fmt: skip
-ATTRIBUTES = {"lang", "charset", "name", "content", "http-equiv", "class", "id", "aria-label", "role", "tabindex", "scope", "open"}
-DRAWN = {"viewbox", "aria-labelledby", "x", "y", "x1", "y1", "x2", "y2", "width", "height", "d", "text-anchor"}
+ATTRIBUTES = {
+    "lang",
+    "charset",
+    "name",
+    "content",
+    "http-equiv",
+    "class",
+    "id",
+    "aria-label",
+    "role",
+    "tabindex",
+    "scope",
+    "open",
+    "start",
+    "href",
+}
+DRAWN = {
+    "viewbox",
+    "aria-labelledby",
+    "x",
+    "y",
+    "x1",
+    "y1",
+    "x2",
+    "y2",
+    "width",
+    "height",
+    "d",
+    "text-anchor",
+    "data-left",
+    "data-right",
+    "data-at",
+    "data-full",
+}
 
 
 class Page(HTMLParser):
@@ -34,6 +69,7 @@ class Page(HTMLParser):
         self.tags: set[str] = set()
         self.attributes: set[str] = set()
         self.text: list[str] = []
+        self.links: list[str] = []
         self.style: list[str] = []
         self.script: list[str] = []
         self.open: list[str] = []
@@ -43,6 +79,7 @@ class Page(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.add(tag)
         self.attributes.update(name for name, _ in attrs)
+        self.links += [value or "" for name, value in attrs if name == "href"]
         if tag not in VOID:
             self.open.append(tag)
 
@@ -61,25 +98,28 @@ class Page(HTMLParser):
 @pytest.mark.parametrize("verdict", ["pass", "fail", "unknown"])
 def test_names_are_text(verdict: str) -> None:
     """No tag and no attribute but the template's own; each name is readable as it was written."""
-    page = Page(html(result(verdict=verdict)))
+    page = Page(html(whole(verdict=verdict)))
     assert page.open == []
     assert page.tags <= TAGS
     assert page.attributes <= ATTRIBUTES | DRAWN
     text = "".join(page.text)
     for name in NASTY[:7]:
-        assert f"{name} was away" in text and f"drain of {name}, 1.0 s to 9.0 s" in text
+        assert f"{name} was away" in text
+    for name in NASTY[: Limits().pictures]:
+        assert f"drain of {name}, 1.0 s to 9.0 s" in text and f"Pod {name}: {name} → {name}" in text
 
 
-@pytest.mark.parametrize("make", [result, large])
+@pytest.mark.parametrize("make", [whole, large])
 def test_it_asks_for_nothing(make: object) -> None:
     """No link, no picture, no import, one script that is our own; a policy forbids what could slip through."""
     assert callable(make)
     page = Page(html(make()))
-    assert not page.tags & {"link", "img", "iframe", "object", "embed", "base", "form", "a", "use", "image"}
-    assert not page.attributes & {"src", "href", "srcset", "style", "action", "background", "data", "poster"}
+    assert not page.tags & {"link", "img", "iframe", "object", "embed", "base", "form", "use", "image"}
+    assert page.links and all(re.fullmatch("#[0-9a-f]{16}", one) for one in page.links)  # within the page
+    assert not page.attributes & {"src", "srcset", "style", "action", "background", "data", "poster"}
     assert not [name for name in page.attributes if name.startswith("on")]
     script = (Path(reports.__file__).parent / "report.js").read_text(encoding="utf-8")
-    assert page.script == [script] and len(script.encode()) < 40_000
+    assert page.script == [script] and "http" not in script and len(script.encode()) < 40_000
     allowed = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     assert f"script-src 'sha256-{allowed}'" in html(make())
     style = "".join(page.style)
@@ -90,15 +130,34 @@ def test_it_asks_for_nothing(make: object) -> None:
 def test_a_large_result_stays_small() -> None:
     """Under a megabyte for a thousand workloads, a thousand findings and 5,000 files; what is left out is said."""
     text = html(large())
-    assert len(text.encode("utf-8")) < 1_000_000
+    assert len(text.encode("utf-8")) <= MOST
     assert Page(text).open == []
-    assert (
-        "… and 400 more" in text
-        and "… and 460 more" in text
-        and "… and 750 more" in text
-        and "… and 800 more workloads" in text
-        and "… and 4500 more" in text
-    )
+    left_out = [int(one) for one in re.findall(r"… and (\d+) more", text)]
+    assert sum(left_out) > 5_000 and text.count("<article") < 200 and "more workloads" in text
+
+
+def test_many_events_stay_small() -> None:
+    """A run of 100,000 events, shown in five findings, stays below a megabyte as a page and as data, and what is put together is said."""
+    text = report(many(100_000), result(("x",)))
+    assert len(text.encode("utf-8")) < MOST
+    assert Page(text).open == [] and "closer together" in text and "and 8 more nodes" in text
+
+
+def test_what_fits_is_shown() -> None:
+    """A result of the usual size has all its lists in full."""
+    text = html(result())
+    assert text.count("… and") == 1 and f"… and {len(NASTY) - Limits().glance} more" in text  # at the top
+    assert text.count("<article") == 2 * len(NASTY)
+
+
+def test_what_is_known_and_what_is_mended() -> None:
+    """Against a baseline: known findings are marked, mended ones are listed, and it is said that the known decide nothing."""
+    one = result()
+    known = tuple(msgspec.structs.replace(finding, known=True) for finding in one.findings)
+    baseline = BaselineResult(file="old.json", known=len(known), mended=(finding("gone", 77),))
+    page = Page(html(msgspec.structs.replace(one, findings=known, baseline=baseline)))
+    text = " ".join(page.text)
+    assert "old.json" in text and "gone was away" in text and "mended" in text and "known" in text
 
 
 def test_the_nine_nouns() -> None:
