@@ -243,3 +243,26 @@ def test_when_to_look_again() -> None:
     assert progress.timed_out(web, status["conditions"], parse(NOW))
     assert not progress.timed_out(web, status["conditions"], parse("2026-01-01T00:10:00Z"))
     assert not progress.timed_out(web, _progress("NewReplicaSetAvailable")["conditions"], parse(NOW))
+
+
+def test_statuses_that_lag_take_nothing() -> None:
+    """A set that was just emptied holds nobody up; and what a set no longer has can't be spared."""
+    emptied, old = _set("emptied", 0, up=1, minute=1), _set("old", 1, minute=2)
+    assert _sizes(rolling.plan_olds(_deployment(3, 1, 1), _set("new", 3), [emptied, old])) == {"old": 0}
+    assert rolling.plan_olds(_deployment(3), _set("new", 2), [_set("old", 1, up=2)]) == []
+
+
+def test_the_newest_of_several_empty_sets_is_scaled() -> None:
+    olds = [_set(name, 0, minute=minute) for name, minute in (("c", 3), ("a", 1), ("b", 2))]
+    assert _sizes(rolling.plan_scale(_deployment(5), None, olds)) == {"c": 5}
+
+
+def test_conditions_name_the_set_or_the_deployment() -> None:
+    before = {**_progress(), "replicas": 3, "updatedReplicas": 1, "readyReplicas": 3, "availableReplicas": 3}
+    found = _of(_rolled(before, [_set("new", 2), _set("old", 1)]), "Progressing")
+    assert found is not None
+    assert found["message"] == 'ReplicaSet "new" is progressing.'
+    web = _deployment(3, status=before, progressDeadlineSeconds=600)
+    alone = _of(progress.rollout_status(web, None, [_set("old", 2)], NOW, parse(NOW))["conditions"], "Progressing")
+    assert alone is not None
+    assert alone["message"].startswith('Deployment "web"')

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from kchaos.models.controllers.deployment_rolling import plan_olds
-from kchaos.models.controllers.disruption import expected, unmanaged_text
+from kchaos.models.controllers.disruption import expected, healthy, unmanaged_text
 from kchaos.models.controllers.statefulset_decide import Create, Delete, Retain, decide
 from kchaos.models.security.bootstrap import aggregated
 
@@ -103,3 +103,16 @@ def test_aggregated() -> None:
     }
     others = [{"metadata": {"name": n, "labels": marked}, "rules": rules} for n, rules in (("b", [nodes, pods]), ("a", [pods]))]
     assert aggregated(role, [role, *others, {"metadata": {"name": "c"}, "rules": [{"resources": ["x"]}]}]) == [pods, nodes]
+
+
+def test_healthy_pods_of_a_budget() -> None:
+    """Ready, not going, and not among those whose eviction was granted less than two minutes ago."""
+
+    def pod(name: str, ready: bool = True, **meta: str) -> dict[str, Any]:
+        return {"metadata": {"name": name, **meta}, "status": {"conditions": [{"type": "Ready", "status": str(ready)}]}}
+
+    pods = [pod("a"), pod("b", False), pod("c", deletionTimestamp="2026-01-01T00:00:00Z"), pod("d")]
+    granted = {"d": "1970-01-01T00:00:00Z"}
+    assert healthy(pods, {}, 0.0) == 2
+    assert healthy(pods, granted, 119.0) == 1
+    assert healthy(pods, granted, 121.0) == 2
