@@ -280,8 +280,8 @@ def shared_volume(subject: str, weakness: Weakness, scene: Scene) -> Iterator[Op
 def readiness(subject: str, weakness: Weakness, scene: Scene) -> Iterator[Option]:
     """Ask containers whether they answer before they are sent requests: as their other probes do, else by connecting."""
     obj = scene.obj(subject)
-    if obj is None:
-        return
+    if obj is None or (weakness.rule == "KC202" and weakness.root != TOO_EARLY and not set(weakness.faults) & ROLLS):
+        return  # nothing new comes up too early
     edits = _readiness(subject, obj)
     if edits:
         yield Option("a readiness probe", tuple(edits))
