@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: help venv demo test lint unit bench soak tools clean
+.PHONY: help venv demo test lint unit bench soak mutants docs tools clean
 
 help:
 	@echo "make demo    install, and run a real sample application (60 s)"
@@ -11,6 +11,8 @@ help:
 	@echo "make lint    ruff, mypy --strict, import-linter"
 	@echo "make bench   measure, print and save the figures; fails if one falls short"
 	@echo "make soak    the long tests"
+	@echo "make docs    the documentation as a site, in site/: open site/index.html"
+	@echo "make mutants hunt all mutants of the models, and write docs/mutants.md"
 	@echo "make tools   install what some tests need besides Python (Debian: browser, kubectl, helm)"
 
 venv: $(STAMP)
@@ -39,6 +41,12 @@ bench: venv
 
 soak: venv
 	$(BIN)/python -X warn_default_encoding -m pytest -n auto -m soak
+
+docs: venv
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
+
+mutants: venv
+	$(BIN)/python -X warn_default_encoding -m tests.mutants
 
 tools: venv
 	bash tools/install.sh

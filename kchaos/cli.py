@@ -160,14 +160,15 @@ def properties(as_json: bool, config: Path | None) -> int:
 @click.option("-o", "--output", "formats", default="html", show_default=True, metavar="html,junit,json,sarif,md", help="Reports to write.")
 @click.option("--out", type=PATH, help="Folder to write to. Default: beside the (first) file.")
 @click.option("--baseline", type=PATH, metavar="FILE", help="result.json of an earlier run: what it has found does not fail.")
-def report(files: tuple[Path, ...], formats: str, out: Path | None, baseline: Path | None) -> int:
+@click.option("--before", type=PATH, metavar="FILE", help="result.json of an earlier run: the HTML report compares the two.")
+def report(files: tuple[Path, ...], formats: str, out: Path | None, baseline: Path | None, before: Path | None) -> int:
     """Write reports from a result that `kchaos run -o json` saved, or from those of all shards of one run.
 
     Of shards, or with --baseline, the verdict is printed and decides the exit code, as in `kchaos run`; a missing shard makes it unknown.
     """
     from kchaos.commands.report import report as do
 
-    return do(files, formats, out, baseline)
+    return do(files, formats, out, baseline, before)
 
 
 @cli.command()

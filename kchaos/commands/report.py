@@ -10,6 +10,7 @@ import click
 import msgspec
 
 from kchaos.engine.baseline import against
+from kchaos.engine.compare import compared
 from kchaos.engine.merge import merge
 from kchaos.engine.output import harmless, whole
 from kchaos.engine.result import SCHEMA_VERSION, Result
@@ -37,7 +38,7 @@ def read_result(file: Path) -> Result:
         raise InvalidScenario(f"not a result: {error}", location=where, hint="write one with kchaos run -o json") from error
 
 
-def report(files: Sequence[Path], formats: str, out: Path | None, baseline: Path | None = None) -> int:
+def report(files: Sequence[Path], formats: str, out: Path | None, baseline: Path | None = None, before: Path | None = None) -> int:
     """Write the reports; return the exit code of a verdict that was made here, else 0."""
     wanted = parse(formats)
     results = [read_result(file) for file in files]
@@ -52,6 +53,8 @@ def report(files: Sequence[Path], formats: str, out: Path | None, baseline: Path
     result = merge(results) if len(results) > 1 or results[0].shard else results[0]
     if baseline is not None:
         result = against(result, read_result(baseline), str(baseline))
+    if before is not None:
+        result = compared(result, read_result(before), str(before))
     folder = out or files[0].parent
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -62,6 +65,8 @@ def report(files: Sequence[Path], formats: str, out: Path | None, baseline: Path
             click.echo(path)
     except OSError as error:
         raise HarnessError(f"can't write to {folder}: {error.strerror}") from error
+    if result.comparison is not None and before is not None:
+        click.echo(harmless(f"since {before}: {result.comparison.words()} ({result.comparison.verdict} then, {result.verdict} now)"))
     if not judged:
         return 0
     click.echo(harmless(headline(result)))

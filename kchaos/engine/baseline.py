@@ -21,7 +21,7 @@ def against(result: Result, before: Result, file: str) -> Result:
     marked = [msgspec.structs.replace(one, known=one.fingerprint in prints) for one in result.findings]
     findings = tuple(sorted(marked, key=lambda one: (bool(one.accepted), one.known)))
     now = {one.fingerprint for one in findings}
-    gone = tuple(one for one in before.findings if one.fingerprint not in now and _tried(one, before, result))
+    gone = tuple(one for one in before.findings if one.fingerprint not in now and tried(one, before, result))
     verdict = judge(findings, Severity(result.fail_on), unknown=bool(result.reasons))
     baseline = BaselineResult(file=file, known=sum(one.known for one in findings), mended=gone)
     return msgspec.structs.replace(result, findings=findings, verdict=verdict.value, exit_code=int(verdict.exit_code), baseline=baseline)
@@ -34,7 +34,7 @@ def judge(findings: Iterable[Finding], fail_on: Severity, unknown: bool) -> Verd
     return Verdict.UNKNOWN if unknown else Verdict.PASS
 
 
-def _tried(one: Finding, before: Result, now: Result) -> bool:
+def tried(one: Finding, before: Result, now: Result) -> bool:
     """Tell whether a run has tried what showed a finding of an earlier one; if not, as in a shard, nothing is known of it."""
     counts = now.examples
     if now.shard or counts.interrupted or counts.level1_done < counts.level1:

@@ -14,9 +14,11 @@ from kchaos.engine.roles import roles
 from kchaos.engine.settings import Settings
 from kchaos.models.api.selectors import compile_selector, from_map
 from kchaos.models.api.tree import Obj, get
+from kchaos.models.cluster import SYSTEM_NAMESPACES
 from kchaos.models.manifests.custom import harmless
 from kchaos.models.manifests.load import Loaded, Manifest, placeholder
 from kchaos.models.manifests.notes import Note
+from kchaos.models.node.apicall import ALL
 
 NOT_MODELLED = {
     "HorizontalPodAutoscaler": "nothing scales by itself: spec.replicas counts",
@@ -200,6 +202,23 @@ def unknown_workloads(settings: Settings, booted: Boot) -> Iterator[Note]:
             at = settings.at(f"workloads.{key}")
             text = f"kchaos.yaml names the workload {key}, which is not in the input"
             yield Note("KC315", "warning", at.file, at.line, text, hint, f"workload/{key}")
+
+
+def unknown_namespaces(settings: Settings, objects: Iterable[Obj]) -> Iterator[Note]:
+    """Say which calls of kchaos.yaml ask in namespaces that are not there: they would find nothing, whatever is allowed."""
+    known = dict.fromkeys(SYSTEM_NAMESPACES)
+    for obj in objects:
+        known[obj["metadata"].get("name", "") if obj["kind"] == "Namespace" else obj["metadata"].get("namespace", "")] = None
+    for place, own in settings.places():
+        for index, call in enumerate(own.get("calls") or ()):
+            space = call.get("namespace", "")
+            if space in ("", ALL) or space in known:
+                continue
+            at = settings.at(f"{place}.calls[{index}].namespace")
+            near = difflib.get_close_matches(space, [one for one in known if one], n=1)
+            hint = f"did you mean {near[0]}?" if near else "give the Namespace too, or leave it out for the pod's own"
+            text = f"kchaos.yaml lets pods ask in namespace {space}, in which nothing of the input is"
+            yield Note("KC315", "warning", at.file, at.line, text, hint, f"calls/{space}")
 
 
 def unfit_settings(settings: Settings, loaded: Loaded, seen: Iterable[str]) -> Iterator[Note]:

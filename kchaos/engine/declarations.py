@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 
 from kchaos.errors import InvalidScenario, Location
 from kchaos.models.faults.catalog import catalog
-from kchaos.properties.declared import Declared
+from kchaos.properties.own.declared import Declared
 
 IDENT = r"[A-Za-z][A-Za-z0-9._-]{0,63}"
 """The id of a user's property; those that begin with KC are kchaos' own."""

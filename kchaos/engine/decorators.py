@@ -22,9 +22,9 @@ from typing import Any, TypeVar, overload
 from kchaos.check.property import Severity
 from kchaos.engine.declarations import check, ident_of
 from kchaos.errors import InvalidScenario, Location
-from kchaos.properties.declared import Declared, Form
-from kchaos.properties.expression import compiled
-from kchaos.properties.functions import Cluster, Function, module
+from kchaos.properties.own.declared import Declared, Form
+from kchaos.properties.own.expression import compiled
+from kchaos.properties.own.functions import Cluster, Function, module
 
 F = TypeVar("F", bound=Callable[..., None])
 Predicate = Callable[[Cluster], bool]
@@ -173,6 +173,9 @@ def _compiled(when: str, where: Location) -> None:
 
 def declared_in(file: str) -> list[Declared]:
     """Return the properties that a Python file declares, in their order. This runs the file. Raises InvalidScenario if there are none."""
+    if not Path(file).is_file():
+        what = "a folder, not a file" if Path(file).is_dir() else "no such file"
+        raise InvalidScenario(what, location=Location(file), hint="give a Python file that declares properties")
     found = [one.declared for one in vars(module(file)).values() if isinstance(one, Declaration)]
     if not found:
         hint = 'write `@always(id="SHOP-1")` above a function over the cluster (`from kchaos import always`)'

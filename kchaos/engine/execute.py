@@ -10,15 +10,18 @@ from typing import Any, NamedTuple
 import msgspec
 
 from kchaos.check.property import Severity
+from kchaos.check.verdict import Verdict
 from kchaos.engine.baseline import against, judge
 from kchaos.engine.booting import Boot, System, boot
 from kchaos.engine.campaign import BudgetOption, Done, campaign, planned
 from kchaos.engine.cases import Example, Sort, Variants
-from kchaos.engine.checks import checks, not_modelled, unfit_settings, unknown_workloads
+from kchaos.engine.checks import checks, not_modelled, unfit_settings, unknown_namespaces, unknown_workloads
 from kchaos.engine.corpus import Kept, cases, mended
+from kchaos.engine.deciding import deciding
 from kchaos.engine.declarations import merged
 from kchaos.engine.drawn import Space
 from kchaos.engine.findings import Shown, of_examples, of_notes, order
+from kchaos.engine.flips import SHARE, Flips, flips, tries_of
 from kchaos.engine.hooks import unfit_answers
 from kchaos.engine.idle import idle
 from kchaos.engine.jobs import ended, met, why_nothing_runs
@@ -43,7 +46,7 @@ from kchaos.models.faults.catalog import catalog
 from kchaos.models.manifests.load import Loaded, Text, load
 from kchaos.models.manifests.notes import Note
 from kchaos.properties.catalog import CATALOG
-from kchaos.properties.declared import Declared
+from kchaos.properties.own.declared import Declared
 from kchaos.scenario import At, Step
 
 CORRUPTION = "corruption"
@@ -180,15 +183,16 @@ def execute(question: Question, listener: Listener | None = None) -> Answer:
 
 def remarks(question: Question, prepared: Prepared, done: Done) -> list[Note]:
     """Return what is said of the input: by the loader, and by checks that know what ran."""
-    loaded, context, booted = prepared.loaded, prepared.context, prepared.booted
+    loaded, context, _, system, booted = prepared
     notes = [*loaded.notes, *context.notes, *checks(loaded, booted, [one.obj for one in context.manifests], question.settings.webhooks)]
     notes += ended(loaded, booted, met(done.examples))
     notes += idle(loaded, booted)
     notes += unfit_answers(question.settings, [*loaded.manifests, *context.manifests])
     notes += unknown_workloads(question.settings, booted)
+    notes += unknown_namespaces(question.settings, [*system.objects, *system.context])
     seen = dict.fromkeys(name for one in done.examples for _, v in one.violations for name in (v.object, v.root))
     notes += unfit_settings(question.settings, loaded, seen)
-    notes += never_exercised(prepared.system.properties, done.examples)
+    notes += never_exercised(system.properties, done.examples)
     return notes
 
 
@@ -251,8 +255,8 @@ def _conclude(question: Question, prepared: Prepared, found: Found) -> Answer:
     if undecided := undecided_in(one.finding for one in shown):
         unknown, reasons = True, [*reasons, *undecided]
     verdict = judge([one.finding for one in shown], question.fail_on, unknown or not done.complete)
-    told = _told(question, Variants(system, booted, question.seed), shown, found)
-    runs = {print_: (one.run, one.scenario) for print_, one in told.replays.items()}
+    variants = Variants(system, booted, question.seed)
+    told = _told(question, variants, shown, found)
     result = Result(
         verdict=verdict.value, exit_code=int(verdict.exit_code), reasons=tuple(dict.fromkeys(reasons)), fail_on=question.fail_on.value,
         shard="" if question.shard.whole else str(question.shard), seed=question.seed, digest=done.digest(),
@@ -263,7 +267,7 @@ def _conclude(question: Question, prepared: Prepared, found: Found) -> Answer:
         inputs={text.name: hashlib.sha256(text.data).hexdigest() for text in question.texts}, coverage=_coverage(done), corpus=found.corpus,
         matrix=matrix(done.examples, {kind.name: kind.klass for kind in catalog()}, [*system.properties, *CATALOG.values()]),
         properties=own_properties(system.properties, done.examples),
-        timelines=timelines(told.findings, runs, system.settings.get("rates", {})),
+        timelines=timelines(told.findings, told.replays, system.settings.get("rates", {})), flips=_flips(question, variants, shown, told, found, verdict),
     )  # fmt: skip
     if question.baseline is not None:
         result = against(result, question.baseline[1], question.baseline[0])
@@ -298,6 +302,19 @@ def _told(question: Question, variants: Variants, shown: Sequence[Shown], found:
     return tell(
         variants, shown, fail_on=question.fail_on, known=[one.fingerprint for one in question.corpus], tries=tries,
         interrupted=found.done.interrupted, until=lambda: until is not None and time.monotonic() >= until, smaller=question.smaller,
+    )  # fmt: skip
+
+
+def _flips(question: Question, variants: Variants, shown: Sequence[Shown], told: Told, found: Found, verdict: Verdict) -> Flips:
+    """Change assumptions, one at a time; it may take a tenth of the budget on top of it, after what shrinking may take."""
+    budget, done = question.budget, found.done
+    if done.interrupted:
+        return Flips()
+    until = found.began + budget.seconds * (1 + SHRINKING + SHARE) if budget.seconds is not None else None
+    return flips(
+        deciding(shown, told, variants, done.examples, question.fail_on), verdict=verdict.value, fail_on=question.fail_on,
+        accepts=question.settings.accept, tries=tries_of(len(done.examples), budget.examples),
+        until=lambda: until is not None and time.monotonic() >= until,
     )  # fmt: skip
 
 

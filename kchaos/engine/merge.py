@@ -16,6 +16,7 @@ from kchaos.check.verdict import Finding
 from kchaos.engine import recovery
 from kchaos.engine.baseline import judge
 from kchaos.engine.cases import NO_FAULT, THEN
+from kchaos.engine.flips import Flips
 from kchaos.engine.matrix import added
 from kchaos.engine.own import undecided_in
 from kchaos.engine.pictures import TIMELINES
@@ -50,7 +51,7 @@ def merge(results: Sequence[Result]) -> Result:
         digest=digest([one.digest for one in parts]), examples=_counts(parts), workloads=_workloads(parts), findings=findings,
         faults=_faults(parts), notes=_notes(parts), coverage=_coverage(parts), command=_command(parts[0].command),
         corpus=_corpus(parts), properties=_properties(parts), baseline=baseline, matrix=added([one.matrix for one in parts]), timelines=_timelines(parts, findings),
-        duration_s=max(one.duration_s for one in parts),
+        flips=_flips(parts), duration_s=max(one.duration_s for one in parts),
     )  # fmt: skip
 
 
@@ -81,6 +82,11 @@ def _refuse_strangers(parts: Sequence[Result], shards: Sequence[Shard]) -> None:
                     f"shards {shards[0]} and {shard} differ in {name}: they are not of one run",
                     hint="run all shards with the same input and options",
                 )
+        if [prop.claim for prop in one.properties] != [prop.claim for prop in parts[0].properties]:
+            raise InvalidScenario(
+                f"shards {shards[0]} and {shard} differ in the properties of users: they are not of one run",
+                hint="run all shards with the same kchaos.yaml and --properties",
+            )
     for before, after in itertools.pairwise(shards):
         if before == after:
             raise InvalidScenario(f"shard {after} is given twice", hint="give each shard's result once")
@@ -199,6 +205,15 @@ def _timelines(parts: Sequence[Result], findings: Sequence[Finding]) -> dict[str
             if len(out) < TIMELINES and told and finding.fingerprint in one.timelines:
                 out.setdefault(finding.fingerprint, one.timelines[finding.fingerprint])
     return out
+
+
+def _flips(parts: Sequence[Result]) -> Flips:
+    """Return the changes that each shard tried on what decided there; what the verdict would be only the whole could tell."""
+    tried = [msgspec.structs.replace(one, verdict="") for part in parts for one in part.flips.tried]
+    return Flips(
+        scenarios=tuple(dict.fromkeys(name for part in parts for name in part.flips.scenarios)), tried=tuple(dict.fromkeys(tried)),
+        left_out=max(part.flips.left_out for part in parts),
+    )  # fmt: skip
 
 
 def _command(command: str) -> str:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from kchaos.engine.concern import Concern
 from kchaos.engine.facts import OPAQUE, TOLD, Facts, endpoints, facts
 from kchaos.engine.lanes import natural, state_of
-from kchaos.engine.story import Sentence, sentences
+from kchaos.engine.story import Sentence
 from kchaos.engine.timeline import SAME, THERE, UNPLACED, Change, Moment, Place
 from kchaos.history.record import Entry, Mark, Run, Write
 from kchaos.history.view import View
@@ -50,10 +50,10 @@ class _Snapshot(NamedTuple):
     nodes: dict[str, Place]
 
 
-def moments(run: Run, about: str) -> tuple[Moment, ...]:
-    """Return the moments of a run's story; ``about`` (``Kind/namespace/name``) as for :func:`~kchaos.engine.story.sentences`."""
+def moments(run: Run, about: str, told: Sequence[Sentence]) -> tuple[Moment, ...]:
+    """Return the moments of a run's story, which is ``told`` about the same (``Kind/namespace/name``)."""
     zero = next((mark.t for mark in run.marks("phase") if mark.data["name"] == "chaos"), 0.0)
-    groups = _groups(sentences(run, about))
+    groups = _groups(told)
     reader = _Reader(View(run.header.initial), about)
     shots: list[_Snapshot] = []
     for entry in run.entries:

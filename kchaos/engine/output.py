@@ -61,7 +61,8 @@ def unwritable(folder: Path) -> str:
 def write_all(folder: Path, files_at: Callable[[Path], Files], keep: bool = False) -> tuple[Path | None, list[str]]:
     """Write the files that belong into a folder; if that can't be written, into a temporary one.
 
-    ``files_at`` gets the folder, so that files can name each other. Replays and the patch that an earlier run left there are taken away first, unless
+    ``files_at`` gets the folder, so that files can name each other. Replays and the patch that an earlier run left there are taken away
+    first, unless
     they are to be kept: they belong to other findings. Return where the files are (None: nowhere) and what went wrong, in words.
     """
     problems: list[str] = []

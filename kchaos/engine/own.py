@@ -5,39 +5,37 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Iterator, Sequence
 
-from kchaos.check.property import Property, Severity
+from kchaos.check.property import Context, Property, Severity
 from kchaos.check.verdict import Finding
 from kchaos.engine.booting import Boot
 from kchaos.engine.cases import Example
 from kchaos.engine.result import PropertyResult
 from kchaos.errors import InvalidScenario, Location
+from kchaos.history.view import View
 from kchaos.models.manifests.notes import Note
-from kchaos.properties.declared import UNDECIDED, Declared
-from kchaos.properties.expression import compiled, keys_of
-from kchaos.properties.state import KINDS
+from kchaos.properties.own.declared import UNDECIDED, Declared
+from kchaos.properties.own.expression import compiled, keys_of
+from kchaos.properties.own.state import State
+
+KNOWN = 6
+"""Names that are told of what there is."""
 
 
 def refuse_unknown_keys(declared: Sequence[Declared], booted: Boot) -> None:
     """Raise InvalidScenario if an expression names a workload or a Service that is not in the input: it could never be evaluated."""
-    tables = booted.image.store.tables
-    known = {
-        "workloads": [name for plural, kind in KINDS.items() for key in sorted(tables.get(plural, {})) for name in (key, f"{kind}/{key}")],
-        "endpoints": sorted(tables.get("services", {})),
-    }  # fmt: skip
+    state = State(Context(View(booted.image.store.tables)))
     what = {"workloads": "workload", "endpoints": "Service"}
+    state.need(what)
     for one in declared:
         expressions = [compiled(source) for source in (one.says, one.when) if isinstance(source, str) and source]
-        for table, names in known.items():
+        for table in what:
+            names = sorted(state.tables[table].rows)
             for key in keys_of(expressions, table):
                 if key in names:
                     continue
                 near = difflib.get_close_matches(key, names, n=1)
-                shape = (
-                    "a key is namespace/name, such as default/web"
-                    if "/" not in key
-                    else f'name one of the input, or ask "{key}" in {table}'
-                )
-                hint = f"did you mean {near[0]}?" if near else shape
+                there = f"known: {', '.join(names[:KNOWN])}{' …' if len(names) > KNOWN else ''}" if names else "the input has none"
+                hint = f"did you mean {near[0]}?" if near else there
                 raise InvalidScenario(f"{one.id}: no {what[table]} {key} in the input", location=Location(one.file, one.line), hint=hint)
 
 

@@ -12,11 +12,11 @@ from kchaos.engine.cases import call_of
 from kchaos.engine.lanes import LANES, LONG, Lanes
 from kchaos.engine.measure import DEFAULT_RATE
 from kchaos.engine.moments import moments
+from kchaos.engine.replays import Replay
 from kchaos.engine.timeline import Band, Curve, Tick, Timeline
 from kchaos.history.record import Mark, Run, Write
 from kchaos.history.view import View
 from kchaos.models.api.pods import condition, terminating
-from kchaos.scenario import Scenario
 
 TIMELINES = 5
 """Findings that get one, the worst first."""
@@ -32,9 +32,10 @@ _MOMENTS = ("pod-kill", "container-kill", "oom-kill")
 """Faults that are over as soon as they are done: their healing means nothing."""
 
 
-def timeline(run: Run, scenario: Scenario, finding: Finding, rates: Mapping[str, float]) -> Timeline:
+def timeline(replay: Replay, finding: Finding, rates: Mapping[str, float]) -> Timeline:
     """Return the picture of a finding's run. ``rates``: requests per second of Services, where they are not the default."""
-    return _Reader(run, finding, rates).read(tuple(call_of(step) for step in scenario.steps))
+    found = _Reader(replay.run, finding, rates).read(tuple(call_of(step) for step in replay.scenario.steps))
+    return msgspec.structs.replace(found, moments=moments(replay.run, finding.object, replay.sentences))
 
 
 class _Reader:
@@ -76,7 +77,7 @@ class _Reader:
         self._left_out += self._lanes.left_out
         return Timeline(
             steps=steps, start_s=round(start, 3), end_s=round(end, 3), violated_s=self._violated, lanes=lanes, bands=self._bands(end),
-            ticks=self._few_ticks(end), curves=self._curves(start, end), moments=moments(self._run, self._about), left_out=tuple(self._left_out),
+            ticks=self._few_ticks(end), curves=self._curves(start, end), left_out=tuple(self._left_out),
         )  # fmt: skip
 
     def _began(self) -> float:
@@ -219,10 +220,10 @@ def _badness(curve: Curve) -> float:
     return min(values) if curve.label == ANSWERING else -max(values)
 
 
-def timelines(findings: Sequence[Finding], runs: Mapping[str, tuple[Run, Scenario]], rates: Mapping[str, float]) -> dict[str, Timeline]:
+def timelines(findings: Sequence[Finding], replays: Mapping[str, Replay], rates: Mapping[str, float]) -> dict[str, Timeline]:
     """Return those of the worst findings that have a run, by fingerprint."""
-    shown = [one for one in findings if one.fingerprint in runs and not one.accepted][:TIMELINES]
-    return {one.fingerprint: timeline(*runs[one.fingerprint], one, rates) for one in shown}
+    shown = [one for one in findings if one.fingerprint in replays and not one.accepted][:TIMELINES]
+    return {one.fingerprint: timeline(replays[one.fingerprint], one, rates) for one in shown}
 
 
 def _together(ticks: Sequence[Tick], near: float) -> Iterator[list[Tick]]:

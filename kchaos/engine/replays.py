@@ -19,7 +19,7 @@ from kchaos.engine.findings import Shown
 from kchaos.engine.kubernetes import Outcome, run
 from kchaos.engine.shrink import TRIES
 from kchaos.engine.smaller import Systems, Wanted, shrink_scenario
-from kchaos.engine.story import story
+from kchaos.engine.story import Sentence, numbered, sentences
 from kchaos.history.record import Run
 from kchaos.scenario import Scenario
 
@@ -39,6 +39,8 @@ class Replay(NamedTuple):
     name: str
     scenario: Scenario
     run: Run
+    sentences: Sequence[Sentence] = ()
+    """Its story."""
 
 
 class Told(NamedTuple):
@@ -117,8 +119,9 @@ def tell(
         finding, scenario, its_run = teller.smallest(finding, one.example)
         name = f"{finding.id}-{finding.fingerprint[:8]}"
         scenario = msgspec.structs.replace(scenario, name=f"{finding.id} {finding.property}: {finding.summary}"[:200])
-        told.replays[finding.fingerprint] = Replay(name, scenario, its_run)
-        told.findings.append(msgspec.structs.replace(finding, story=tuple(story(its_run, finding.object)), replay=f"{name}.scenario.json"))
+        replay = Replay(name, scenario, its_run, sentences(its_run, finding.object))
+        told.replays[finding.fingerprint] = replay
+        told.findings.append(msgspec.structs.replace(finding, story=tuple(numbered(replay.sentences)), replay=f"{name}.scenario.json"))
         failing = finding.severity.rank <= fail_on.rank and not finding.accepted and bool(scenario.steps)
         if failing and finding.fingerprint not in known and len(told.corpus) < KEPT and not interrupted:
             told.corpus[finding.fingerprint] = Replay(name, teller.kept(finding, scenario) if smaller else scenario, its_run)

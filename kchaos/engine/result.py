@@ -11,6 +11,7 @@ import msgspec
 from kchaos import __version__
 from kchaos.check.verdict import Finding
 from kchaos.engine.change import ChangeResult
+from kchaos.engine.flips import Flips
 from kchaos.engine.matrix import Matrix
 from kchaos.engine.recovery import Recovery
 from kchaos.engine.timeline import Timeline
@@ -130,6 +131,54 @@ class BaselineResult(msgspec.Struct, frozen=True, kw_only=True):
     mended: tuple[Finding, ...] = ()
 
 
+class Still(msgspec.Struct, frozen=True, kw_only=True):
+    """A finding of both results, as the earlier one had it."""
+
+    fingerprint: str
+    severity: str
+    summary: str
+
+
+class CellChange(msgspec.Struct, frozen=True, kw_only=True):
+    """A property under a class of faults: in how many of how many examples it held."""
+
+    id: str
+    name: str
+    klass: str
+    before: tuple[int, int]
+    now: tuple[int, int]
+
+
+class WorkloadChange(msgspec.Struct, frozen=True, kw_only=True):
+    """A workload under a fault, then and now."""
+
+    workload: str
+    fault: str
+    outage_s: tuple[float, float]
+    lost_requests: tuple[float, float]
+
+
+class Comparison(msgspec.Struct, frozen=True, kw_only=True):
+    """An earlier result beside this one. ``new`` and ``still`` name findings of this one by fingerprint; ``mended`` are gone and what showed
+    them was tried again; of ``untried`` ones nothing is known; ``differs``: what the two were made of, if not the same."""
+
+    file: str
+    verdict: str
+    examples: int = 0
+    differs: tuple[str, ...] = ()
+    new: tuple[str, ...] = ()
+    still: tuple[Still, ...] = ()
+    mended: tuple[Finding, ...] = ()
+    untried: tuple[Finding, ...] = ()
+    cells: tuple[CellChange, ...] = ()
+    workloads: tuple[WorkloadChange, ...] = ()
+
+    def words(self) -> str:
+        """Return ``2 new, 1 mended, 3 still there``."""
+        told = f"{len(self.new)} new, {len(self.mended)} mended, {len(self.still)} still there"
+        return told + (f", {len(self.untried)} not tried again" if self.untried else "")
+
+
 class Result(msgspec.Struct, frozen=True, kw_only=True):
     """The whole document (``kchaos run --json``)."""
 
@@ -167,7 +216,10 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     steps make no sense here, and ``why``."""
     timelines: dict[str, Timeline] = {}
     """The pictures of the worst findings, by fingerprint."""
+    flips: Flips = Flips()
+    """What changed assumptions would change."""
     baseline: BaselineResult | None = None
+    comparison: Comparison | None = None
     change: ChangeResult | None = None
     """What to change, if that was asked for."""
     python: str = platform.python_version()

@@ -27,7 +27,7 @@ from kchaos.engine.subject import Subject, Unanswered, accepted_by, subject_of, 
 from kchaos.engine.system import PROPERTIES, inputs_of
 from kchaos.errors import InvalidScenario, Location
 from kchaos.models.manifests.load import load
-from kchaos.properties.declared import Declared
+from kchaos.properties.own.declared import Declared
 from kchaos.scenario import Scenario
 from kchaos.scenario import load as load_scenario
 

@@ -40,7 +40,7 @@ from kchaos.models.node.apicall import VERBS, ApiCall
 from kchaos.models.node.assumptions import DEFAULTS, Assumptions, assume
 from kchaos.models.security.webhooks import ANSWERS, WebhookTable
 from kchaos.properties.catalog import CATALOG
-from kchaos.properties.declared import Declared
+from kchaos.properties.own.declared import Declared
 
 FILE = "kchaos.yaml"
 WORKLOAD = r"[^/]+/[^/]+"
@@ -78,6 +78,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     accept: tuple[Accept, ...] = ()
     properties: tuple[Written, ...] = ()
 
+    def places(self) -> list[tuple[str, dict[str, Any]]]:
+        """Return the assumptions that were written, each with its path."""
+        return [("defaults", self.defaults), *((f"workloads.{key}", own) for key, own in self.workloads.items())]
+
     def at(self, path: str) -> Location:
         """Return where a field stands, such as ``workloads.shop/web.quorum``."""
         return Location(FILE)
@@ -100,13 +104,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return {name: msgspec.convert(own, WebhookTable) for name, own in self.webhooks.items()}
 
     def expectations(self) -> dict[str, Any]:
-        """Return what properties look at: per workload quorum and outage_s."""
-        out: dict[str, Any] = {}
-        for key, own in self.workloads.items():
-            out[key] = {name: own[name] for name in ("quorum", "outage_s") if own.get(name) is not None}
-        if self.defaults.get("outage_s"):
-            out["*"] = {"outage_s": self.defaults["outage_s"]}
-        return {"workloads": out}
+        """Return what properties look at: quorum and outage_s per workload, and under ``*`` those of all others."""
+        return {"workloads": {
+            key: {name: own[name] for name in ("quorum", "outage_s") if own.get(name) is not None}
+            for key, own in {**self.workloads, "*": self.defaults}.items()
+        }}  # fmt: skip
 
 
 class SettingsFile(Settings, frozen=True, kw_only=True):
@@ -196,7 +198,8 @@ def _settings(value: Any, where: str, node: Any) -> Settings:
 
 def _lines(settings: Settings, node: Any) -> dict[str, int]:
     """Return the lines of what may turn out not to be in the input."""
-    paths = [f"workloads.{key}{more}" for key in settings.workloads for more in ("", ".quorum", ".calls")]
+    paths = [f"workloads.{key}{more}" for key in settings.workloads for more in ("", ".quorum")]
+    paths += [f"{place}.calls[{index}].namespace" for place, own in settings.places() for index in range(len(own.get("calls") or ()))]
     paths += [f'webhooks["{key}"]{more}' for key in settings.webhooks for more in ("", ".patch", ".down_with")]
     paths += [f"accept[{index}].object" for index in range(len(settings.accept))]
     return {path: line_of(node, path) for path in paths}

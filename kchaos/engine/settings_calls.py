@@ -3,10 +3,24 @@
 from __future__ import annotations
 
 import difflib
+import re
 from typing import Any
 
-from kchaos.models.api.resources import BY_PLURAL, by_kind
+from kchaos.models.api.resources import BY_PLURAL, Resource, by_kind
 from kchaos.models.node.apicall import ALL, NAMED, ApiCall
+
+NAMESPACE = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
+"""A DNS label (RFC 1123)."""
+_MORE = {
+    "pods": ("attach", "binding", "ephemeralcontainers", "eviction", "exec", "log", "portforward", "proxy", "resize"), "services": ("proxy",),
+    "nodes": ("proxy",), "namespaces": ("finalize",), "serviceaccounts": ("token",), "certificatesigningrequests": ("approval",),
+}  # fmt: skip
+"""Subresources beside status and scale (https://kubernetes.io/docs/reference/kubernetes-api/)."""
+
+
+def subresources_of(resource: Resource) -> tuple[str, ...]:
+    """Return the subresources of a built-in resource."""
+    return (*_MORE.get(resource.plural, ()), *(("scale",) if resource.scale else ()), *(("status",) if resource.has_status else ()))
 
 
 def wrong_call(call: ApiCall, written: dict[str, Any]) -> tuple[str, str, str] | None:
@@ -25,6 +39,13 @@ def wrong_call(call: ApiCall, written: dict[str, Any]) -> tuple[str, str, str] |
     if known is not None and call.apiGroup not in (None, known.group):
         group = known.group or '""'
         return "apiGroup", f"{call.resource} of group {call.apiGroup} are not modelled", f"leave it out: {call.resource} are in {group}"
+    if known is not None and call.subresource and call.subresource not in subresources_of(known):
+        there = subresources_of(known)
+        near = difflib.get_close_matches(call.subresource, there, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(there)}" if there else "leave it out: it has none"
+        return "subresource", f"{call.resource} have no subresource {call.subresource}", hint
+    if call.namespace not in ("", ALL) and re.fullmatch(NAMESPACE, call.namespace) is None:
+        return "namespace", f"{call.namespace!r} can't name a namespace", 'write small letters, digits and -, at most 63; "*" for all'
     if known is not None and not known.namespaced and call.namespace:
         return "namespace", f"{call.resource} are in no namespace", "leave it out"
     if call.verb in NAMED and not call.name:
@@ -48,10 +69,18 @@ def call_schema(found: dict[str, Any]) -> dict[str, Any]:
         return {"if": {"properties": where, "required": list(where)}, "then": then}
 
     text = {"name": {"minLength": 1}}
+    below: dict[tuple[str, ...], list[str]] = {}
+    for one in BY_PLURAL.values():
+        below.setdefault(subresources_of(one), []).append(one.plural)
+    found = {
+        **found,
+        "properties": {**found["properties"], "namespace": {"type": "string", "pattern": f"^({NAMESPACE}|\\*)?$", "default": ""}},
+    }
     one_space = {"not": {"properties": {"namespace": {"const": ALL}}, "required": ["namespace"]}}
     return {**found, "allOf": [
         {"if": {"properties": {"resource": builtin}}, "then": {}, "else": {"required": ["apiGroup"], "properties": {"apiGroup": {"type": "string"}}}},
         *(rule({"resource": {"enum": plurals}}, {"properties": {"apiGroup": {"enum": [None, group]}}}) for group, plurals in groups.items()),
+        *(rule({"resource": {"enum": plurals}}, {"properties": {"subresource": {"enum": ["", *there]}}}) for there, plurals in below.items()),
         rule({"resource": of_cluster}, {"properties": {"namespace": {"const": ""}}}),
         rule({"verb": {"enum": list(NAMED)}}, {"required": ["name"], "properties": text}),
         rule({"verb": {"not": {"enum": ["list", "watch"]}}}, one_space),

@@ -22,8 +22,8 @@ from kchaos.engine.declarations import IDENT, SETTLE_S, At, check, ident_of
 from kchaos.engine.decorators import declared_in
 from kchaos.errors import InvalidScenario, Location
 from kchaos.models.faults.catalog import catalog
-from kchaos.properties.declared import FORMS, Declared
-from kchaos.properties.expression import compiled
+from kchaos.properties.own.declared import FORMS, Declared
+from kchaos.properties.own.expression import compiled
 
 Bound = Annotated[float, msgspec.Meta(ge=0)]
 

@@ -42,9 +42,14 @@ def sentences(run: Run, about: str = "") -> list[Sentence]:
     return told
 
 
+def numbered(told: Sequence[Sentence]) -> list[str]:
+    """Return sentences as they are read: ``3. 1.0 s: ready: web-1``."""
+    return [f"{index}. {_time(one.t)}: {one.text}" for index, one in enumerate(told, 1)]
+
+
 def story(run: Run, about: str = "") -> list[str]:
     """Return the story of a run as numbered sentences."""
-    return [f"{index}. {_time(one.t)}: {one.text}" for index, one in enumerate(sentences(run, about), 1)]
+    return numbered(sentences(run, about))
 
 
 def _time(t: float) -> str:

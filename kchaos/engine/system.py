@@ -16,7 +16,7 @@ from kchaos.models.api.versions import constants
 from kchaos.models.cluster import AssumptionTable
 from kchaos.models.node.assumptions import Assumptions, assume
 from kchaos.models.topology import Topology
-from kchaos.properties.declared import Declared, property_of
+from kchaos.properties.own.declared import Declared, property_of
 from kchaos.scenario import Scenario, wrong
 
 PROPERTIES = "properties"

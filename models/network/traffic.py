@@ -90,6 +90,13 @@ class Traffic:
         """Requests a second, by Service."""
         self.rules_changed = True
         """A node has other rules than before, or there are other nodes with power."""
+        self._entries: dict[str, list[Entry | None]] = {}
+        """Each Service's entries in the nodes' rules, when they were looked at last."""
+        self._sources: tuple[str, ...] = ()
+        """The nodes of those rules."""
+        self._all = True
+        self._pods_changed: dict[str, None] = {}
+        """What changed since the last look: anything at all; or these pods."""
         self.dns_dead = 0.0
         """Share of DNS replicas that are dead and still asked."""
 
@@ -99,22 +106,63 @@ class Traffic:
         if kept:
             self._kept[service] = None
 
+    def changed(self, pod: str = "") -> None:
+        """Something changed that decides the fate of requests: of those to that pod, or of any. Look at it with :meth:`recompute`."""
+        if pod:
+            self._pods_changed[pod] = None
+        else:
+            self._all = True
+
     def recompute(self) -> None:
-        """Something changed: close the intervals whose fate is another from now on."""
+        """Close the intervals whose fate is another from now on."""
         now = self._now()
         tables = self._rules()
+        concerned = self._touched()
         if self.rules_changed:
             self.rules_changed = False
-            self._tell_asked(tables)
+            concerned |= self._compare(tables)
         for service, rate in self.services.items():
-            fate = self._fate(service, tables)
             found = self._open.get(service)
+            if found is not None and service not in concerned and not self._all:
+                continue
+            fate = self._fate(service, tables)
             if found is not None:
                 if found[1] == fate:
                     continue
                 if now > found[0]:
                     self._closed(service, Interval(found[0], now, found[1], rate))
             self._open[service] = (now, fate)
+        self._all = False
+
+    def _touched(self) -> dict[str, None]:
+        """Return the Services of which some client's requests go to pods that have changed."""
+        pods, self._pods_changed = self._pods_changed, {}
+        if not pods or self._all:
+            return {}
+        found = {service: None for service, behind in self._pods.items() if any(pod in pods for pod in behind)}
+        for (service, _), flows in self._flows.items():
+            if any(backend.pod in pods for backend in flows):
+                found[service] = None
+        return found
+
+    def _compare(self, tables: Mapping[str, Rules]) -> dict[str, None]:
+        """Return the Services of which a node's rules are others than before, and tell which pods they send requests to."""
+        sources = tuple(tables)
+        others = sources != self._sources
+        self._sources = sources
+        found: dict[str, None] = {}
+        for service in self.services:
+            entries = [table.get(service) for table in tables.values()]
+            before = self._entries.get(service)
+            if not others and before is not None and all(one is other for one, other in zip(entries, before, strict=True)):
+                continue
+            self._entries[service] = entries
+            found[service] = None
+            pods = tuple(sorted({backend.pod for entry in entries if entry is not None for _, backend in entry.spread}))
+            if self._pods.get(service, ()) != pods:
+                self._pods[service] = pods
+                self._asked(service, pods)
+        return found
 
     def finish(self) -> None:
         """Close all intervals."""
@@ -163,15 +211,6 @@ class Traffic:
         worst = sorted(ways.items(), key=lambda one: (-one[1], one[0]))[:WAYS] if ways else ()
         told = tuple((*way, round(value, 6)) for way, value in worst)
         return Fate({reason: round(value, 6) for reason, value in sorted(lost.items())}, len(answering), told)
-
-    def _tell_asked(self, tables: Mapping[str, Rules]) -> None:
-        """Tell which pods any node's rules send requests to, where they are others than before."""
-        for service in self.services:
-            entries = [table[service] for table in tables.values() if service in table]
-            pods = tuple(sorted({backend.pod for entry in entries for _, backend in entry.spread}))
-            if self._pods.get(service, ()) != pods:
-                self._pods[service] = pods
-                self._asked(service, pods)
 
     # -- connections that are kept -------------------------------------------------------------------------------------
 

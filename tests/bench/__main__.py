@@ -10,6 +10,7 @@ import heapq
 import json
 import platform
 import resource
+import subprocess
 import sys
 import tempfile
 import time
@@ -31,8 +32,12 @@ from kchaos.models.api.request import USER, Request
 from kchaos.models.cluster import Cluster
 from kchaos.models.manifests.load import Text, load
 from kchaos.models.topology import spread_over_zones
+from kchaos.properties.own.declared import Declared
 from kchaos.scenario import At, Budget, Nth, Scenario, Step
 from kchaos.sim.world import World
+from kchaos.testing.cluster import SimulatedCluster
+from kchaos.testing.files import Files
+from tests.reports.events import many, report
 from tests.support import ROOT, Settings
 
 APPLICATIONS = ROOT / "fixtures" / "applications"
@@ -185,6 +190,30 @@ def examples() -> list[Figure]:
     return [Figure("online-boutique examples per second and core", count / wall, 20, "1/s", True)]
 
 
+def own() -> list[Figure]:
+    """The same with three properties of users, against none: processor time, the best of three each."""
+    _, system = _application("online-boutique", 5, 3)
+    web = "default/frontend"
+    claims = (
+        f'workloads["{web}"].ready >= 0',
+        f'endpoints["{web}"].ready <= 1',
+        f'pods.filter(p, p.workload == "{web}" && p.ready).size() < 9',
+    )
+    declared = [Declared(id=f"OWN-{index}", title="t", form="always", says=says) for index, says in enumerate(claims)]
+    judged = build(msgspec.to_builtins(system.topology), {**system.inputs, "properties": msgspec.to_builtins(declared)})
+    booted = boot(system)
+    steps = [Step(do="rollout", args={"target": workload}) for workload in booted.workloads]
+    took: dict[int, list[float]] = {0: [], 3: []}
+    for _ in range(3):
+        for which in (system, judged):
+            begun = time.process_time()
+            for step in steps:
+                outcome = run(which, booted, Scenario(steps=(step,)))
+                assert len(outcome.exercised) == len(which.properties), outcome.violations
+            took[len(which.properties)].append(time.process_time() - begun)
+    return [Figure("the same with three properties of users / without", min(took[3]) / min(took[0]), 1.3, "")]
+
+
 def chaotic() -> list[Figure]:
     """The same application and length, a rollout in each, and a fault of the control plane or of the network at an event of it."""
     _, system = _application("online-boutique", 5, 3, masters=3)
@@ -239,10 +268,61 @@ def loading() -> list[Figure]:
     return [Figure(f"loading {text.count(chr(10)):,} lines", time.perf_counter() - begun, 10, "s")]
 
 
+ADDED = """
+import sys, time, pytest
+
+OTHERS = [part for name in ("cacheprovider", "asyncio", "anyio", "randomly") for part in ("-p", "no:" + name)]
+
+def suite(*options):
+    begun = time.process_time()
+    pytest.main(["-q", *OTHERS, *options])
+    return time.process_time() - begun
+
+suite("-p", "no:kchaos")
+without = suite("-p", "no:kchaos")
+assert not any(name.startswith("kchaos") for name in sys.modules)
+print(suite() - without)
+"""
+"""What a process prints: CPU seconds that a suite takes more when the plugin is loaded for the first time."""
+
+
+def plugin() -> list[Figure]:
+    """What the pytest plugin adds to a suite that does not use it, in CPU time; and how long a test waits for its cluster."""
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "test_empty.py").write_text("def test_empty():\n    pass\n", encoding="utf-8")
+        added = [float(subprocess.check_output([sys.executable, "-c", ADDED], cwd=folder, text=True).splitlines()[-1]) for _ in range(5)]
+    ready, resets = [], []
+    for _ in range(10):
+        begun = time.perf_counter()
+        cluster = SimulatedCluster(Files(Path(), Path()), {})
+        cluster.nodes()
+        ready.append(time.perf_counter() - begun)
+        for _ in range(10):
+            begun = time.perf_counter()
+            cluster.reset()
+            cluster.nodes()
+            resets.append(time.perf_counter() - begun)
+        cluster.close()
+    return [
+        Figure("pytest plugin, added to a suite without it", min(added) * 1000, 50, "ms"),
+        Figure("fixture cluster, ready for the first time", min(ready) * 1000, 50, "ms"),
+        Figure("fixture cluster, reset", min(resets) * 1000, 5, "ms"),
+    ]
+
+
+def reporting() -> list[Figure]:
+    """The page of five findings whose runs have 100,000 events together, beside a thousand workloads: stories, pictures, HTML."""
+    run_ = many(20_000)
+    begun = time.perf_counter()
+    page = report(run_)
+    wall = time.perf_counter() - begun
+    return [Figure("report of five runs with 100,000 events", wall, 2, "s"), Figure("its size", len(page.encode()) / 1e6, 1, "MB")]
+
+
 def main() -> int:
     figures: list[Figure] = []
     seldom_collect()  # as the command line does
-    for measure in (loop, a_day, examples, chaotic, every_write, level_one, loading, many_pods, marginal):
+    for measure in (loop, a_day, examples, own, chaotic, every_write, level_one, loading, reporting, many_pods, marginal, plugin):
         gc.collect()
         for figure in measure():
             figures.append(figure)

@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import msgspec
 import pytest
 import yaml
 
+from kchaos import ClusterMachine
 from kchaos.check.property import Property
 from kchaos.cli import run_cli
 from kchaos.engine.booting import Boot, System
 from kchaos.engine.execute import Question
+from kchaos.engine.explore import Failed, explore
 from kchaos.engine.kubernetes import run
 from kchaos.engine.machines import of_numbers
 from kchaos.engine.result import Result
 from kchaos.engine.system import build
 from kchaos.history.record import Mark, Write
 from kchaos.models.manifests.load import Text
-from kchaos.properties.declared import Declared, property_of
-from kchaos.properties.expression import Watch, compiled
-from kchaos.properties.state import MARKS, SOURCES, State
+from kchaos.properties.own.declared import Declared, property_of
+from kchaos.properties.own.expression import Watch, compiled
+from kchaos.properties.own.state import MARKS, SOURCES, State
+from kchaos.reports.matrix import table
 from kchaos.scenario import Scenario, Step, load
 from tests.support import GUESTBOOK, ROOT, step
 
@@ -148,7 +153,30 @@ def test_undecided_is_unknown(here: Path) -> None:
     code, result = result_of(here, text)
     assert code == 3 and result.verdict == "unknown"
     assert any("there is no nope" in reason for reason in result.reasons)
+    assert {one.id: one.standing for one in result.properties}["SHOP-3"] == "never judged"
+    row = next(one for one in table(result.matrix, ["SHOP-3"]).broken if one.id == "SHOP-3")
+    assert set(row.cells) == {None}, "unknown is never shown green"
+    junit = ElementTree.fromstring((here / "out" / "junit.xml").read_bytes())
+    (case,) = junit.findall("testcase[@name='SHOP-3 t']")
+    assert case.find("skipped") is not None and junit.get("skipped") == "1"
     assert [one.severity.value for one in result.findings if one.id == "SHOP-3"] == ["info"]
+    replay = next(one.replay for one in result.findings if one.id == "SHOP-3")
+    assert run_cli(["replay", replay]) == 3, "a replay can't tell either"
+
+
+def test_undecided_fails_a_state_machine(here: Path) -> None:
+    """Who asks for a pass gets none."""
+    (here / "kchaos.yaml").write_text("properties:\n- {id: A, title: t, always: 'pods.all(p, p.labels.nope == \"x\")'}\n", encoding="utf-8")
+
+    class Guestbook(ClusterMachine):
+        manifests = (str(GUESTBOOK / "*.yaml"),)
+        config = str(here / "kchaos.yaml")
+        faults = ("pod-kill",)
+        examples = 1
+        corpus = str(here / "corpus")
+
+    with pytest.raises(Failed, match=r"A: .* can't be told at 0.0 s: there is no nope"):
+        explore(Guestbook)
 
 
 @pytest.mark.parametrize(
@@ -156,6 +184,7 @@ def test_undecided_is_unknown(here: Path) -> None:
     [
         (f'["{WEB}"].ready', '["default/fronted"].ready', "no workload default/fronted in the input", f"did you mean {WEB}?"),
         (f'workloads["{WEB}"].ready', 'endpoints["default/front"].ready', "no Service default/front in the input", f"did you mean {WEB}?"),
+        (f'workloads["{WEB}"].ready', f'workloads["Deployment/{WEB}"].ready', f"no workload Deployment/{WEB}", f"did you mean {WEB}?"),
         (f'workloads["{WEB}"].ready', "workloads.frontend.ready", "no workload frontend in the input", f"did you mean {WEB}?"),
     ],
 )
@@ -189,6 +218,25 @@ def test_python_files_that_cannot_be_used(old: str, new: str, says: str, here: P
     assert run_cli(["run", str(GUESTBOOK), "--budget", "1", "--properties", "checks.py"]) == 2
     error = capfd.readouterr().err
     assert f"error: {says}" in error and "Traceback" not in error
+
+
+@pytest.mark.parametrize(("name", "says"), [("none.py", "no such file"), ("folder.py", "a folder, not a file")])
+def test_python_files_that_are_not_there(name: str, says: str, here: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Told as such."""
+    (here / "folder.py").mkdir()
+    assert run_cli(["run", str(GUESTBOOK), "--properties", name]) == 2
+    assert f"error: {name}: {says} (give a Python file" in capfd.readouterr().err
+
+
+def test_a_replay_without_its_python_file(here: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """The scenario names the file; where it is not, that is said, and nothing is judged without it."""
+    (here / "checks.py").write_text(CHECKS, encoding="utf-8")
+    found = next(one for one in result_of(here, "version: 1\n", "--properties", "checks.py")[1].findings if one.id == "PY-1")
+    assert run_cli(["replay", found.replay]) == 1 and "error   PY-1 Cluster: three serve" in capfd.readouterr().out
+    (here / "checks.py").unlink()
+    sys.modules.pop(next(name for name, one in sys.modules.items() if getattr(one, "__file__", None) == str(here / "checks.py")))
+    assert run_cli(["replay", found.replay]) == 2
+    assert "checks.py: no such file" in capfd.readouterr().err
 
 
 def test_lists(here: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -10,7 +10,7 @@ from kchaos.engine.campaign import BudgetOption
 from kchaos.engine.execute import Question, execute
 from kchaos.engine.machines import of_numbers
 from kchaos.engine.result import Result
-from kchaos.engine.settings import Accept, Settings
+from kchaos.engine.settings import Accept, Settings, load_settings
 from kchaos.models.manifests.load import Text
 from tests.support import SITUATIONS
 
@@ -209,3 +209,17 @@ def test_the_same_file_under_its_folder(tmp_path: Path) -> None:
     """What has an object keeps its fingerprint wherever the file stands."""
     text = APP + SERVICE % "wbe"
     assert prints(result_of(text)) == prints(result_of(text, name="other/folder/app.yaml"))
+
+
+def test_lines_of_kchaos_yaml(tmp_path: Path) -> None:
+    """What it names and is not in the input is told with the file's real path and the line."""
+    file = tmp_path / "mine.yaml"
+    file.write_text(
+        "workloads:\n  shop/web: {}\n  default/wbe:\n    calls:\n    - verb: list\n      resource: pods\n      namespace: kube-sistem\n"
+        "webhooks:\n  a.b.c: {}\naccept:\n- id: KC202\n  reason: x\n  date: 2026-11-01\n  object: Deployment/default/wbe\n",
+        encoding="utf-8",
+    )
+    result = result_of(SERVICE % "web", settings=load_settings(file))
+    found = {(one.file, one.line, one.advice) for one in result.findings if one.id == "KC315"}
+    assert {(where, line) for where, line, _ in found} == {(str(file), line) for line in (2, 3, 7, 9, 14)}
+    assert (str(file), 7, "did you mean kube-system?") in found

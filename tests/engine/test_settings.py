@@ -12,7 +12,7 @@ from kchaos.cli import run_cli
 from kchaos.engine.settings import Settings, load_settings, schema
 from kchaos.errors import InvalidScenario
 from kchaos.models.manifests.yamltree import Document, parse
-from tests.support import ROOT
+from tests.support import ROOT, SITUATIONS, ask
 
 GOOD = [
     "",
@@ -30,6 +30,8 @@ GOOD = [
     "workloads: {a/b: {calls: [{verb: get, resource: pods, subresource: log, name: x, namespace: kube-system, every_s: 1}]}}\n",
     "workloads: {a/b: {calls: [{verb: list, resource: certificates, apiGroup: cert-manager.io, namespace: '*'}]}}\n",
     "workloads: {a/b: {calls: [{verb: create, resource: leases, apiGroup: coordination.k8s.io}, {verb: deletecollection, resource: pods}]}}\n",
+    "defaults: {calls: [{verb: create, resource: pods, subresource: eviction, namespace: a-1}, {verb: patch, resource: deployments, subresource: scale, name: a}]}\n",
+    "defaults: {calls: [{verb: update, resource: certificates, subresource: status, apiGroup: cert-manager.io, name: a}]}\n",
     "webhooks: {}\n",
     "webhooks: {a.example.com: {}, b: {answers: timeout, latency_s: 1, down_with: Deployment/a/b}}\n",
     "webhooks: {a: {patch: [{op: add, path: /a, value: null}, {op: remove, path: ''}, {op: move, path: /a, from: /b}]}}\n",
@@ -78,6 +80,25 @@ BAD: list[tuple[str, int, str, str]] = [
     ("defaults:\n  calls:\n  - verb: list\n    resource: Pod\n", 4, "Pod is a kind, not a resource", "write pods"),
     ("defaults:\n  calls:\n  - verb: list\n    resource: podz\n", 4, "no resource 'podz'", "did you mean pods?"),
     ("defaults:\n  calls:\n  - verb: list\n    resource: foos\n", 4, "no resource 'foos'", "apiGroup"),
+    (
+        "defaults:\n  calls:\n  - verb: get\n    resource: pods\n    name: a\n    subresource: lgo\n",
+        6,
+        "pods have no subresource lgo",
+        "did you mean log?",
+    ),
+    (
+        "defaults:\n  calls:\n  - {verb: get, resource: nodes, name: a, subresource: exec}\n",
+        3,
+        "nodes have no subresource exec",
+        "it has proxy, status",
+    ),
+    (
+        "defaults:\n  calls:\n  - {verb: get, resource: secrets, name: a, subresource: status}\n",
+        3,
+        "secrets have no subresource",
+        "leave it out",
+    ),
+    ("defaults:\n  calls:\n  - verb: list\n    resource: pods\n    namespace: Shop\n", 5, "'Shop' can't name a namespace", "small letters"),
     ("defaults:\n  calls:\n  - {verb: get, name: a, resource: pods/log}\n", 3, "names a subresource", "subresource: log"),
     ("defaults:\n  calls:\n  - verb: list\n    resource: deployments\n    apiGroup: extensions\n", 5, "of group extensions", "apps"),
     ("defaults:\n  calls:\n  - verb: get\n    resource: pods\n", 3, "get asks for one object", "name"),
@@ -230,3 +251,16 @@ def test_the_command_exits_2(file: Path, monkeypatch: pytest.MonkeyPatch, capfd:
     assert run_cli(["run", str(file.parent / "app.yaml"), "--config", str(file.parent / "none.yaml")]) == 2
     printed = capfd.readouterr().err
     assert "none.yaml: can't read it" in printed and "Traceback" not in printed
+
+
+def test_an_outage_that_is_borne_by_all() -> None:
+    """`defaults` count for workloads that are not named; what a workload says of itself counts more."""
+
+    def found(settings: Settings) -> list[str]:
+        result = ask([SITUATIONS / "one-replica.yaml"], faults="drain", budget="4", settings=settings).result
+        return [one.object for one in result.findings if one.id == "KC202"]
+
+    assert found(Settings())
+    assert not found(Settings(defaults={"outage_s": 60}))
+    name = found(Settings())[0].partition("/")[2]
+    assert found(Settings(defaults={"outage_s": 60}, workloads={name: {"outage_s": 0}}))

@@ -92,3 +92,25 @@ def test_the_command_line_writes_a_patch_and_no_file_of_the_user(
     assert run_cli([*options, "--budget", "5"]) == 1
     assert not Path("out/fix.patch").exists()
     assert "`kchaos run --fix` tries small edits" in capfd.readouterr().out
+
+
+OWN = """
+properties:
+  - id: WEB-1
+    title: two answer
+    always: workloads["default/web"].serving >= 2
+    for_s: 10
+    faults_at_once: 1
+    except_during: [zone-power-loss]
+"""
+
+
+def test_a_property_of_the_user_is_mended_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    """A lost node leaves one of two for minutes: a third pod is the smallest edit, and nothing is said of other rules."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(SITUATIONS / "budget-blocks-drain.healthy.yaml", "web.yaml")
+    Path("kchaos.yaml").write_text(OWN, encoding="utf-8")
+    assert run_cli(["run", "web.yaml", "--corpus", "none", "--fix", "--faults", "node-power-loss,drain", "--json"]) == 1
+    result = json.loads(capfd.readouterr().out)
+    assert {one["id"] for one in result["findings"] if one["severity"] == "error"} == {"WEB-1"}
+    assert result["change"]["passes"] and "+  replicas: 3" in result["change"]["diff"]

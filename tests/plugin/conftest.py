@@ -32,11 +32,11 @@ class Project:
 
     def run(self, *args: str) -> pytest.RunResult:
         """Run pytest there, in this process."""
-        return self.pytester.runpytest_inprocess("-p", "no:cacheprovider", "-p", "no:xdist", *args)
+        return self.pytester.runpytest_inprocess("-p", "no:cacheprovider", "-p", "no:xdist", "-p", "no:randomly", "-p", "no:asyncio", *args)
 
     def run_apart(self, *args: str) -> pytest.RunResult:
         """Run pytest there, in a process of its own."""
-        return self.pytester.runpytest_subprocess("-p", "no:cacheprovider", *args)
+        return self.pytester.runpytest_subprocess("-p", "no:cacheprovider", "-p", "no:randomly", *args)
 
 
 @pytest.fixture

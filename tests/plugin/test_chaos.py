@@ -36,6 +36,9 @@ def test_it(run):
         ('assert run.verdict == "pass", run', "failed"),
         ('assert run.verdict == "fail"', "passed"),
         ('assert [one.id for one in run.findings] == ["KC203"]', "passed"),
+        ("assert len(run.failures) == 1", "passed"),
+        ('assert run.result.verdict == "fail"', "passed"),
+        ('assert "KC203" in str(run)', "failed"),
         ("pytest.skip()", "skipped"),
     ],
 )
@@ -164,3 +167,52 @@ def test_what_fails_otherwise_says_nothing_of_a_campaign_that_passed(project: Pr
     result = project.run("--kchaos-report=none")
     assert "--- kchaos ---" not in result.stdout.str()
     assert not (project.path / ".kchaos").exists()
+
+
+OWN = """
+from kchaos import always, eventually
+
+@always(id="WEB-1", title="web is asked for")
+def asked(cluster):
+    return cluster.workloads["default/web"].desired > 0
+
+@eventually(id="WEB-2", within_s=60)
+def three(cluster):
+    return cluster.workloads["default/web"].ready == 99
+
+@chaos("deploy/healthy.yaml", faults="drain", examples=3, properties=[{}])
+def test_it(run):
+    assert [one.id for one in run.result.properties] == ["WEB-1", "WEB-2"]
+    assert run.verdict == "fail" and [one.id for one in run.failures] == ["WEB-2"]
+"""
+
+
+def test_properties_of_the_test_s_own(project: Project) -> None:
+    """Decorated functions are judged; what fails is kept, and fails again by itself, in this process or another."""
+    project.test(OWN.format("asked, three"))
+    project.run().assert_outcomes(passed=1)
+    (kept,) = (project.path / "kchaos-corpus").rglob("*WEB-2*.scenario.json")
+    assert load(kept).inputs["properties"][1]["says"] == {"file": "test_app.py", "name": "three"}
+    (test,) = (project.path / "kchaos-corpus").rglob("test_*.py")
+    project.run_apart(str(test)).assert_outcomes(failed=1)
+
+
+def test_a_property_that_is_none(project: Project) -> None:
+    """Told in one sentence."""
+    project.test(OWN.format("len"))
+    result = project.run()
+    result.assert_outcomes(errors=1)
+    assert 'one of properties is none: write @always(id="SHOP-1") above its function' in result.stdout.str()
+
+
+@pytest.mark.parametrize("page", ["docs/pytest.md", "README.md"])
+def test_the_documented_example_works(project: Project, page: str) -> None:
+    """As it stands there."""
+    code = re.search(r"```python\n((?:#.*\n)?from kchaos import chaos\n.*?)```", (ROOT / page).read_text(encoding="utf-8"), re.S)
+    assert code is not None
+    text = (project.path / "deploy" / "healthy.yaml").read_text(encoding="utf-8").replace("replicas: 2", "replicas: 3")
+    for one in (project.path / "deploy").iterdir():
+        one.unlink()
+    (project.path / "deploy" / "web.yaml").write_text(text, encoding="utf-8")
+    project.test(code[1])
+    project.run().assert_outcomes(passed=2)

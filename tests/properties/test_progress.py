@@ -180,8 +180,8 @@ def a_drained_pod_that_never_goes(bad: bool, patch: pytest.MonkeyPatch) -> Found
 
 def _rolled(what: str, target: str, owner: Obj, before: int = 1, earlier: tuple[str, ...] = ()) -> Found:
     history = History(owner, facts={"ready_before": {target: before}})
-    for one in (*earlier, what):
-        history.mark("operation", what=one, target=target, state="begun")
+    for each in (*earlier, what):
+        history.mark("operation", what=each, target=target, state="begun")
     history.mark(
         "event", by="x", kind="ReplicaSet", namespace="shop", name="web-1", type="Warning", reason="FailedCreate", message="exceeded quota"
     )

@@ -10,8 +10,23 @@ from kchaos.engine import lanes as lanes_
 from kchaos.engine import moments as moments_
 from kchaos.engine import pictures
 from kchaos.engine import timeline as data
+from kchaos.engine.change import ChangeResult, CommandResult
+from kchaos.engine.flips import Flips, Tried
 from kchaos.engine.matrix import Judged, Matrix, Violated
-from kchaos.engine.result import Cell, Counts, CoverageResult, FaultResult, NoteResult, Result, WorkloadResult
+from kchaos.engine.result import (
+    Cell,
+    CellChange,
+    Comparison,
+    Counts,
+    CoverageResult,
+    FaultResult,
+    NoteResult,
+    PropertyResult,
+    Result,
+    Still,
+    WorkloadChange,
+    WorkloadResult,
+)  # fmt: skip
 from kchaos.reports.columns import COLUMNS
 
 NASTY = (
@@ -67,6 +82,17 @@ def full_timeline(text: str) -> data.Timeline:
     return msgspec.structs.replace(found, bands=(band,) * pictures.BANDS, ticks=ticks, curves=(curve,) * pictures.CURVES, moments=told)
 
 
+def comparison(texts: tuple[str, ...]) -> Comparison:
+    """Return one with a text in every field that may come from a file; it fits :func:`result`."""
+    return Comparison(
+        file=texts[0], verdict="fail", examples=3, differs=texts, new=tuple(f"{number:016x}" for number in range(len(texts))),
+        still=tuple(Still(fingerprint=f"{100 + number:016x}", severity="error", summary=text) for number, text in enumerate(texts)),
+        mended=tuple(finding(text, 300 + number) for number, text in enumerate(texts)), untried=(finding(texts[0], 400),),
+        cells=tuple(CellChange(id="KC202", name=text, klass=text, before=(1, 2), now=(2, 2)) for text in texts),
+        workloads=tuple(WorkloadChange(workload=text, fault=text, outage_s=(0.0, 5.0), lost_requests=(7.0, 0.0)) for text in texts),
+    )  # fmt: skip
+
+
 def result(texts: tuple[str, ...] = NASTY, verdict: str = "fail") -> Result:
     """Return a result with these texts everywhere."""
     cell = Cell(outage_s=5.0, lost_requests=50, examples=1, severity="error", unbounded=True)
@@ -90,6 +116,25 @@ def result(texts: tuple[str, ...] = NASTY, verdict: str = "fail") -> Result:
             properties=(Judged(id="KC202", name="served", violated={"node": Violated(examples=1, first=texts[0])}), Judged(id="KC1", name=texts[0])),
         ),
         timelines={f"{number:016x}": timeline(text) for number, text in enumerate(texts)},
+        comparison=comparison(texts),
+        flips=Flips(scenarios=texts, left_out=1, tried=tuple(
+            Tried(assumption="start_s", was="5", value=text, mended=(text,), new=(text,), figures=(text,), verdict="fail") for text in texts
+        )),
+    )  # fmt: skip
+
+
+def whole(texts: tuple[str, ...] = NASTY, verdict: str = "fail") -> Result:
+    """Return a result that has what only some runs have, too: what to change, and properties of users."""
+    return msgspec.structs.replace(
+        result(texts, verdict),
+        change=ChangeResult(
+            edits=texts, diff="\n".join(f"+{text}" for text in texts), patches={text: text for text in texts}, lines=3, pods=1, needs=texts,
+            gives_up=texts, left=texts, level1=(1, 2),
+            commands=tuple(
+                CommandResult(finding="0" * 16, rule="KC202", object=text, fault=text, commands=(text,), after_s=1.0, serves_s=2.0, says=text) for text in texts
+            ),
+        ),
+        properties=tuple(PropertyResult(id=text, name=text, claim=text, source=text, file=text, line=1) for text in texts),
     )  # fmt: skip
 
 

@@ -15,14 +15,15 @@ from kchaos import reports
 from kchaos.cli import run_cli
 from kchaos.engine.result import BaselineResult
 from kchaos.reports.html import MOST, Limits, html
-from tests.reports.hostile import NASTY, finding, large, result
+from tests.reports.events import many, report
+from tests.reports.hostile import NASTY, finding, large, result, whole
 from tests.support import ROOT, SITUATIONS
 
 VOID = {"meta", "br", "hr", "img", "link", "input"}
 TAGS = {
     "html", "head", "meta", "title", "style", "body", "main", "section", "h1", "h2", "h3", "p", "code", "article", "span", "strong",
     "details", "summary", "ol", "ul", "li", "div", "table", "thead", "tbody", "tr", "th", "td", "svg", "desc", "rect", "line", "path", "text",
-    "script", "dl", "dt", "dd", "em", "h4", "nav", "a",
+    "script", "dl", "dt", "dd", "em", "h4", "nav", "a", "pre",
 }  # fmt: skip
 ATTRIBUTES = {
     "lang",
@@ -97,7 +98,7 @@ class Page(HTMLParser):
 @pytest.mark.parametrize("verdict", ["pass", "fail", "unknown"])
 def test_names_are_text(verdict: str) -> None:
     """No tag and no attribute but the template's own; each name is readable as it was written."""
-    page = Page(html(result(verdict=verdict)))
+    page = Page(html(whole(verdict=verdict)))
     assert page.open == []
     assert page.tags <= TAGS
     assert page.attributes <= ATTRIBUTES | DRAWN
@@ -108,7 +109,7 @@ def test_names_are_text(verdict: str) -> None:
         assert f"drain of {name}, 1.0 s to 9.0 s" in text and f"Pod {name}: {name} → {name}" in text
 
 
-@pytest.mark.parametrize("make", [result, large])
+@pytest.mark.parametrize("make", [whole, large])
 def test_it_asks_for_nothing(make: object) -> None:
     """No link, no picture, no import, one script that is our own; a policy forbids what could slip through."""
     assert callable(make)
@@ -133,6 +134,13 @@ def test_a_large_result_stays_small() -> None:
     assert Page(text).open == []
     left_out = [int(one) for one in re.findall(r"… and (\d+) more", text)]
     assert sum(left_out) > 5_000 and text.count("<article") < 200 and "more workloads" in text
+
+
+def test_many_events_stay_small() -> None:
+    """A run of 100,000 events, shown in five findings, stays below a megabyte as a page and as data, and what is put together is said."""
+    text = report(many(100_000), result(("x",)))
+    assert len(text.encode("utf-8")) < MOST
+    assert Page(text).open == [] and "closer together" in text and "and 8 more nodes" in text
 
 
 def test_what_fits_is_shown() -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import sys
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from kchaos.check.property import Context
 from kchaos.errors import InvalidScenario
 from kchaos.history.view import View
-from kchaos.properties.expression import Watch, compiled
-from kchaos.properties.state import State, Undecided
+from kchaos.properties.own.expression import Watch, _environment, compiled
+from kchaos.properties.own.state import MAPS, ROWS, State, Undecided
 from tests.properties.objects import pod
 
 TWO = 'pods.filter(p, p.labels.app == "web" && p.ready).size() >= 2'
@@ -67,6 +69,10 @@ def test_reads(source: str, tables: dict[str, object]) -> None:
         ('phase = "chaos"', "not a CEL expression", "write == to compare"),
         ("pods.size() > 1 and true", "not a CEL expression", "write && for and"),
         ("True", "True is not CEL", "write true"),
+        ("len(pods) > 1", "len is not CEL", "write size"),
+        ("pods.any(p, p.ready)", "any is not CEL", "write exists"),
+        ("pods.exists(p => p.ready)", "not a CEL expression", "pods.exists(p, p.ready)"),
+        ("{[1]: true}", "the expression can't be used: Unsupported map key type", "less at once"),
         ("pods.size() >", "not a CEL expression", ""),
         ("(" * 60 + "true" + ")" * 60, "can't be used", "more than one property"),
     ],
@@ -76,6 +82,57 @@ def test_mistakes(source: str, says: str, hint: str) -> None:
     with pytest.raises(InvalidScenario) as caught:
         compiled(source)
     assert says in caught.value.message and hint in caught.value.hint and caught.value.hint
+
+
+ATOMS = st.sampled_from(
+    [
+        "pods",
+        "workloads",
+        "nodes",
+        "phase",
+        "p",
+        "q",
+        "1",
+        "2.5",
+        "'x'",
+        "true",
+        "null",
+        "[]",
+        "{'a': 1}",
+        "pods[0]",
+        "workloads['a/b']",
+        "duration('1s')",
+    ]
+)
+
+
+def _larger(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    fields, operators = st.sampled_from(["ready", "labels", "name", "foo"]), st.sampled_from(["==", "<", "+", "&&", "||", "in"])
+    return st.one_of(
+        st.builds("{}.{}".format, inner, fields), st.builds("{}[{}]".format, inner, inner), st.builds("!{}".format, inner),
+        st.builds("{} {} {}".format, inner, operators, inner), st.builds("({} ? {} : {})".format, inner, inner, inner),
+        st.builds("{}.size()".format, inner), st.builds("[{}]".format, inner), st.builds("has({}.ready)".format, inner),
+        st.builds("{}.{}(p, {})".format, inner, st.sampled_from(["exists", "all", "filter", "map"]), inner),
+        st.builds("pods.{}({}, {})".format, st.sampled_from(["exists", "all"]), st.sampled_from("pq"), inner),
+    )  # fmt: skip
+
+
+@given(st.recursive(ATOMS, _larger, max_leaves=6))
+@settings(max_examples=300, deadline=None)
+def test_what_it_reads_is_enough(source: str) -> None:
+    """Whatever is written, it is refused with a hint; or what it is given, cut down to what it reads, decides as all fields would."""
+    try:
+        found = compiled(source)
+    except InvalidScenario as error:
+        assert error.hint
+        return
+    seen = state(pod("web-0", ready=True, labels={"app": "web"}), pod("web-1", ready=False))
+    watch = Watch(found, seen)
+    value = watch.value()
+    whole = {name: seen.tables[name].shown(tuple(one.__struct_fields__), None) for name, one in ROWS.items() if name in found.reads.tables}
+    data = {**watch.data(), **{name: one.rows if name in MAPS else one.sorted() for name, one in whole.items()}}
+    other = found.program.eval(_environment().Activation(data)).value()
+    assert value == other if isinstance(other, bool) else isinstance(value, Undecided)
 
 
 def test_values() -> None:
@@ -111,7 +168,7 @@ def test_errors_are_absorbed_as_the_language_says() -> None:
 
 def test_without_the_library(monkeypatch: pytest.MonkeyPatch) -> None:
     """Who writes an expression is told what to install."""
-    from kchaos.properties import expression
+    from kchaos.properties.own import expression
 
     expression.compiled.cache_clear()
     expression._environment.cache_clear()

@@ -1,4 +1,4 @@
-"""CEL expressions over a :class:`~kchaos.properties.state.State`: compiled once, checked against the rows' fields, evaluated when needed.
+"""CEL expressions over a :class:`~kchaos.properties.own.state.State`: compiled once, checked against the rows' fields, evaluated when needed.
 
 The language is https://github.com/google/cel-spec; parsed, checked and evaluated by its authors' library (``cel-expr-python``), which is loaded
 when the first expression is. What it can't know, because rows are plain maps to it, is checked here: names of fields, and what they hold.
@@ -13,8 +13,8 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from kchaos.errors import InvalidScenario
-from kchaos.properties.reads import Mistake, Reads, reads_of
-from kchaos.properties.state import MAPS, ROWS, State, Undecided, Value
+from kchaos.properties.own.reads import Mistake, Reads, reads_of
+from kchaos.properties.own.state import MAPS, ROWS, State, Undecided, Value
 
 PHASE = "phase"
 INSTALL = "pip install 'kchaos[cel]'"
@@ -58,13 +58,13 @@ def compiled(source: str) -> Compiled:
         )
     try:
         program = _environment().compile(source)
+        kind = program.return_type().name().upper().partition("<")[0]
     except RuntimeError as error:
         raise _explained(source, str(error)) from error
     try:
         reads = reads_of(program.serialize())
     except Mistake as error:
         raise InvalidScenario(f"{_place(source, error.offset)}{error.message}", hint=error.hint) from error
-    kind = program.return_type().name().upper().partition("<")[0]
     if kind not in ("BOOL", "DYN") or reads.gives not in ("", "bool"):
         gives = {"INT": "a number", "DOUBLE": "a number", "STRING": "text", "LIST": "a list", "MAP": "a map"}.get(kind, f"a {kind.lower()}")
         gives = _GIVES.get(reads.gives, gives) if kind == "DYN" else gives
@@ -84,7 +84,11 @@ def _place(source: str, offset: int | None) -> str:
 
 
 _ERROR = re.compile(r"ERROR: <input>:(\d+):(\d+): (.*)")
-_INSTEAD = {"and": "&&", "or": "||", "not": "!", "=": "==", "True": "true", "False": "false", "None": "null"}
+_INSTEAD = {
+    "and": "&&", "or": "||", "not": "!", "True": "true", "False": "false", "None": "null", "len": "size", "length": "size", "any": "exists",
+    "some": "exists", "every": "all", "count": "filter(…).size()",
+}  # fmt: skip
+"""What people write out of habit, and what it is in CEL."""
 _FUNCTIONS = ("size", "exists", "all", "filter", "map", "exists_one", "has", "startsWith", "endsWith", "contains", "matches")
 
 
@@ -92,7 +96,7 @@ def _explained(source: str, said: str) -> InvalidScenario:
     """Return what the compiler says in words for people; its first mistake, or the first unknown name."""
     found = [(int(line), int(column), text.removesuffix(" [INVALID_ARGUMENT]")) for line, column, text in _ERROR.findall(said)]
     if not found:
-        first = said.strip().partition("\n")[0].removesuffix("]").partition(" [")[0]
+        first = said.strip().partition("\n")[0].partition(" [")[0].rpartition("ARGUMENT: ")[2]
         return InvalidScenario(f"the expression can't be used: {first}", hint="write less at once, in more than one property")
     unknown = [one for one in found if one[2].startswith("undeclared reference")]
     line, column, text = unknown[-1] if unknown and any(_called(source, one) for one in unknown) else found[0]
@@ -111,6 +115,8 @@ def _explained(source: str, said: str) -> InvalidScenario:
     if overload is not None:
         what = overload[1].strip("_").replace("_", "") or overload[1]
         return InvalidScenario(f"{where}{what} can't be applied to ({overload[2]})", hint="both sides must be of one type")
+    if "=>" in source or "->" in source:
+        return InvalidScenario(f"{where}not a CEL expression", hint="write the variable first: pods.exists(p, p.ready)")
     if re.search(r"(?<![=<>!])=(?!=)", source):
         return InvalidScenario(f"{where}not a CEL expression", hint="write == to compare")
     word = next((word for word in re.findall(r"[A-Za-z_]+", source) if word in ("and", "or", "not")), None)

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple, get_type_hints
 
 import msgspec
 
-from kchaos.properties.celtree import Node, read
-from kchaos.properties.state import MAPS, ROWS
+from kchaos.properties.own.celtree import Node, read
+from kchaos.properties.own.state import MAPS, ROWS
 
 
 class Mistake(Exception):
@@ -197,6 +197,8 @@ class _Looker:
         if node.text == "size" or (node.text == "@in" and found[1].sort == "map"):
             if found[-1].table and found[-1].sort == "map":
                 self.any_key[found[-1].table] = None
+            elif found[-1].sort == "row":
+                self._whole(found[-1])
             return NUMBER if node.text == "size" else BOOL
         for one in found:
             self._whole(one)
@@ -220,7 +222,9 @@ class _Looker:
         value = self.type_of(over, names)
         if value.sort == "map" and value.table:
             self.any_key[value.table] = None
-        each = STR if value.sort == "map" else value.of if isinstance(value.of, Type) else UNKNOWN
+        elif value.sort == "row":  # it is a map of its fields
+            self._whole(value)
+        each = STR if value.sort in ("map", "row") else value.of if isinstance(value.of, Type) else UNKNOWN
         inner = {**names, node.text: each, node.collects: self.type_of(start, names)}
         self.type_of(condition, inner)
         inner[node.collects] = self.type_of(step, inner)

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kchaos.check.property import Severity, Violation
-from kchaos.properties.declared import UNDECIDED, Declared, property_of
-from kchaos.properties.functions import Cluster, Function
+from kchaos.properties.own.declared import UNDECIDED, Declared, property_of
+from kchaos.properties.own.functions import Cluster, Function
 from tests.properties.objects import pod
 from tests.properties.planted import History
 

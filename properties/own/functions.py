@@ -14,7 +14,7 @@ import msgspec
 
 from kchaos.canonical import digest
 from kchaos.errors import InvalidScenario, Location
-from kchaos.properties.state import ROWS, Claim, Endpoints, Fault, Node, Pod, State, Undecided, Value, Workload
+from kchaos.properties.own.state import ROWS, Claim, Endpoints, Fault, Node, Pod, State, Undecided, Value, Workload
 
 WAYS = 'write `def web_is_up(cluster): return cluster.workloads["shop/web"].ready >= 2`'
 
