@@ -110,7 +110,8 @@ def _changed(question: Question, base: Attempt, found: Outcome, places: Places) 
         "patches": kustomization(base.draft, draft, rendered, places.base, places.says) if rendered else {},
         "nodes": len(best.prepared.machines.topology.nodes) - len(base.prepared.machines.topology.nodes),
         "needs": tuple(dict.fromkeys(one.needs for one in options if one.needs)),
-        "gives_up": tuple(dict.fromkeys(one.gives_up for one in options if one.gives_up and not _takes_back(one, base.draft))), "level1": (len(clean), len(best.done.examples)),
+        "gives_up": tuple(dict.fromkeys(one.gives_up for one in options if one.gives_up and not _takes_back(one, base.draft))),
+        "level1": (len(clean), len(best.done.examples)),
     }  # fmt: skip
 
 
