@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: help venv demo test lint unit bench soak docs tools clean
+.PHONY: help venv demo test lint unit bench soak mutants docs tools clean
 
 help:
 	@echo "make demo    install, and run a real sample application (60 s)"
@@ -12,6 +12,7 @@ help:
 	@echo "make bench   measure, print and save the figures; fails if one falls short"
 	@echo "make soak    the long tests"
 	@echo "make docs    the documentation as a site, in site/: open site/index.html"
+	@echo "make mutants hunt all mutants of the models, and write docs/mutants.md"
 	@echo "make tools   install what some tests need besides Python (Debian: browser, kubectl, helm)"
 
 venv: $(STAMP)
@@ -43,6 +44,9 @@ soak: venv
 
 docs: venv
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
+
+mutants: venv
+	$(BIN)/python -X warn_default_encoding -m tests.mutants
 
 tools: venv
 	bash tools/install.sh

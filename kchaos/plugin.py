@@ -13,7 +13,7 @@ import pytest
 
 from kchaos.testing.marks import MARK, Asked
 from kchaos.testing.options import OUT, Options, add_options, read_options
-from kchaos.testing.session import ATTRIBUTE, Session, begin
+from kchaos.testing.session import ATTRIBUTE, Session, begin, no_owner
 
 if TYPE_CHECKING:
     from kchaos.testing.cluster import SimulatedCluster
@@ -23,7 +23,7 @@ _OPTIONS = pytest.StashKey[Options]()
 _ANSWERS = pytest.StashKey[dict[Any, "ChaosRun"]]()
 """Answers by question: tests that ask the same share one campaign."""
 _RUN = pytest.StashKey["ChaosRun"]()
-_TOLD = pytest.StashKey[dict[str, Any]]()
+_TOLD = pytest.StashKey[dict[str, Any] | None]()
 """What the next report of a test carries to where the session is led."""
 _CLUSTER = pytest.StashKey["SimulatedCluster"]()
 _IMAGES = pytest.StashKey[dict[Any, Any]]()
@@ -59,6 +59,12 @@ def _name(item: pytest.Item) -> tuple[str, pytest.Mark] | None:
     return None
 
 
+def _machine(item: pytest.Item) -> Any:
+    """Return the test case of a ClusterMachine, None for any other test."""
+    case = getattr(item, "cls", None)
+    return case if getattr(case, "kchaos_machine", None) is not None else None
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """With --kchaos-replay: leave only the tests to which the scenario belongs."""
@@ -68,12 +74,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     from kchaos.testing.asking import owners
 
     names = {item: found[0] for item in items if (found := _name(item)) is not None}
+    names |= {item: item.nodeid for item in items if _machine(item) is not None}
     mine = owners(options.replay, list(names.values()))
     kept = [item for item in items if names.get(item) in mine]
-    if not kept:
-        raise pytest.UsageError(
-            f"--kchaos-replay: no @chaos test that was collected has found {options.replay.name} (`kchaos replay` shows it alone)"
-        )
+    if not kept and not hasattr(config, "workerinput"):  # a worker can't tell anybody: the session's summary does
+        raise pytest.UsageError(f"--kchaos-replay: {no_owner(options.replay)}")
     config.hook.pytest_deselected(items=[item for item in items if item not in kept])
     items[:] = kept
 
@@ -119,7 +124,12 @@ def _answer(item: pytest.Item, name: str, mark: pytest.Mark) -> ChaosRun:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Refuse a ``@chaos`` test that would never look at its campaign."""
+    """Hand the options to a state machine; refuse a ``@chaos`` test that would never look at its campaign."""
+    machine = _machine(item)
+    if machine is not None:
+        from kchaos.testing.machines import wish
+
+        machine.kchaos_wish = wish(item.config.stash[_OPTIONS])
     found = _name(item)
     if found is not None and "kchaos_run" not in getattr(item, "fixturenames", ()):
         hidden = "run" in getattr(item, "fixturenames", ())
@@ -145,9 +155,13 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     """Let a failure's text end with how to see it again, and let the report carry what the campaign came to."""
     report = yield
     told = item.stash.get(_TOLD, None)
+    if call.when == "call" and _machine(item) is not None:
+        from kchaos.testing.machines import plain
+
+        told = plain(item.nodeid, call.excinfo.value if call.excinfo is not None else None)
     if told is not None:
         setattr(report, ATTRIBUTE, told)
-        del item.stash[_TOLD]
+        item.stash[_TOLD] = None
     if call.when == "call" and report.failed:
         run, cluster = item.stash.get(_RUN, None), item.stash.get(_CLUSTER, None)
         for text in (run.told() if run is not None else "", cluster.told() if cluster is not None else ""):

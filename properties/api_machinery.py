@@ -75,6 +75,15 @@ def _deletion(context: Context, entry: Write) -> Iterable[Violation]:
         yield Violation(t=entry.t, object=ident(entry.obj), summary=text, root="grace")
 
 
+def _immutable(context: Context, entry: Write) -> Iterable[Violation]:
+    if entry.type != "MODIFIED" or entry.prev is None or entry.prev.get("immutable") is not True:
+        return
+    changed = [field for field in ("data", "binaryData", "stringData", "immutable") if entry.prev.get(field) != entry.obj.get(field)]
+    if changed:
+        text = f"is immutable, and {entry.actor} changed its {changed[0]}"
+        yield Violation(t=entry.t, object=ident(entry.obj), summary=text, root="immutable")
+
+
 class _Uids(BaseMonitor):
     """A uid names one object for ever."""
 
@@ -112,6 +121,9 @@ PROPERTIES = (
             folded(everywhere(_generation))),
     declare("KC006", "6", "finalizers-hold", "An object goes only when its last finalizer has gone; grace may only be shortened.",
             "https://kubernetes.io/docs/concepts/overview/working-with-objects/finalizers/", folded(everywhere(_deletion))),
+    declare("KC008", "8", "immutable-stays", "An immutable ConfigMap or Secret never changes, nor becomes mutable.",
+            "https://kubernetes.io/docs/concepts/configuration/configmap/#configmap-immutable",
+            folded({"configmaps": _immutable, "secrets": _immutable})),
     declare("KC011", "11", "uid-unique", "A name freed by deletion can be used again; a uid is never reused.",
             "https://kubernetes.io/docs/concepts/overview/working-with-objects/names/#uids", _Uids),
 )  # fmt: skip

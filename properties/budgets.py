@@ -8,7 +8,10 @@ from kchaos.check.property import BaseMonitor, Context, Guarantee, Violation
 from kchaos.history.record import Write
 from kchaos.models.api.pods import condition, labels, phase, ready, terminating
 from kchaos.models.api.selectors import compile_selector
-from kchaos.properties.common import Obj, begins_deletion, declare, ident
+from kchaos.models.api.times import parse
+from kchaos.models.api.tree import get
+from kchaos.properties.common import SEEN_S, Obj, begins_deletion, declare, ident
+from kchaos.properties.sight import Sighted
 
 CONTROLLER = "disruption-controller"
 
@@ -76,18 +79,49 @@ class _Budgets(BaseMonitor):
         return self._counted(entry) if entry.actor == CONTROLLER else _charged(entry, entry.prev)
 
     def _counted(self, entry: Write) -> Iterable[Violation]:
-        """A pod whose eviction was granted is not healthy any more, until it is seen to go; and what is allowed follows from the rest."""
+        """A pod whose eviction was granted is not healthy any more, until it is seen to go."""
         status = entry.obj["status"]
-        healthy, wanted, granted = status.get("currentHealthy", 0), status.get("desiredHealthy", 0), len(status.get("disruptedPods") or ())
+        healthy, granted = status.get("currentHealthy", 0), len(status.get("disruptedPods") or ())
         most = max(self._most.get(ident(entry.obj), 0), self._living(entry.obj))
         if granted and healthy + granted > most:
             text = f"counts {healthy} healthy pods beside {granted} whose eviction it granted, and there were never more than {most}"
             yield Violation(t=entry.t, object=ident(entry.obj), summary=text, root="granted")
+
+
+class _Counted(Sighted):
+    """What a budget's status says of healthy pods is no more than are ready, as the controller could see them."""
+
+    def writes(self) -> Mapping[str, Callable[[Write], Iterable[Violation]]]:
+        return {"poddisruptionbudgets": self._written}
+
+    def _written(self, entry: Write) -> Iterable[Violation]:
+        if entry.type != "MODIFIED" or entry.actor != CONTROLLER or not self.sighted:
+            return
+        status, space = entry.obj.get("status") or {}, entry.obj["metadata"]["namespace"] + "/"
+        fits = compile_selector(entry.obj["spec"].get("selector"))
+        pods = [pod for key, pod in self.context.view.table("pods").items() if key.startswith(space) and fits(labels(pod))]
+        healthy, desired = status.get("currentHealthy", 0), status.get("desiredHealthy", 0)
+        most = sum(self._well(pod, entry.t) for pod in pods)
+        if healthy > most:
+            text = f"counts {healthy} healthy pods, and {most} are ready"
+            yield Violation(t=entry.t, object=ident(entry.obj), summary=text, root="healthy")
         failed = (condition(entry.obj, "DisruptionAllowed") or {}).get("reason") == "SyncFailed"
-        right = 0 if failed or not status.get("expectedPods", 0) else max(0, healthy - wanted)
+        right = 0 if failed or not status.get("expectedPods", 0) else max(0, healthy - desired)
         if status.get("disruptionsAllowed", 0) != right:
-            text = f"allows {status.get('disruptionsAllowed', 0)} disruptions with {healthy} healthy pods of {wanted} that it wants"
+            text = f"allows {status.get('disruptionsAllowed', 0)} disruptions with {healthy} healthy pods of {desired} that it wants"
             yield Violation(t=entry.t, object=ident(entry.obj), summary=text, root="allowed")
+
+    def _well(self, pod: Obj, t: float) -> bool:
+        """Tell whether a pod is ready and stays, or was and did a moment ago."""
+        now = self.context.facts.get("epoch_s", 0.0) + t
+        if terminating(pod):
+            meta = pod["metadata"]
+            return bool(now - parse(meta["deletionTimestamp"]) + float(meta.get("deletionGracePeriodSeconds") or 0) <= SEEN_S)
+        found = condition(pod, "Ready")
+        if found is None or found["status"] == "True":
+            return found is not None
+        since = found.get("lastTransitionTime")
+        return bool(since and get(pod, "status", "startTime") != since and now - parse(since) <= SEEN_S)
 
 
 def _charged(entry: Write, prev: Obj) -> Iterable[Violation]:
@@ -103,4 +137,6 @@ PROPERTIES = (
     declare("KC037", "37", "budget-binds-evictions",
             "An eviction is granted only while the disruption budget allows one, and counts against it until the pod is seen to go.",
             "https://kubernetes.io/docs/concepts/workloads/pods/disruptions/", _Budgets, Guarantee.AS_SEEN),
+    declare("KC137", "37", "budget-counts", "A budget's status counts no more healthy pods than are ready, and allows what is beyond those it wants.",
+            "https://kubernetes.io/docs/concepts/workloads/pods/disruptions/", _Counted, Guarantee.AS_SEEN),
 )  # fmt: skip

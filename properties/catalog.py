@@ -10,17 +10,22 @@ from kchaos.properties import (
     calls,
     cluster,
     corruption,
+    daemonsets,
     jobs,
     network,
+    nodes,
+    placement,
     pods,
     progress,
     security,
     statefulsets,
+    storage,
     webhooks,
     workloads,
 )
 
 MODULES = (
-    api_machinery, pods, workloads, statefulsets, jobs, budgets, cluster, network, progress, availability, calls, webhooks, security, corruption,
+    api_machinery, pods, workloads, daemonsets, statefulsets, jobs, budgets, placement, nodes, storage, cluster, network, progress, availability, calls, webhooks,
+    security, corruption,
 )  # fmt: skip
 CATALOG: dict[str, Property] = {one.id: one for module in MODULES for one in module.PROPERTIES}

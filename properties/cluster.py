@@ -4,88 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 
-from kchaos.check.property import BaseMonitor, Context, Guarantee, Violation
+from kchaos.check.property import Context, Guarantee, Violation
 from kchaos.history.record import Write
-from kchaos.models.api.pods import condition, ended, labels, ready, terminating
+from kchaos.models.api.pods import ended, labels, ready, terminating
 from kchaos.models.api.quantity import canonical, milli
+from kchaos.models.api.resources import BY_PLURAL, by_kind
 from kchaos.models.api.selectors import from_map
+from kchaos.models.api.times import parse
 from kchaos.models.api.tree import get
+from kchaos.models.apiserver.deletion import FOREGROUND, ORPHAN
 from kchaos.models.apiserver.quota import pod_resources
-from kchaos.properties.common import Obj, begins_deletion, declare, everywhere, folded, ident
-
-
-class _Fit(BaseMonitor):
-    """The sum of requests on a node, kept incrementally; judged when a pod is bound."""
-
-    def __init__(self, context: Context) -> None:
-        super().__init__(context)
-        self._used: dict[str, dict[str, int]] = {}
-        self._pods: dict[str, tuple[str, dict[str, int]]] = {}
-        for pod in context.view.table("pods").values():
-            self._count(pod)
-
-    def writes(self) -> Mapping[str, Callable[[Write], Iterable[Violation]]]:
-        return {"pods": self._pod}
-
-    def _count(self, pod: Obj) -> dict[str, int]:
-        node, key = pod["spec"].get("nodeName"), pod["metadata"]["uid"]
-        if not node or ended(pod) or key in self._pods:
-            return {}
-        asked = {**pod_resources(pod["spec"], "requests"), "pods": 1000}
-        self._pods[key] = (node, asked)
-        used = self._used.setdefault(node, {})
-        for name, amount in asked.items():
-            used[name] = used.get(name, 0) + amount
-        return asked
-
-    def _pod(self, entry: Write) -> Iterable[Violation]:
-        if entry.type == "DELETED" or ended(entry.obj):
-            gone = self._pods.pop(entry.obj["metadata"]["uid"], None)
-            if gone is not None:
-                for name, amount in gone[1].items():
-                    self._used[gone[0]][name] -= amount
-            return
-        if entry.obj["spec"].get("nodeName") is None or entry.obj["metadata"]["uid"] in self._pods:
-            return
-        asked = self._count(entry.obj)
-        if entry.actor != "kube-scheduler":
-            return
-        node = self.context.view.get("nodes", entry.obj["spec"]["nodeName"])
-        if node is None:
-            return
-        free = get(node, "status", "allocatable", default={})
-        for name in asked:
-            total = self._used[node["metadata"]["name"]][name]
-            if name in free and asked[name] and total > milli(free[name]):
-                text = f"was bound to {node['metadata']['name']}, which then has {canonical(total)} {name} of {free[name]} requested"
-                yield Violation(t=entry.t, object=ident(entry.obj), summary=text, root="over-commit")
-        for taint in node["spec"].get("taints") or ():
-            if taint["effect"] == "NoSchedule" and not _tolerated(entry.obj, taint) and not _fresh(taint, node):
-                text = f"was bound to {node['metadata']['name']} in spite of taint {taint['key']}"
-                yield Violation(t=entry.t, object=ident(entry.obj), summary=text, root="taint")
-
-
-def _fresh(taint: Obj, node: Obj) -> bool:
-    """The scheduler may not have seen a taint that is just set: taints of the node lifecycle controller are not judged."""
-    return str(taint["key"]).startswith("node.kubernetes.io/")
-
-
-def _tolerated(pod: Obj, taint: Obj) -> bool:
-    for one in pod["spec"].get("tolerations") or ():
-        if one.get("effect") not in (None, "", taint["effect"]):
-            continue
-        if one.get("operator") == "Exists" and one.get("key") in (None, "", taint["key"]):
-            return True
-        if one.get("key") == taint["key"] and one.get("value", "") == taint.get("value", ""):
-            return True
-    return False
+from kchaos.properties.common import SEEN_S, Obj, begins_deletion, declare, everywhere, folded, ident
+from kchaos.properties.sight import Sighted
 
 
 def _garbage(context: Context, entry: Write) -> Iterable[Violation]:
     if entry.actor != "generic-garbage-collector" or entry.prev is None or not begins_deletion(entry):
         return  # an object under deletion goes when the collector takes its finalizer away, whoever owns it
-    from kchaos.models.api.resources import by_kind
-
     for ref in entry.prev["metadata"].get("ownerReferences") or ():
         kind = by_kind(ref["apiVersion"], ref["kind"])
         if kind is None:
@@ -95,6 +30,27 @@ def _garbage(context: Context, entry: Write) -> Iterable[Violation]:
         if owner is not None and owner["metadata"]["uid"] == ref["uid"] and not terminating(owner):
             text = f"was collected as garbage while its owner {ref['kind']} {ref['name']} is alive"
             yield Violation(t=entry.t, object=ident(entry.obj), summary=text, root="living owner")
+
+
+class _Collected(Sighted):
+    """At rest nothing is left whose owners have all gone, and nothing waits for dependents that are gone."""
+
+    def finish(self, t: float) -> Iterable[Violation]:
+        if not self.sighted:
+            return
+        table = self.context.view.table
+        alive = {one["metadata"]["uid"]: None for plural in BY_PLURAL for one in table(plural).values()}
+        for plural in BY_PLURAL:
+            for one in table(plural).values() if plural not in ("leases", "events") else ():
+                refs = one["metadata"].get("ownerReferences") or ()
+                known = [ref for ref in refs if by_kind(ref["apiVersion"], ref["kind"]) is not None]
+                held = one["metadata"].get("finalizers") or ()
+                if refs and len(known) == len(refs) and not any(ref["uid"] in alive for ref in refs) and not terminating(one):
+                    text = f"is left although its owner {refs[0]['kind']} {refs[0]['name']} has gone"
+                    yield Violation(t=t, object=ident(one), summary=text, root="left over")
+                elif terminating(one) and held and all(name in (FOREGROUND, ORPHAN) for name in held):
+                    text = f"is still being deleted: nobody took its finalizer {held[0]} away"
+                    yield Violation(t=t, object=ident(one), summary=text, root="left over")
 
 
 def _namespaces(context: Context, entry: Write) -> Iterable[Violation]:
@@ -119,28 +75,97 @@ def _quota(context: Context, entry: Write) -> Iterable[Violation]:
             yield Violation(t=entry.t, object=ident(entry.obj), summary=text, root="quota")
 
 
-def _volumes(context: Context, entry: Write) -> Iterable[Violation]:
-    if entry.type == "DELETED":
-        return
-    if entry.prev is not None:
-        before, after = entry.prev["spec"].get("volumeName"), entry.obj["spec"].get("volumeName")
-        if before and before != after:
-            yield Violation(t=entry.t, object=ident(entry.obj), summary=f"moved from volume {before} to {after}", root="rebound")
-    volume = entry.obj["spec"].get("volumeName")
-    if not volume:
-        return
-    for key, other in context.view.table("persistentvolumeclaims").items():
-        if key != entry.key and other["spec"].get("volumeName") == volume:
-            text = f"shares volume {volume} with {key}"
-            yield Violation(t=entry.t, object=ident(entry.obj), summary=text, root="shared volume")
+def _namespaces_go(context: Context, t: float) -> Iterable[Violation]:
+    """A namespace under deletion empties and goes, once nothing in it is held by somebody's finalizer."""
+    for name, namespace in context.view.table("namespaces").items():
+        if not terminating(namespace):
+            continue
+        left = [(plural, one) for plural in BY_PLURAL for key, one in context.view.table(plural).items() if key.startswith(name + "/")]
+        if not any(one["metadata"].get("finalizers") for _, one in left):
+            told = f"{len(left)} objects are left in it, such as {ident(left[0][1])}" if left else "nothing is left in it"
+            yield Violation(t=t, object=ident(namespace), summary=f"is still being deleted; {told}", root="namespace stays")
 
 
-def _rebound(context: Context, entry: Write) -> Iterable[Violation]:
-    """A volume that belongs to a claim does not pass to another; it must be released by hand first."""
-    before, after = get(entry.prev, "spec", "claimRef", default={}), get(entry.obj, "spec", "claimRef", default={})
-    if before.get("uid") and after.get("uid") and before["uid"] != after["uid"]:
-        text = f"passed from claim {before['name']} to {after['name']}"
-        yield Violation(t=entry.t, object=ident(entry.obj), summary=text, root="rebound")
+class _Used(Sighted):
+    """What the pods of a namespace really use, counted at each that is made: a quota's status may be wrong."""
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self._freed: dict[str, float] = {}
+        """Quota -> when its controller last lowered what is used: of a pod made just then it may not know."""
+
+    def writes(self) -> Mapping[str, Callable[[Write], Iterable[Violation]]]:
+        return {"pods": self._pod, "resourcequotas": self._quota}
+
+    def _quota(self, entry: Write) -> Iterable[Violation]:
+        before, after = get(entry.prev, "status", "used", default={}) if entry.prev else {}, get(entry.obj, "status", "used", default={})
+        if any(milli(amount) > milli(after.get(name, 0)) for name, amount in before.items()):
+            self._freed[entry.key] = entry.t
+        return _quota(self.context, entry)
+
+    def _pod(self, entry: Write) -> Iterable[Violation]:
+        if entry.type != "ADDED" or not self.sighted:
+            return
+        space = entry.obj["metadata"]["namespace"] + "/"
+        for key, quota in self.context.view.table("resourcequotas").items():
+            plain = not quota["spec"].get("scopes") and not quota["spec"].get("scopeSelector")
+            if not key.startswith(space) or not plain or entry.t - self._freed.get(key, -SEEN_S - 1.0) <= SEEN_S:
+                continue
+            pods = [pod for at, pod in self.context.view.table("pods").items() if at.startswith(space) and self._charged(pod, entry.t)]
+            total: dict[str, int] = {}
+            for pod in (*pods, entry.obj):
+                for name, amount in pod_resources(pod["spec"], "requests").items():
+                    for told in (name, f"requests.{name}"):
+                        total[told] = total.get(told, 0) + amount
+            total["pods"] = 1000 * (len(pods) + 1)
+            for name, limit in (quota["spec"].get("hard") or {}).items():
+                if total.get(name, 0) > milli(limit):
+                    text = f"was made, and {name} is then {canonical(total[name])}; quota {quota['metadata']['name']} allows {limit}"
+                    yield Violation(t=entry.t, object=ident(entry.obj), summary=text, root="quota")
+
+    def _charged(self, pod: Obj, t: float) -> bool:
+        """Tell whether a pod counts: it has not ended, nor is it past its grace period (QuotaV1Pod)."""
+        now = self.context.facts.get("epoch_s", 0.0) + t
+        return not ended(pod) and not (terminating(pod) and parse(pod["metadata"]["deletionTimestamp"]) <= now)
+
+
+class _Written(Sighted):
+    """A slice calls no pod ready that is not, or that goes, as its controller could see it when it wrote."""
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self._unready: dict[str, float] = {}
+        """Pod uid -> since when it has not been ready, or has been going; of those that were."""
+
+    def writes(self) -> Mapping[str, Callable[[Write], Iterable[Violation]]]:
+        return {"pods": self._pod, "endpointslices": self._slice}
+
+    def _pod(self, entry: Write) -> Iterable[Violation]:
+        if entry.type != "DELETED" and ready(entry.obj) and not terminating(entry.obj):
+            self._unready.pop(entry.obj["metadata"]["uid"], None)
+        elif entry.prev is not None and ready(entry.prev):
+            self._unready.setdefault(entry.obj["metadata"]["uid"], entry.t)
+        return ()
+
+    def _slice(self, entry: Write) -> Iterable[Violation]:
+        service = labels(entry.obj).get("kubernetes.io/service-name")
+        space = entry.obj["metadata"]["namespace"]
+        found = self.context.view.get("services", f"{space}/{service}")
+        if entry.type == "DELETED" or entry.actor != "endpointslice-controller" or not self.sighted or found is None:
+            return
+        for one in entry.obj.get("endpoints") or () if not found["spec"].get("publishNotReadyAddresses") else ():
+            ref = one.get("targetRef") or {}
+            if ref.get("kind") != "Pod" or get(one, "conditions", "ready") is not True:
+                continue
+            pod = self.context.view.get("pods", f"{space}/{ref['name']}")
+            same = pod is not None and pod["metadata"]["uid"] == ref["uid"]
+            if same and pod is not None and ready(pod) and not terminating(pod):
+                continue
+            since = self._unready.get(ref["uid"])
+            if since is None or entry.t - since > SEEN_S:
+                state = "is not ready" if same else "has gone"
+                text = f"its endpoints were written with {ref['name']} as ready, which {state}"
+                yield Violation(t=entry.t, object=ident(found), summary=text, root="endpoint conditions")
 
 
 def _endpoints(context: Context, t: float) -> Iterable[Violation]:
@@ -173,28 +198,20 @@ def _endpoints(context: Context, t: float) -> Iterable[Violation]:
             yield Violation(t=t, object=ident(service), summary=text, root="endpoints")
 
 
-def _node_conditions(context: Context, t: float) -> Iterable[Violation]:
-    for node in context.view.table("nodes").values():
-        found = condition(node, "Ready")
-        if found is not None and found["status"] != "True":
-            text = f"is still not ready after healing: Ready is {found['status']}"
-            yield Violation(t=t, object=ident(node), summary=text, root="node recovery")
-
-
 K8S = "https://kubernetes.io/docs/concepts/"
 PROPERTIES = (
-    declare("KC038", "38", "no-overcommit", "The scheduler never binds beyond allocatable nor against a NoSchedule taint.",
-            K8S + "scheduling-eviction/kube-scheduler/", _Fit, Guarantee.AS_SEEN),
-    declare("KC040", "40", "node-recovers", "A node that renews its Lease again is Ready again.",
-            K8S + "architecture/nodes/#heartbeats", folded(end=_node_conditions), Guarantee.WITHOUT_FAULTS, liveness=True),
     declare("KC042", "42", "no-living-owner", "A dependent with a living owner is not collected.",
             K8S + "architecture/garbage-collection/", folded(everywhere(_garbage))),
+    declare("KC142", "42", "garbage-goes", "An object goes after its last owner has gone; an owner that waits for its dependents goes after them.",
+            K8S + "architecture/garbage-collection/", _Collected, Guarantee.WITHOUT_FAULTS, liveness=True),
     declare("KC043", "43", "terminating-namespace", "A namespace under deletion refuses new objects.",
             K8S + "overview/working-with-objects/namespaces/", folded(everywhere(_namespaces))),
+    declare("KC143", "43", "namespace-goes", "A namespace under deletion empties, then goes.",
+            K8S + "overview/working-with-objects/namespaces/", folded(end=_namespaces_go), Guarantee.WITHOUT_FAULTS, liveness=True),
     declare("KC044", "44", "quota", "Admission never lets used exceed hard.",
-            K8S + "policy/resource-quotas/", folded({"resourcequotas": _quota})),
-    declare("KC045", "45", "one-volume-per-claim", "A claim binds one volume and the reverse, for ever.",
-            K8S + "storage/persistent-volumes/#binding", folded({"persistentvolumeclaims": _volumes, "persistentvolumes": _rebound})),
+            K8S + "policy/resource-quotas/", _Used),
     declare("KC047", "47", "endpoints-are-ready-pods", "A Service's endpoints become exactly its ready pods.",
             K8S + "services-networking/endpoint-slices/", folded(end=_endpoints), Guarantee.WITHOUT_FAULTS, liveness=True),
+    declare("KC147", "47", "endpoint-conditions", "What an EndpointSlice calls ready is a ready pod that stays.",
+            K8S + "services-networking/endpoint-slices/#conditions", _Written, Guarantee.AS_SEEN),
 )  # fmt: skip

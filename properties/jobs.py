@@ -12,6 +12,7 @@ from kchaos.properties.common import Obj, declare, folded, ident
 from kchaos.properties.disruption import BEYOND, Handlers, UnderFaults, fault_words
 from kchaos.properties.waits import of_pod, of_start_up, together
 
+FINALIZER = "batch.kubernetes.io/job-tracking"
 INDEX = "batch.kubernetes.io/job-completion-index"
 SCHEDULED = "batch.kubernetes.io/cronjob-scheduled-timestamp"
 STUCK_S = 300.0
@@ -95,6 +96,14 @@ class _Counts(BaseMonitor):
         before = entry.prev is not None and is_true(entry.prev, "Complete")
         if is_true(job, "Complete") and not before and want is not None and count < want and not job["spec"].get("successPolicy"):
             yield Violation(t=entry.t, object=ident(job), summary=f"Complete with {count} of {want} completions", root="too few")
+
+    def finish(self, t: float) -> Iterable[Violation]:
+        """At rest every pod that has ended was counted: its finalizer has gone (KEP-2307)."""
+        for pod in self.context.view.table("pods").values():
+            job = _job_of(self.context, pod)
+            if job is not None and ended(pod) and FINALIZER in (pod["metadata"].get("finalizers") or ()):
+                text = f"{pod['metadata']['name']} has ended and is not counted: it still has the finalizer {FINALIZER}"
+                yield Violation(t=t, object=ident(job), summary=text, root="not counted")
 
 
 def _retries(context: Context, entry: Write) -> Iterable[Violation]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from ipaddress import ip_address, ip_network
+from itertools import pairwise
 from typing import Any
 
 from kchaos.check.property import BaseMonitor, Context, Guarantee, Violation
@@ -185,6 +186,13 @@ class _Leases(BaseMonitor):
         return ()
 
     def finish(self, t: float) -> Iterable[Violation]:
+        held = sorted(
+            ((ip_network(subnet), node) for node, subnet in self._held.items()), key=lambda at: (at[0].version, int(at[0][0]), at[1])
+        )
+        for (one, first), (other, second) in pairwise(held):
+            if one.version == other.version and one.overlaps(other):
+                text = f"has the pod subnet {other}, which overlaps {first}'s {one}"
+                yield Violation(t=t, object=f"Node/{second}", summary=text, root="overlapping leases")
         for node, wrong in self._wrong.items():
             if wrong and self.context.view.get("nodes", node) is not None:
                 text = f"its routes, ARP and FDB entries still differ from the leases: {', '.join(wrong)}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from kchaos.check.property import BaseMonitor, Context, Guarantee, Violation
 from kchaos.history.record import Mark, Write
@@ -11,6 +11,7 @@ from kchaos.models.api.pods import condition, is_true, phase, ready
 from kchaos.models.api.tree import get
 from kchaos.models.apiserver.store import key_of
 from kchaos.properties.common import declare, folded, ident, running_at_start
+from kchaos.properties.sight import Sighted
 
 _RANK = {"Pending": 0, "Running": 1, "Succeeded": 2, "Failed": 2}
 
@@ -127,6 +128,8 @@ class _Stopping(BaseMonitor):
         who = f"Pod/{data['pod']}"
         grace = float(data.get("grace_s", 0))
         hook = self._sleep_s(data) if "prestop-done" in seen else grace
+        if event == "sigterm" and grace > 0 and "prestop" not in seen and self._sleep_s(data) > 0:
+            yield Violation(t=mark.t, object=who, summary=f"{data['container']}: SIGTERM without its preStop hook", root="hook")
         if self._timed and event == "sigterm" and "prestop" in seen and mark.t < seen["prestop"] + min(hook, grace) - 1e-6:
             yield Violation(
                 t=mark.t,
@@ -143,6 +146,51 @@ class _Stopping(BaseMonitor):
                 yield Violation(t=mark.t, object=who, summary=text, root="grace")
 
 
+class _BackOff(Sighted):
+    """After its second end a container waits 10 s until it is started again, then twice as long each time; 10 min of running end that."""
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self._lives: dict[str, _Life] = {}
+
+    def marks(self) -> Mapping[str, Callable[[Mark], Iterable[Violation]]]:
+        return {**super().marks(), "container": self._seen, "pod": self._anew}
+
+    def fault(self, mark: Mark) -> Iterable[Violation]:
+        if mark.data["name"] in REBOOTS:
+            self._lives.clear()  # a kubelet remembers back-offs while it runs
+        return super().fault(mark)
+
+    def _anew(self, mark: Mark) -> Iterable[Violation]:
+        for key in [key for key in self._lives if key.startswith(mark.data["uid"] + "/")]:
+            del self._lives[key]
+        return ()
+
+    def _seen(self, mark: Mark) -> Iterable[Violation]:
+        data = mark.data
+        key = f"{data['uid']}/{data['container']}"
+        life = self._lives.setdefault(key, _Life(mark.t, 0.0, 0))
+        if data["event"] == "exited":
+            ends = 1 if mark.t - life.started_s >= RESET_S else life.ends + 1
+            self._lives[key] = life._replace(ended_s=mark.t, ends=ends)
+        elif data["event"] == "started":
+            wait = min(LONGEST_S, FIRST_S * 2.0 ** (life.ends - 2)) if life.ends > 1 else 0.0
+            if self.sighted and mark.t < life.ended_s + wait - 0.5:
+                text = f"{data['container']}: started {mark.t - life.ended_s:.1f} s after its {life.ends}. end in a row; the back-off is {wait:.0f} s"
+                yield Violation(t=mark.t, object=f"Pod/{data['pod']}", summary=text, root="back-off")
+            self._lives[key] = life._replace(started_s=mark.t)
+
+
+class _Life(NamedTuple):
+    """When a container was last started, when it ended, and how often in a row."""
+
+    started_s: float
+    ended_s: float
+    ends: int
+
+
+FIRST_S, LONGEST_S, RESET_S = 10.0, 300.0, 600.0
+REBOOTS = ("node-power-loss", "zone-power-loss", "out-of-service")
 SAFETY = "https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/"
 PROPERTIES = (
     declare("KC012", "12", "one-node", "A pod is bound to one node for life and its phase only advances.",
@@ -152,6 +200,8 @@ PROPERTIES = (
     declare("KC013", "13", "stop-order", "preStop, SIGTERM, the rest of grace, SIGKILL: in this order, and not early.",
             SAFETY + "#pod-termination", _Stopping),
     declare("KC014", "14", "restart-count", "restartCount never falls.", SAFETY + "#restart-policy", folded({"pods": _restart_counts})),
+    declare("KC114", "14", "restart-back-off", "A container that ends again and again is started after 10 s, 20 s … 300 s; 10 min of running begin that anew.",
+            SAFETY + "#restart-policy", _BackOff, Guarantee.AS_SEEN),
     declare("KC015", "15", "init-first", "Init containers run to success before any app container starts.",
             "https://kubernetes.io/docs/concepts/workloads/pods/init-containers/", folded({"pods": _init_first})),
     declare("KC016", "16", "ready-means-ready", "A pod is Ready only if every container and readiness gate is.",

@@ -1,4 +1,4 @@
-"""ReplicaSets, Deployments, DaemonSets: counts, owners, the bounds of a rollout."""
+"""ReplicaSets, Deployments: counts, owners, the bounds of a rollout."""
 
 from __future__ import annotations
 
@@ -8,12 +8,16 @@ from collections.abc import Callable, Iterable, Mapping
 from kchaos.check.property import BaseMonitor, Context, Guarantee, Violation
 from kchaos.history.record import Mark, Write
 from kchaos.models.api.intstr import scaled
-from kchaos.models.api.pods import active, controller_of, ready, terminating, uid
+from kchaos.models.api.pods import active, condition, controller_of, ready, terminating, uid
+from kchaos.models.api.times import parse
 from kchaos.models.api.tree import get
-from kchaos.models.controllers.daemonset_decide import target_of
-from kchaos.properties.advice import of_refusal
 from kchaos.properties.common import SEEN_S, Obj, begins_deletion, declare, everywhere, folded, ident
-from kchaos.properties.waits import Refused
+from kchaos.properties.sight import Sighted
+
+SETS = {"ReplicaSet": "replicasets", "ReplicationController": "replicationcontrollers"}
+PATIENCE_S = 290.0
+"""Less than the five minutes after which expectations expire (ExpectationsTimeout)."""
+MAKERS = ("replicaset-controller", "replication-controller")
 
 
 def owned(context: Context, resource: str, owner: Obj) -> list[Obj]:
@@ -46,6 +50,72 @@ def _replicasets_converge(context: Context, t: float) -> Iterable[Violation]:
                 yield Violation(t=t, object=ident(owner), summary=text, root="replicas", figures={"have": have, "want": want})
 
 
+class _Surplus(Sighted):
+    """A controller that makes a pod lacks one: its expectations tell it, for five minutes, what its cache does not show yet."""
+
+    stands = ("events-held", "watch-closed")
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self._held_s = math.inf
+        """Since when events are held back."""
+        self._wanted: dict[str, tuple[float, int]] = {}
+        """Owner uid -> when its size was last lowered, and from what."""
+        self._pods: dict[str, dict[str, None]] = {}
+        """Owner uid -> uids of its active pods."""
+        for pod in context.view.table("pods").values():
+            self._count(pod, active(pod))
+
+    def writes(self) -> Mapping[str, Callable[[Write], Iterable[Violation]]]:
+        return {"pods": self._written, **dict.fromkeys(SETS.values(), self._set)}
+
+    def _count(self, pod: Obj, there: bool) -> None:
+        ref = controller_of(pod)
+        if there and ref is not None:
+            self._pods.setdefault(ref["uid"], {})[uid(pod)] = None
+        elif ref is not None:
+            self._pods.get(ref["uid"], {}).pop(uid(pod), None)
+
+    def _written(self, entry: Write) -> Iterable[Violation]:
+        yield from self._pod(entry)
+        if entry.prev is not None and entry.prev["metadata"].get("ownerReferences") != entry.obj["metadata"].get("ownerReferences"):
+            self._count(entry.prev, False)
+        self._count(entry.obj, entry.type != "DELETED" and active(entry.obj))
+
+    def fault(self, mark: Mark) -> Iterable[Violation]:
+        if mark.data["name"] == "events-held":
+            self._held_s = min(self._held_s, mark.t)
+        return super().fault(mark)
+
+    def _set(self, entry: Write) -> Iterable[Violation]:
+        before, after = get(entry.prev, "spec", "replicas", default=1) if entry.prev else 0, get(entry.obj, "spec", "replicas", default=1)
+        if after < before:
+            self._wanted[uid(entry.obj)] = (entry.t, before)
+        return ()
+
+    def _pod(self, entry: Write) -> Iterable[Violation]:
+        ref = controller_of(entry.obj)
+        if (
+            entry.type != "ADDED"
+            or not self.sighted
+            or ref is None
+            or ref["kind"] not in SETS
+            or entry.actor not in MAKERS
+            or entry.t - self._held_s > PATIENCE_S
+        ):
+            return
+        space = entry.obj["metadata"]["namespace"]
+        owner = self.context.view.get(SETS[ref["kind"]], f"{space}/{ref['name']}")
+        if owner is None or uid(owner) != ref["uid"]:
+            return
+        lowered, before = self._wanted.get(ref["uid"], (0.0, 0))
+        most = max(int(owner["spec"].get("replicas", 1)), before if entry.t - lowered <= SEEN_S else 0)
+        have = len(self._pods.get(ref["uid"], ()))
+        if have >= most:
+            text = f"a pod was made while {have} were there; spec.replicas is {most}"
+            yield Violation(t=entry.t, object=ident(owner), summary=text, root="surplus")
+
+
 class _Victims(BaseMonitor):
     """A scale-down takes pods that are not ready before ready ones, as the controller could see them.
 
@@ -72,7 +142,7 @@ class _Victims(BaseMonitor):
             self._unready.pop(entry.key, None)
         else:
             self._unready.setdefault(entry.key, entry.t)
-        if entry.actor not in ("replicaset-controller", "replication-controller") or not begins_deletion(entry):
+        if entry.actor not in MAKERS or not begins_deletion(entry):
             return
         assert entry.prev is not None
         ref = controller_of(entry.prev)
@@ -144,7 +214,7 @@ class _RolloutBounds(BaseMonitor):
         """Return how many pods of a set are available, or were a moment ago: that they fell ill may not be known yet."""
         now = int(get(one, "status", "availableReplicas", default=0))
         fell = self._fell.get(uid(one))
-        before = min(fell[1], int(one["spec"].get("replicas", 1))) if fell is not None and t - fell[0] <= SEEN_S else 0
+        before = fell[1] if fell is not None and t - fell[0] <= SEEN_S else 0
         return max(now, before)
 
     def _set(self, entry: Write) -> Iterable[Violation]:
@@ -244,47 +314,26 @@ def _history(context: Context, t: float) -> Iterable[Violation]:
             yield Violation(t=t, object=ident(deployment), summary=f"{len(old)} old ReplicaSets kept, limit {limit}", root="history")
 
 
-class _Daemons(BaseMonitor):
-    """One pod on every eligible node; where one is refused, that is told."""
+class _Deadline(Sighted):
+    """A rollout that makes no progress is given up in time: judged at each write of a Deployment, and at the end."""
 
-    def __init__(self, context: Context) -> None:
-        super().__init__(context)
-        self._told = Refused(context)
+    def writes(self) -> Mapping[str, Callable[[Write], Iterable[Violation]]]:
+        return {"deployments": self._written}
 
-    def marks(self) -> Mapping[str, Callable[[Mark], Iterable[Violation]]]:
-        return {"event": self._told.event}
+    def _written(self, entry: Write) -> Iterable[Violation]:
+        return self._late(entry.prev, entry.t) if entry.prev is not None and self.sighted else ()
 
     def finish(self, t: float) -> Iterable[Violation]:
-        for daemon in self.context.view.table("daemonsets").values():
-            status = daemon.get("status") or {}
-            want, have = status.get("desiredNumberScheduled", 0), status.get("numberAvailable", 0)
-            per_node: dict[str, int] = {}
-            for pod in owned(self.context, "pods", daemon):
-                where = target_of(pod)  # one that waits for room counts: that it waits is told by others
-                if active(pod) and where:
-                    per_node[where] = per_node.get(where, 0) + 1
-            placed = min(status.get("currentNumberScheduled", 0), len(per_node))
-            twice = [node for node, count in sorted(per_node.items()) if count > 1]
-            if twice:
-                yield Violation(t=t, object=ident(daemon), summary=f"two pods on {twice[0]}", root="two per node")
-            elif placed < want:
-                cause = self._told.why(ident(daemon))
-                text = f"runs on {placed} of {want} eligible nodes ({have} available)" + (f": {cause}" if cause else "")
-                yield Violation(t=t, object=ident(daemon), summary=text, root="eligible nodes", advice=of_refusal(cause))
+        for deployment in self.context.view.table("deployments").values():
+            yield from self._late(deployment, t)
 
-
-def _deadline(context: Context, t: float) -> Iterable[Violation]:
-    for deployment in context.view.table("deployments").values():
+    def _late(self, deployment: Obj, t: float) -> Iterable[Violation]:
         deadline = deployment["spec"].get("progressDeadlineSeconds")
         status = deployment.get("status") or {}
-        conditions = {c["type"]: c for c in status.get("conditions") or ()}
-        progressing = conditions.get("Progressing")
+        progressing = condition(deployment, "Progressing")
         if deadline is None or deadline >= 2**31 - 1 or progressing is None or deployment["spec"].get("paused"):
-            continue
-        from kchaos.models.api.times import parse
-
-        wall = context.facts.get("epoch_s", 0.0) + t
-        late = wall - parse(progressing["lastUpdateTime"]) - deadline
+            return
+        late = self.context.facts.get("epoch_s", 0.0) + t - parse(progressing["lastUpdateTime"]) - deadline
         complete = status.get("updatedReplicas", 0) == status.get("availableReplicas", 0) == deployment["spec"].get("replicas", 1)
         if not complete and progressing["status"] == "True" and progressing.get("reason") != "NewReplicaSetAvailable" and late > 30:
             text = f"no progress for {late + deadline:.0f} s, yet Progressing is True (deadline {deadline} s)"
@@ -296,6 +345,8 @@ PROPERTIES = (
     declare("KC017", "17", "replicas-converge", "A ReplicaSet converges to exactly spec.replicas pods that are not terminating.",
             "https://kubernetes.io/docs/concepts/workloads/controllers/replicaset/", folded(end=_replicasets_converge),
             Guarantee.WITHOUT_FAULTS, liveness=True),
+    declare("KC117", "17", "no-surplus", "A ReplicaSet's controller makes no pod beyond spec.replicas.",
+            "pkg/controller/controller_utils.go, ControllerExpectations", _Surplus, Guarantee.AS_SEEN),
     declare("KC018", "18", "one-controller", "At most one controller owns an object.",
             "pkg/controller/controller_ref_manager.go", folded(everywhere(_one_controller))),
     declare("KC020", "20", "victims", "A scale-down takes pods that are not ready before ready ones.",
@@ -308,8 +359,5 @@ PROPERTIES = (
     declare("KC023", "23", "history-limit", "No more than revisionHistoryLimit old ReplicaSets are kept.",
             DEPLOY + "#clean-up-policy", folded(end=_history), Guarantee.WITHOUT_FAULTS, liveness=True),
     declare("KC024", "24", "progress-deadline", "Progressing turns False after progressDeadlineSeconds without progress.",
-            DEPLOY + "#progress-deadline-seconds", folded(end=_deadline), Guarantee.WITHOUT_FAULTS, liveness=True),
-    declare("KC031", "31", "daemon-per-node", "A DaemonSet runs one pod on every eligible node.",
-            "https://kubernetes.io/docs/concepts/workloads/controllers/daemonset/", _Daemons, Guarantee.WITHOUT_FAULTS,
-            liveness=True),
+            DEPLOY + "#progress-deadline-seconds", _Deadline, Guarantee.WITHOUT_FAULTS, liveness=True),
 )  # fmt: skip

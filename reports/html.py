@@ -104,7 +104,6 @@ def _templates() -> dict[str, str]:
 
 _HELPERS: dict[str, Any] = {
     "text": text, "seconds": seconds, "count": count, "pods": pods, "worst": worst, "sentence": sentence, "diagram": diagram, "frame": (WIDTH, LEFT, RIGHT),
-    "topologies": topologies, "recoveries": recovery.rows, "states": states, "topology_width": TOPOLOGY,
-    "change_headline": change.headline, "change_facts": lambda one: list(change.facts(one)), "operated": change.operated,
+    "change": change, "topologies": topologies, "recoveries": recovery.rows, "states": states, "topology_width": TOPOLOGY,
 }  # fmt: skip
 """What templates may call."""

@@ -25,6 +25,7 @@ def junit(result: Result, fail_on: Severity = Severity.ERROR) -> bytes:
     }
     suite = ElementTree.Element("testsuite", name="kchaos", timestamp="", tests="0", failures="0", errors="0", skipped="0")
     failures = 0
+    idle = [one.id for one in result.properties if not one.exercised]
     for ident in sorted(names):
         found = [f for f in by_id.get(ident, ()) if not f.accepted]
         bad = [f for f in found if f.severity.rank <= fail_on.rank and not f.known]
@@ -40,12 +41,15 @@ def junit(result: Result, fail_on: Severity = Severity.ERROR) -> bytes:
         if others:
             out = ElementTree.SubElement(case, "system-out")
             out.text = _clean("\n".join(f"{'known ' * f.known}{f.severity.value}: {f.object}: {f.summary}" for f in others))
+        if ident in idle and not bad:
+            ElementTree.SubElement(case, "skipped", message="never judged: nothing is known of it")
     if result.verdict == "unknown":
         case = ElementTree.SubElement(suite, "testcase", classname="kchaos", name="verdict", time="0")
         node = ElementTree.SubElement(case, "error", message=_clean("; ".join(result.reasons))[:500], type="unknown")
         suite.set("errors", "1")
     suite.set("tests", str(len(suite.findall("testcase"))))
     suite.set("failures", str(failures))
+    suite.set("skipped", str(len(suite.findall("testcase/skipped"))))
     del suite.attrib["timestamp"]
     body: bytes = ElementTree.tostring(suite, encoding="utf-8", xml_declaration=True)
     return body + b"\n"

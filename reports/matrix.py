@@ -54,7 +54,7 @@ def table(matrix: Matrix, own: Collection[str] = ()) -> Table:
     def cells(one: Judged | None) -> list[Held | None]:
         out: list[Held | None] = []
         for name in classes:
-            examples = matrix.classes[name]
+            examples = matrix.classes[name] if one is None or one.judged is None else one.judged.get(name, 0)
             bad = one.violated.get(name) if one is not None else None
             held = examples - (bad.examples if bad else 0)
             out.append(Held(held, examples, f"{100 * wilson(held, examples):.0f}") if examples else None)

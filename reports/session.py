@@ -19,13 +19,14 @@ ORDER = ("fail", "unknown", "pass")
 
 
 class Row(NamedTuple):
-    """One campaign: its name, its verdict in a word and in a sentence, its tests with what they came to, its own report (empty: none)."""
+    """One campaign: its name, its verdict in a word and in a sentence, its tests with what they came to, its own report or text (empty: none)."""
 
     name: str
     verdict: str
     words: str
     tests: dict[str, str]
     page: str
+    text: str = ""
 
 
 def render(document: Mapping[str, Any], suffix: str) -> bytes:
@@ -48,7 +49,8 @@ def _rows(document: Mapping[str, Any]) -> list[Row]:
     out = []
     for entry in document["campaigns"]:
         if entry["result"] is None:
-            out.append(Row(entry["name"], "unknown", "no answer: see the test's own failure", entry["tests"], ""))
+            words = entry.get("words", "no answer: see the test's own failure")
+            out.append(Row(entry["name"], entry.get("verdict", "unknown"), words, entry["tests"], "", entry.get("text", "")))
             continue
         result = msgspec.convert(entry["result"], Result)
         out.append(Row(entry["name"], result.verdict, headline(result), entry["tests"], html(result)))

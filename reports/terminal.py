@@ -32,6 +32,8 @@ SHORT = {"Deployment": "deploy", "StatefulSet": "sts", "DaemonSet": "ds", "Repli
 """kubectl's short names."""
 ROWS = 25
 LISTED = 12
+CLAIM = 120
+"""Characters of a claim before it is cut."""
 
 
 def show(result: Result, console: Console, folder: str = "", quiet: bool = False) -> None:
@@ -142,6 +144,10 @@ def line(finding: Finding) -> Text:
     return out
 
 
+def _short(claim: str) -> str:
+    return claim if len(claim) <= CLAIM else f"{claim[: CLAIM - 1]}…"
+
+
 def _own(result: Result, console: Console) -> None:
     """Print how the properties of users stand."""
     if not result.properties:
@@ -150,7 +156,9 @@ def _own(result: Result, console: Console) -> None:
     wide = max(len(one.id) for one in result.properties)
     for one in result.properties[:ROWS]:
         style = STYLE["fail"] if one.violated else STYLE["pass"] if one.exercised else STYLE["unknown"]
-        console.print(Text(f" {one.id:{wide}}  ").append(one.standing, style=style).append(f"  {one.claim}", style="dim"), soft_wrap=True)
+        console.print(
+            Text(f" {one.id:{wide}}  ").append(one.standing, style=style).append(f"  {_short(one.claim)}", style="dim"), soft_wrap=True
+        )
     if len(result.properties) > ROWS:
         console.print(f"  … and {len(result.properties) - ROWS} more, which the report has", style="dim")
 

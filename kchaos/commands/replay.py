@@ -23,7 +23,7 @@ from kchaos.history.record import FORMAT as RUN_FORMAT
 from kchaos.history.record import load as load_run
 from kchaos.models.manifests.notes import BY_ID
 from kchaos.properties.catalog import CATALOG
-from kchaos.properties.own.declared import property_of
+from kchaos.properties.own.declared import property_of, undecided
 
 
 def _again(file: Path) -> Outcome:
@@ -33,7 +33,7 @@ def _again(file: Path) -> Outcome:
 
 
 def replay(file: Path, as_json: bool, save: Path | None) -> int:
-    """Run a scenario again; exit 1 if it violates something of level error."""
+    """Run a scenario again; exit 1 if it violates something of level error, 3 if a property of users could not be told."""
     outcome = _again(file)
     if save is not None:
         try:
@@ -42,13 +42,14 @@ def replay(file: Path, as_json: bool, save: Path | None) -> int:
             click.echo(f"warning: can't write {save}: {error.strerror}", err=True)
     violations = sorted(outcome.violations, key=lambda pair: (pair[1].severity.rank, pair[1].t))
     bad = any(violation.severity is Severity.ERROR for _, violation in violations)
+    code = ExitCode.VIOLATION if bad else ExitCode.UNKNOWN if any(undecided(violation) for _, violation in violations) else ExitCode.PASS
     if as_json:
         document = {
             "digest": outcome.run.digest, "virtual_s": round(outcome.virtual_s, 3), "steps": outcome.steps,
             "violations": [{"id": prop.id, "property": prop.name, **msgspec.to_builtins(violation)} for prop, violation in violations],
         }  # fmt: skip
         sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n")
-        return int(ExitCode.VIOLATION if bad else ExitCode.PASS)
+        return int(code)
     about = violations[0][1].object if violations else ""
     for sentence in story(outcome.run, about):
         click.echo(harmless(sentence))
@@ -58,7 +59,7 @@ def replay(file: Path, as_json: bool, save: Path | None) -> int:
     if not violations:
         click.echo("no violation")
     click.echo(f"digest {outcome.run.digest}")
-    return int(ExitCode.VIOLATION if bad else ExitCode.PASS)
+    return int(code)
 
 
 def explain(what: str) -> int:

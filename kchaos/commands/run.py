@@ -107,9 +107,10 @@ def run(paths: tuple[str, ...], options: dict[str, Any]) -> int:
             bar.stop()
     result = answer.result
     if options["fix"] and not result.examples.interrupted:
-        from kchaos.commands.fix import change
+        from kchaos.commands.fix import change, places
 
-        result = msgspec.structs.replace(result, change=change(question, answer, errors, options["quiet"]))
+        where_to = places(question.texts, options["out"] or Path(FOLDER) / name_of(paths), helm)
+        result = msgspec.structs.replace(result, change=change(question, answer, where_to, errors, options["quiet"]))
     result = msgspec.structs.replace(result, duration_s=round(time.monotonic() - began, 3))
     result, folder, unwritten = _write(answer, result, formats, options["out"], paths)
     problems += [*unwritten, *_keep(answer, corpus)]

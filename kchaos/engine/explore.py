@@ -9,9 +9,11 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import hypothesis
 import msgspec
@@ -33,6 +35,19 @@ from kchaos.scenario import Scenario, load
 SUFFIX = ".scenario.json"
 
 
+class Wish(NamedTuple):
+    """What whoever runs a test asks for instead of what its class says; None: as the class says."""
+
+    seed: int | None = None
+    """Of what is drawn."""
+    examples: int | None = None
+    seconds: float | None = None
+    """No further example is begun after so many seconds of real time."""
+    corpus: Path | None = None
+    replay: Path | None = None
+    """Run only this saved failure."""
+
+
 class Failed(AssertionError):
     """A ClusterMachine found something; the text tells all."""
 
@@ -44,8 +59,9 @@ class _Enough(BaseException):
 class _Search:
     """What is known of the first failure's property: its smallest scenario so far."""
 
-    def __init__(self, tries: int) -> None:
+    def __init__(self, tries: int, seconds: float | None) -> None:
         self._left = tries
+        self._until = None if seconds is None else time.monotonic() + seconds
         self.best: Broken | None = None
         self.spent = False
         self.examples = 0
@@ -53,9 +69,10 @@ class _Search:
 
     def begin(self) -> None:
         """Begin one example more."""
-        if self.best is None:
+        over = self._until is not None and self.examples > 0 and time.monotonic() >= self._until
+        if self.best is None and not over:
             self.examples += 1
-        elif self._left <= 0:
+        elif over or self._left <= 0:
             self.spent = True
             raise _Enough
         else:
@@ -80,12 +97,17 @@ def search_with(make: Callable[[], ClusterMachine], settings: hypothesis.setting
     run_state_machine_as_test(make, settings=settings, _min_steps=least)  # type: ignore[arg-type]  # any factory will do
 
 
-def explore(machine: type[ClusterMachine], settings: hypothesis.settings | None = None) -> None:
+def explore(machine: type[ClusterMachine], settings: hypothesis.settings | None = None, wish: Wish | None = None) -> None:
     """Run a machine's saved failures again, then search. Raises Failed with the whole story; InvalidScenario for the author's mistakes."""
     __tracebackhide__ = True
+    wish = wish or Wish()
     subject = subject_of(machine)
-    _again(machine, subject)
-    search = _Search(machine.shrinks)
+    corpus = wish.corpus if wish.corpus is not None and machine.corpus == ClusterMachine.corpus else Path(machine.corpus)
+    folder = corpus / key_of(machine)
+    _again(machine, subject, [wish.replay] if wish.replay is not None else sorted(folder.glob(f"*{SUFFIX}")))
+    if wish.replay is not None:
+        return
+    search = _Search(machine.shrinks, wish.seconds)
 
     def make() -> ClusterMachine:
         search.begin()
@@ -93,17 +115,19 @@ def explore(machine: type[ClusterMachine], settings: hypothesis.settings | None 
         made._on_broken = search.take
         return made
 
-    if machine.seed is not None:
-        hypothesis.seed(machine.seed)(make)
+    seed = machine.seed if wish.seed is None else wish.seed
+    if seed is not None:
+        hypothesis.seed(seed)(make)
+    ours = profile(machine, settings)
     try:
-        search_with(make, profile(machine, settings))
+        search_with(make, ours if wish.examples is None else hypothesis.settings(ours, max_examples=wish.examples))
     except (Broken, _Enough):
         pass  # what was broken is kept in the search
     except FlakyStrategyDefinition:
         if not search.spent:
             raise  # else it is how Hypothesis takes that we left in the middle of an example
     if search.best is not None:
-        raise Failed(_failure(machine, subject, search, search.best)) from None
+        raise Failed(_failure(machine, subject, search, search.best, folder)) from None
 
 
 def key_of(machine: type) -> str:
@@ -111,10 +135,10 @@ def key_of(machine: type) -> str:
     return re.sub(r"[^A-Za-z0-9._]+", "-", f"{machine.__module__}.{machine.__qualname__}")
 
 
-def _again(machine: type[ClusterMachine], subject: Subject) -> None:
+def _again(machine: type[ClusterMachine], subject: Subject, paths: Sequence[Path]) -> None:
     """Run the failures that were saved before, on the application and the machines as they are now."""
     __tracebackhide__ = True
-    for path in sorted((Path(machine.corpus) / key_of(machine)).glob("*.scenario.json")):
+    for path in paths:
         saved = load(path)
         scenario = msgspec.structs.replace(saved, topology=subject.scenario.topology, inputs=subject.scenario.inputs)
         try:
@@ -142,7 +166,7 @@ def _worst(subject: Subject, outcome: Outcome) -> tuple[Property, Violation] | N
     return min(bad, key=lambda one: (one[1].severity.rank, one[1].t), default=None)
 
 
-def _failure(machine: type[ClusterMachine], subject: Subject, search: _Search, best: Broken) -> str:
+def _failure(machine: type[ClusterMachine], subject: Subject, search: _Search, best: Broken, folder: Path) -> str:
     """Confirm a failure, make it smaller, save it; return what to tell."""
     head = f"{subject.name} found after {search.examples} example{'s' if search.examples > 1 else ''}: "
     wanted = Wanted.of(best.property, best.violation)
@@ -166,7 +190,7 @@ def _failure(machine: type[ClusterMachine], subject: Subject, search: _Search, b
     outcome = confirm(smallest)
     prop, violation = next((p, v) for p, v in outcome.violations if wanted.best([(p, v)]) is not None)
     case, problems = _case(machine, subject, smallest, prop, violation, own)
-    places, more = write(case, Path(machine.corpus) / key_of(machine))
+    places, more = write(case, folder)
     problems += more
     lines = [head + _title(prop, violation), *_steps(smallest, search.steps), *_told(outcome, violation), ""]
     lines += [f"warning: {problem}" for problem in problems]

@@ -73,9 +73,15 @@ def _test_case(machine: type[ClusterMachine]) -> type[unittest.TestCase]:
         __tracebackhide__ = True
         from kchaos.engine.explore import explore
 
-        explore(machine, self.settings)
+        try:
+            explore(machine, self.settings, self.kchaos_wish)
+        except InvalidScenario as error:
+            raise error.with_traceback(None) from None  # the author's mistake, not ours: nobody has to see where it was noticed
 
-    space = {"settings": None, "runTest": run_test, "__doc__": machine.__doc__, "__module__": machine.__module__}
+    space = {
+        "settings": None, "kchaos_machine": machine, "kchaos_wish": None, "runTest": run_test, "__doc__": machine.__doc__,
+        "__module__": machine.__module__,
+    }  # fmt: skip
     return type(f"{machine.__name__}.TestCase", (unittest.TestCase,), space)
 
 

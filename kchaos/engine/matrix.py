@@ -27,6 +27,8 @@ class Judged(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     name: str
     violated: dict[str, Violated] = {}
+    judged: dict[str, int] | None = None
+    """Of a user's property: in how many examples of each class it was put to the test; None: in all."""
 
 
 class Matrix(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,17 +42,21 @@ def matrix(examples: Iterable[Example], klass: Mapping[str, str], properties: Se
     """Count. ``klass``: of each fault by name, in the order in which classes are shown."""
     classes = dict.fromkeys((NO_FAULT, *klass.values()), 0)
     violated: dict[str, dict[str, Violated]] = {prop.id: {} for prop in properties}
+    judged: dict[str, dict[str, int]] = {prop.id: dict.fromkeys(classes, 0) for prop in properties if prop.file}
     for one in examples:
         met = _classes(one, klass)
         for name in met:
             classes[name] += 1
+            for ident in one.exercised:
+                judged[ident][name] += 1
         broken = dict.fromkeys(ident for ident, violation in one.violations if violation.severity is not Severity.INFO)
         for ident in broken:
             row = violated.setdefault(ident, {})
             for name in met:
                 before = row.get(name)
                 row[name] = Violated(examples=before.examples + 1 if before else 1, first=before.first if before else one.label)
-    return Matrix(classes=classes, properties=tuple(Judged(id=prop.id, name=prop.name, violated=violated[prop.id]) for prop in properties))
+    rows = (Judged(id=prop.id, name=prop.name, violated=violated[prop.id], judged=judged.get(prop.id)) for prop in properties)
+    return Matrix(classes=classes, properties=tuple(rows))
 
 
 def added(parts: Sequence[Matrix]) -> Matrix:
@@ -66,7 +72,10 @@ def _added(rows: Sequence[Judged]) -> Judged:
         for name, found in row.violated.items():
             before = violated.get(name)
             violated[name] = Violated(examples=before.examples + found.examples, first=before.first) if before else found
-    return msgspec.structs.replace(rows[0], violated=violated)
+    judged = rows[0].judged
+    if judged is not None:
+        judged = {name: sum((row.judged or {}).get(name, 0) for row in rows) for name in judged}
+    return msgspec.structs.replace(rows[0], violated=violated, judged=judged)
 
 
 def _classes(one: Example, klass: Mapping[str, str]) -> tuple[str, ...]:

@@ -12,9 +12,9 @@ from pathlib import Path
 from kchaos.models.manifests.load import visible
 
 FOLDER = ".kchaos"
-_REPLAY = re.compile(r"[A-Za-z][A-Za-z0-9._-]*-[0-9a-f]{8}\.(scenario\.json|run\.jsonl)")
 PATCH = "fix.patch"
 """What to change, as a diff."""
+_REPLAY = re.compile(r"[A-Za-z][A-Za-z0-9._-]*-[0-9a-f]{8}\.(scenario\.json|run\.jsonl)")
 
 
 def harmless(text: object) -> str:

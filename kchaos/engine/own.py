@@ -17,6 +17,9 @@ from kchaos.properties.own.declared import UNDECIDED, Declared
 from kchaos.properties.own.expression import compiled, keys_of
 from kchaos.properties.own.state import State
 
+KNOWN = 6
+"""Names that are told of what there is."""
+
 
 def refuse_unknown_keys(declared: Sequence[Declared], booted: Boot) -> None:
     """Raise InvalidScenario if an expression names a workload or a Service that is not in the input: it could never be evaluated."""
@@ -31,12 +34,8 @@ def refuse_unknown_keys(declared: Sequence[Declared], booted: Boot) -> None:
                 if key in names:
                     continue
                 near = difflib.get_close_matches(key, names, n=1)
-                shape = (
-                    "a key is namespace/name, such as default/web"
-                    if "/" not in key
-                    else f'name one of the input, or ask "{key}" in {table}'
-                )
-                hint = f"did you mean {near[0]}?" if near else shape
+                there = f"known: {', '.join(names[:KNOWN])}{' …' if len(names) > KNOWN else ''}" if names else "the input has none"
+                hint = f"did you mean {near[0]}?" if near else there
                 raise InvalidScenario(f"{one.id}: no {what[table]} {key} in the input", location=Location(one.file, one.line), hint=hint)
 
 

@@ -30,6 +30,7 @@ from kchaos.models.cluster import Cluster
 from kchaos.models.faults.catalog import catalog
 from kchaos.models.faults.objects import KLASS
 from kchaos.models.manifests.load import Text
+from kchaos.properties.own.declared import undecided
 from kchaos.scenario import Scenario, Step
 
 if TYPE_CHECKING:
@@ -117,8 +118,8 @@ class Subject(NamedTuple):
         return ask
 
     def counts(self, prop: Property, violation: Violation) -> bool:
-        """Tell whether a violation fails the test: as severe as asked for, and not accepted in kchaos.yaml."""
-        if violation.severity.rank > self.fail_on.rank:
+        """Tell whether a violation fails the test: as severe as asked for, or undecided, and not accepted in kchaos.yaml."""
+        if violation.severity.rank > self.fail_on.rank and not undecided(violation):
             return False
         return not accepted_by(self.accepts, prop.id, violation)
 

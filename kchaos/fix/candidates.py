@@ -11,18 +11,21 @@ from typing import NamedTuple
 
 from kchaos.fix import recipes as r
 from kchaos.fix.scene import Option, Scene, Weakness
+from kchaos.properties.catalog import CATALOG
 
 Make = Callable[[str, Weakness, Scene], Iterator[Option]]
 K8S = "https://kubernetes.io/docs/"
 
 
 class Row(NamedTuple):
-    """One sort of edit for one rule: where it is described, and what makes it for a subject."""
+    """One sort of edit for one rule (:data:`OWN`: for any property of a user): where it is described, and what makes it for a subject."""
 
     rule: str
     make: Make
     source: str
 
+
+OWN = "the user's own"
 
 TABLE: tuple[Row, ...] = (
     # a drain never ends
@@ -57,16 +60,22 @@ TABLE: tuple[Row, ...] = (
     # a webhook keeps its own pods from coming back
     Row("KC208", r.not_asked_about_itself, K8S + "concepts/cluster-administration/admission-webhooks-good-practices/"),
     Row("KC208", r.fails_open, K8S + "reference/access-authn-authz/extensible-admission-controllers/#failure-policy"),
+    # what a user claims of a workload: kchaos can't know what it means, but pods that are there, apart and ready help most claims
+    Row(OWN, r.rollout_keeps_pods, K8S + "concepts/workloads/controllers/deployment/#rolling-update-deployment"),
+    Row(OWN, r.readiness, K8S + "concepts/configuration/liveness-readiness-startup-probes/"),
+    Row(OWN, r.spread, K8S + "concepts/scheduling-eviction/topology-spread-constraints/"),
+    Row(OWN, r.more_replicas, K8S + "concepts/workloads/pods/disruptions/#dealing-with-disruptions"),
+    Row(OWN, r.replicas_to_spare, K8S + "concepts/workloads/pods/disruptions/#dealing-with-disruptions"),
+    Row(OWN, r.budget_keeps_others, K8S + "tasks/run-application/configure-pdb/"),
 )
-
-RULES = frozenset(row.rule for row in TABLE)
 
 
 def options(weakness: Weakness, scene: Scene) -> list[Option]:
     """Return what could be changed about a weakness: what keeps the user's intent first, then what costs no pods, then the shortest."""
     found: dict[str, Option] = {}
-    for row in TABLE if weakness.rule in RULES else ():
-        if row.rule != weakness.rule:
+    rule = OWN if weakness.rule not in CATALOG else weakness.rule
+    for row in TABLE:
+        if row.rule != rule:
             continue
         for subject in scene.subjects(weakness):  # where several stand behind one Service, all of them are changed alike
             for one in row.make(subject, weakness, scene):

@@ -254,6 +254,17 @@ def more_replicas(subject: str, weakness: Weakness, scene: Scene) -> Iterator[Op
             yield Option(f"two replicas spread over {words}", (*edits, edit))
 
 
+def replicas_to_spare(subject: str, weakness: Weakness, scene: Scene) -> Iterator[Option]:
+    """Run one or two pods more than there are, where there are several already and they keep no data of their own."""
+    obj = scene.obj(subject)
+    if obj is None or obj["kind"] not in ("Deployment", "ReplicaSet", "ReplicationController") or (now := _replicas(obj)) < 2:
+        return
+    if store_in(obj) or scene.claim(subject) or scene.scaler(subject) is not None:
+        return
+    for count in (now + 1, now + 2):
+        yield Option(f"{count} replicas", (_set(subject, ("spec", "replicas"), count),))
+
+
 def shared_volume(subject: str, weakness: Weakness, scene: Scene) -> Iterator[Option]:
     """Let two pods in different zones use one volume, where a class gives such volumes."""
     obj, claim = scene.obj(subject), scene.claim(subject)

@@ -14,6 +14,7 @@ from kchaos.engine.execute import Prepared
 from kchaos.fix.candidates import options
 from kchaos.fix.edits import Edit, Op
 from kchaos.fix.files import Draft
+from kchaos.fix.kustomize import refuse_unpatchable
 from kchaos.fix.scene import Option, Scene, Weakness
 from kchaos.fix.surgery import EditRefused
 from kchaos.fix.trial import Attempt, Lab, Spent
@@ -21,8 +22,6 @@ from kchaos.models.api.tree import Obj
 
 ROUNDS = 4
 """How often level 1 is asked; each time what it still shows is mended further."""
-DROPPED = 24
-"""Edits that are tried to be left out again, at most."""
 
 Key = tuple[str, str, str]
 
@@ -91,7 +90,9 @@ class Search:
         return self._lab.level1(draft)
 
     def _draft(self, more: Sequence[Edit] = ()) -> Draft:
-        return self._base.draft.with_edits([*_edits(self._chosen.values()), *more])
+        draft = self._base.draft.with_edits([*_edits(self._chosen.values()), *more])
+        refuse_unpatchable(self._base.draft, draft)
+        return draft
 
     def _reopen(self, weak: Sequence[Weakness]) -> None:
         """Take back what level 1 shows not to help, and what made things worse with nothing left to mend that."""
@@ -171,25 +172,48 @@ class Search:
 
     def _without_needless(self) -> None:
         """Leave out edits that level 1 does not miss: cases that failed before say which, level 1 confirms all at once."""
-        edits = list(_edits(self._best_picks))
-        if not 1 < len(edits) <= DROPPED:
+        edits = _edits(self._best_picks)
+        if len(edits) < 2:
             return
-        known = {one.key for one in self._best.weak}
-        cases = _cases(self._base.weak)
-        kept = list(edits)
-        for edit in reversed(edits):
-            fewer = [one for one in kept if one is not edit]
+        kept, untried = list(edits), list(reversed(edits))
+        while untried:
+            group = self._apart(untried)
+            untried = [edit for edit in untried if edit not in group]
+            fewer = [edit for edit in kept if edit not in group]
             try:
-                prepared = self._lab.boot(self._base.draft.with_edits(fewer))
+                missed = self._missed(fewer, [name for edit in group for name in self._about(edit)])
             except EditRefused:
-                continue  # another edit stands on this one
-            self._tried += 1
-            if not any(one.key not in known for one in self._lab.weaknesses(self._lab.cases(prepared, cases))):
-                kept = fewer
+                continue  # other edits stand on these
+            kept = [edit for edit in kept if edit not in group or any(name in missed for name in self._about(edit))]
         if len(kept) < len(edits):
             attempt = self._level1(self._base.draft.with_edits(kept))
             if attempt.score <= self._best.score:
                 self._best = attempt
+
+    def _about(self, edit: Edit) -> list[str]:
+        """Return what an edit is for."""
+        return [name for pick in self._best_picks if edit in pick.option.edits for name in (*pick.subjects, edit.object)]
+
+    def _apart(self, edits: Sequence[Edit]) -> list[Edit]:
+        """Return edits of which each is for something else: they can be left out at once, and told apart."""
+        out: list[Edit] = []
+        busy: dict[str, None] = {}
+        for edit in edits:
+            if not any(name in busy for name in self._about(edit)):
+                out.append(edit)
+                busy |= dict.fromkeys(self._about(edit))
+        return out
+
+    def _missed(self, edits: Sequence[Edit], names: Sequence[str]) -> list[str]:
+        """Return what goes wrong with these edits alone and does not with all: the objects, and the workloads behind them."""
+        prepared = self._lab.boot(self._base.draft.with_edits(edits))
+        self._tried += 1
+        scene = self._lab.scene(self._base.draft, self._base.prepared.booted)
+        weak = [*self._base.weak, *(pick.weakness for pick in self._best_picks)]
+        cases = _cases([one for one in weak if any(name in names for name in (one.object, *scene.subjects(one)))])
+        known = {one.key for one in self._best.weak}
+        seen = [one for one in self._lab.weaknesses(self._lab.cases(prepared, cases)) if one.key not in known]
+        return [name for one in seen for name in (one.object, *scene.subjects(one))]
 
 
 def _worst(weak: Sequence[Weakness]) -> dict[tuple[str, str], Severity]:

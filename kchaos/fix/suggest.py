@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -14,8 +14,10 @@ from kchaos.engine.execute import Answer, Prepared, Question
 from kchaos.errors import HarnessError
 from kchaos.fix.edits import Op
 from kchaos.fix.files import Draft, encoded
+from kchaos.fix.kustomize import kustomization
 from kchaos.fix.operator import commands
 from kchaos.fix.patch import changed_lines, unified
+from kchaos.fix.scene import Weakness, store_in
 from kchaos.fix.search import Outcome, Search
 from kchaos.fix.trial import Attempt, Lab, Meter, Spent
 from kchaos.models.manifests.load import Text, load
@@ -29,11 +31,16 @@ COMMANDS = 6
 
 
 class Places(NamedTuple):
-    """Where files are: texts that are ``rendered`` from something else; the folder of the diff; names in it."""
+    """Where files are: texts that are ``rendered`` from something else; the folder of the diff; names in it.
+
+    ``base``: what a kustomization over what is rendered builds on; ``says``: how it is used, line by line.
+    """
 
     rendered: Collection[str] = ()
     root: str = ""
     names: Mapping[str, str] = {}
+    base: str = "rendered.yaml"
+    says: Sequence[str] = ()
 
 
 def suggest(question: Question, answer: Answer, places: Places, tick: Callable[[int], None] = lambda count: None) -> ChangeResult:
@@ -65,7 +72,7 @@ def suggest(question: Question, answer: Answer, places: Places, tick: Callable[[
 def _left(base: Attempt, found: Outcome, lab: Lab, question: Question) -> ChangeResult:
     """Return how far the search got, and what is left."""
     best = found.best
-    words = [f"{one.rule} {one.object}: {one.summary}" for one in best.weak]
+    words = [f"{one.rule} {one.object}: {one.summary}{_why_no_more(one, best.draft)}" for one in best.weak]
     words += [f"{one.id} {one.object}: {one.summary}" for one in best.findings if not one.examples]
     more = [f"and {len(words) - LEFT} more"] if len(words) > LEFT else []
     still = {one.fingerprint for one in best.findings}
@@ -76,6 +83,15 @@ def _left(base: Attempt, found: Outcome, lab: Lab, question: Question) -> Change
     )  # fmt: skip
 
 
+def _why_no_more(one: Weakness, draft: Draft) -> str:
+    """Say why no second pod is suggested where the rule asks for one."""
+    found = draft.objects.get(one.object)
+    image = store_in(found.obj) if found is not None else ""
+    if one.rule == "KC202" and image and "its only pod" in one.summary:
+        return f" (no second pod is suggested: {image} keeps data of its own)"
+    return ""
+
+
 def _changed(question: Question, base: Attempt, found: Outcome, places: Places) -> dict[str, Any]:
     """Return the change itself: in words, as a diff, and what it costs."""
     best, draft = found.best, found.best.draft
@@ -84,25 +100,27 @@ def _changed(question: Question, base: Attempt, found: Outcome, places: Places) 
         for text in {text.name: text for text in question.texts}.values()
         if text.name in draft.texts
     )
+    rendered = [edit for edit in draft.edits if draft.objects[edit.object].file not in draft.texts]
     options = [pick.option for pick in found.picks if any(edit in draft.edits for edit in pick.option.edits)]
     level1 = best.done.examples
     clean = [one for one in level1 if not any(violation.severity is not Severity.INFO for _, violation in one.violations)]
     return {
-        "edits": tuple(words(base.draft, draft)), "diff": diff.decode("utf-8", "replace"), "root": places.root, "lines": changed_lines(diff),
+        "edits": tuple(told(base.draft, draft)), "diff": diff.decode("utf-8", "replace"), "root": places.root, "lines": changed_lines(diff),
         "pods": _pods(best.prepared) - _pods(base.prepared),
+        "patches": kustomization(base.draft, draft, rendered, places.base, places.says) if rendered else {},
         "nodes": len(best.prepared.machines.topology.nodes) - len(base.prepared.machines.topology.nodes),
         "needs": tuple(dict.fromkeys(one.needs for one in options if one.needs)),
         "gives_up": tuple(dict.fromkeys(one.gives_up for one in options if one.gives_up)), "level1": (len(clean), len(best.done.examples)),
     }  # fmt: skip
 
 
-def words(before: Draft, after: Draft) -> Iterator[str]:
+def told(before: Draft, after: Draft) -> Iterator[str]:
     """Yield each edit in words: of which object, and what it changes there."""
     objects = {ident: one.obj for ident, one in before.objects.items()}
     for edit in after.edits:
         kind, _, rest = edit.object.partition("/")
-        told = edit.words(objects[edit.object])
-        yield told if edit.op is Op.ADD else f"{kind} {rest.strip('/')}: {told}"
+        words = edit.words(objects[edit.object])
+        yield words if edit.op is Op.ADD else f"{kind} {rest.strip('/')}: {words}"
         objects[edit.object] = edit.on(objects[edit.object])
 
 

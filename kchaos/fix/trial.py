@@ -123,7 +123,9 @@ class Lab:
     def attempt(self, draft: Draft, prepared: Prepared, done: Done) -> Attempt:
         """Judge what ran."""
         accepts = self.question.settings.accept
-        shown = order([*of_examples(done, draft.objects, accepts), *of_notes(self._notes(prepared, done), accepts)])
+        shown = order(
+            [*of_examples(done, draft.objects, accepts, prepared.system.properties), *of_notes(self._notes(prepared, done), accepts)]
+        )
         found = [one.finding for one in shown if self._counts(one.finding)]
         return Attempt(draft, prepared, done, tuple(found), tuple(self.weaknesses(done.examples)))
 

@@ -22,6 +22,7 @@ from kchaos.engine.booting import Boot, System, boot
 from kchaos.engine.kubernetes import Session
 from kchaos.engine.machines import Machines, of_file, of_numbers
 from kchaos.engine.output import harmless, whole
+from kchaos.engine.own import refuse_unknown_keys
 from kchaos.engine.scenarios import check_now, scope_of
 from kchaos.engine.seen import Seen
 from kchaos.engine.settings import Settings
@@ -35,6 +36,7 @@ from kchaos.models.faults.catalog import catalog
 from kchaos.models.faults.objects import ident
 from kchaos.models.manifests.load import Text, load
 from kchaos.nemesis.fault import Evidence, bit
+from kchaos.properties.own.declared import undecided
 from kchaos.scenario import Scenario, Step
 from kchaos.testing.files import Files, shown, stem_of
 
@@ -290,14 +292,14 @@ class SimulatedCluster:
 
     @_plain
     def judge(self, fail_on: str = "error") -> None:
-        """End it: undo all faults, let the cluster settle, and fail if a built-in property of that severity or worse is violated.
+        """End it: undo all faults, let the cluster settle, and fail if a property of that severity or worse is violated or undecided.
 
         Most is claimed after :meth:`deploy`, and of one fault at a time: what is done within three minutes of a fault is a second one.
         """
         if fail_on not in list(Severity):
             raise InvalidScenario(f"fail_on is {fail_on!r}", hint=f"write {', '.join(Severity)}")
         outcome = self._running.session.finish()
-        bad = [(prop, found) for prop, found in outcome.violations if found.severity.rank <= Severity(fail_on).rank]
+        bad = [(prop, found) for prop, found in outcome.violations if found.severity.rank <= Severity(fail_on).rank or undecided(found)]
         if bad:
             raise AssertionError("\n".join(f"{prop.id} {prop.name}: {found.object}: {found.summary}" for prop, found in bad))
 
@@ -355,7 +357,9 @@ class SimulatedCluster:
             topology = msgspec.structs.replace(machines.topology, masters=asked.masters) if asked.masters > 1 else machines.topology
             inputs = inputs_of(self._deployed, list(machines.objects), settings, settings.kubernetes or DEFAULT)
             system = build(msgspec.to_builtins(topology), inputs)
-            self._images[key] = (system, boot(system, asked.seed))
+            booted = boot(system, asked.seed)
+            refuse_unknown_keys(settings.declared(), booted)
+            self._images[key] = (system, booted)
         return self._images[key]
 
     def _settings(self) -> Settings:

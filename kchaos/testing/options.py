@@ -29,12 +29,12 @@ class Options(NamedTuple):
 def add_options(parser: pytest.Parser) -> None:
     """Declare the options."""
     group = parser.getgroup("kchaos", "chaos and property tests of Kubernetes manifests (kchaos)")
-    group.addoption("--kchaos-seed", metavar="N", help="seed of all @chaos tests and clusters, instead of their own")
+    group.addoption("--kchaos-seed", metavar="N", help="seed of all @chaos tests, clusters and state machines, instead of their own")
     group.addoption(
         "--kchaos-budget", metavar="N|30s|2m",
         help="examples of each @chaos test, instead of its own (level 1 runs whole), or for how long it may search",
     )  # fmt: skip
-    group.addoption("--kchaos-replay", metavar="FILE", help="run only this scenario, in the @chaos test that found it")
+    group.addoption("--kchaos-replay", metavar="FILE", help="run only this scenario, in the test that found it")
     group.addoption("--kchaos-backend", metavar="NAME", default="simulated", help="what tests run on: simulated (the only one so far)")
     group.addoption("--kchaos-corpus", metavar="DIR", help=f"where failures are kept, to be tried first next time (default: {CORPUS})")
     group.addoption(

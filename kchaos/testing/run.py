@@ -126,7 +126,7 @@ class ChaosRun:
         lines += ["", "how it came to that:", *(f"  {sentence}" for sentence in worst.story)] if worst.story else []
         others = [one for one in bad if one is not worst]
         lines += ["", f"and {len(others)} more:"] if others else []
-        lines += [f"  {one.id} {one.property}: {one.object}: {one.summary}" for one in others[:LISTED]]
+        lines += [f"  {_line(one)}" for one in others[:LISTED]]
         lines += [f"  … and {len(others) - LISTED} more in the report"] if len(others) > LISTED else []
         return [*lines, *self._warnings(), "", *self._again(worst)]
 
@@ -141,6 +141,10 @@ class ChaosRun:
 
 
 def _title(one: Finding) -> list[str]:
+    return [_line(one), *([f"  → {one.advice}"] if one.advice else [])]
+
+
+def _line(one: Finding) -> str:
     where = f"  [{one.file}:{one.line}]" if one.file else ""
     about = f"{one.object}: " if one.object else ""
-    return [f"{one.id} {one.property}: {about}{one.summary}{where}", *([f"  → {one.advice}"] if one.advice else [])]
+    return f"{one.id} {one.property}: {about}{one.summary}{where}"

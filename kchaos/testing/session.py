@@ -1,4 +1,4 @@
-"""One report per pytest session: what each campaign came to, gathered where the session is led, also from workers that died later.
+"""One report per pytest session: what each campaign and state machine came to, gathered where the session is led, also from workers that died later.
 
 A worker's entry travels on the report of the test phase in which its campaign ended, as plain JSON. Which campaigns have begun is noted in
 a folder of the session, so that one during which a worker died is told too.
@@ -31,6 +31,11 @@ def begin(config: pytest.Config, nodeid: str) -> None:
     folder = getattr(config, "workerinput", {}).get(FOLDER)
     if folder and Path(folder).is_dir():  # a worker on another machine has no such folder
         (Path(folder) / _note(nodeid)).touch()
+
+
+def no_owner(scenario: Path) -> str:
+    """Return in words that a scenario was to be run and belongs to no test."""
+    return f"no test that was collected has found {scenario.name} (`kchaos replay` shows it alone)"
 
 
 def _note(nodeid: str) -> str:
@@ -70,8 +75,10 @@ class Session:
     def _take(self, told: Mapping[str, Any], nodeid: str) -> None:
         entry = self._entries.setdefault(told["name"], {"name": told["name"], "tests": {}, "result": None})
         entry["tests"].setdefault(nodeid, "not finished")
+        entry |= {name: told[name] for name in ("verdict", "words", "text") if name in told}
         if told.get("result"):
             entry["result"] = json.loads(told["result"])
+            entry["verdict"] = entry["result"]["verdict"]
             self._problems |= dict.fromkeys(told["problems"])
 
     @pytest.hookimpl(optionalhook=True)
@@ -106,9 +113,11 @@ class Session:
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Say in a few lines what the campaigns came to, and where the report is."""
         if not self._entries and not self._lost:
+            if self._options.replay is not None:
+                terminalreporter.write_line(f"kchaos: {no_owner(self._options.replay)}")
             return
         results = [entry["result"] for entry in self._entries.values() if entry["result"]]
-        counts = {word: sum(one["verdict"] == word for one in results) for word in ("fail", "unknown", "pass")}
+        counts = {word: sum(entry.get("verdict") == word for entry in self._entries.values()) for word in ("fail", "unknown", "pass")}
         counts["lost with a worker"] = len(self._lost)
         total = len(self._entries) + len(self._lost)
         terminalreporter.write_line(

@@ -28,6 +28,11 @@ UNDECIDED = "undecided"
 """Key of the figures of what could not be told: no breach, but no pass either."""
 
 
+def undecided(violation: Violation) -> bool:
+    """Tell whether this only says that a property could not be told."""
+    return bool(violation.figures.get(UNDECIDED))
+
+
 class Declared(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One declaration. ``says`` and ``when`` are expressions, or functions in Python; ``file`` and ``line`` are where it stands."""
 
@@ -135,7 +140,7 @@ class _Monitor:
 
     def __init__(self, declared: Declared, context: Context) -> None:
         self.declared = declared
-        self.exercised = False
+        self._judged = False
         """Whether it was ever decided, while or after ``when`` was true."""
         self._context = context
         self._state = State.of(context)
@@ -147,6 +152,11 @@ class _Monitor:
         self._undecided: tuple[float, str] | None = None
         self._told = False
         self._object = self._named()
+
+    @property
+    def exercised(self) -> bool:
+        """Tell whether it was put to the test: it is broken, or it was judged and never undecided."""
+        return self._told or (self._judged and self._undecided is None)
 
     def _predicate(self, one: str | Function) -> Predicate:
         found: Watch | Called
@@ -299,7 +309,7 @@ class _Lasting(_Bounded):
         when = self._value(self._when, t, not excepted) if self._when is not None else True
         says = self._value(self._says, t, not excepted) if when else None
         self._wrong = says is (self.declared.form == "never") if says is not None else False if when is False else None
-        self.exercised |= says is not None and not excepted
+        self._judged |= says is not None and not excepted
         if excepted:
             self._opened = None
         else:
@@ -336,7 +346,7 @@ class _Response(_Bounded):
         if excepted:
             self._opened = None
         elif begins or self._opened is not None:
-            self.exercised |= begins
+            self._judged |= begins
             if self._value(self._says, t):
                 self._opened = None
             else:
@@ -344,7 +354,7 @@ class _Response(_Bounded):
         return ()
 
     def _broken(self, opened: float) -> Violation:
-        return self._breach(opened + self._limit, f"did not come about within {self._limit:g} s of {self._since(opened)}", self._met)
+        return self._breach(opened + self._limit, f"did not come about in the {self._limit:g} s after {self._since(opened)}", self._met)
 
 
 class _Eventually(_Monitor):
@@ -379,7 +389,7 @@ class _Eventually(_Monitor):
         value, within = self._value(self._says, t), self.declared.within_s
         if value is None:
             return
-        self.exercised = True
+        self._judged = True
         if not value:
             yield self._breach(t, f"not so {t - self._healed_s:.0f} s after healing, at the end", self._says.told())
         elif within is not None and self._true_s is not None and self._true_s - self._healed_s > within:

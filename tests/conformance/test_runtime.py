@@ -43,7 +43,7 @@ class Arm:
             await scene(start)
             ended.append(True)
 
-        start("director", "main").spawn(whole(), "scene")  # type: ignore[arg-type]
+        start("director", "main").spawn(whole(), "scene")
         world.run(60.0)
         world.close()
         assert ended, "the scene did not end"

@@ -129,9 +129,11 @@ def test_what_kubectl_prints(form: str, file: Path) -> None:
         rows = "".join("- " + part.rstrip("\n").replace("\n", "\n  ") + "\n" for part in parts)
         text = f"apiVersion: v1\nkind: List\nmetadata: {{resourceVersion: ''}}\nitems:\n{rows}"
     if form == "json":
-        from kchaos.models.manifests.yamltree import parse
+        from kchaos.models.manifests.yamltree import Document, parse
 
-        text = json.dumps(next(iter(parse(text))).value, indent=4)  # type: ignore[union-attr]
+        document = next(iter(parse(text)))
+        assert isinstance(document, Document)
+        text = json.dumps(document.value, indent=4)
     file.write_text(text, encoding="utf-8")
     found = of_file(file)
     assert found.words == f"2 nodes in 2 zones, from {file}"

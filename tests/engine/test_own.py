@@ -7,15 +7,18 @@ import sys
 import time
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import msgspec
 import pytest
 import yaml
 
+from kchaos import ClusterMachine
 from kchaos.check.property import Property
 from kchaos.cli import run_cli
 from kchaos.engine.booting import Boot, System
 from kchaos.engine.execute import Question
+from kchaos.engine.explore import Failed, explore
 from kchaos.engine.kubernetes import run
 from kchaos.engine.machines import of_numbers
 from kchaos.engine.result import Result
@@ -25,6 +28,7 @@ from kchaos.models.manifests.load import Text
 from kchaos.properties.own.declared import Declared, property_of
 from kchaos.properties.own.expression import Watch, compiled
 from kchaos.properties.own.state import MARKS, SOURCES, State
+from kchaos.reports.matrix import table
 from kchaos.scenario import Scenario, Step, load
 from tests.support import GUESTBOOK, ROOT, step
 
@@ -149,7 +153,30 @@ def test_undecided_is_unknown(here: Path) -> None:
     code, result = result_of(here, text)
     assert code == 3 and result.verdict == "unknown"
     assert any("there is no nope" in reason for reason in result.reasons)
+    assert {one.id: one.standing for one in result.properties}["SHOP-3"] == "never judged"
+    row = next(one for one in table(result.matrix, ["SHOP-3"]).broken if one.id == "SHOP-3")
+    assert set(row.cells) == {None}, "unknown is never shown green"
+    junit = ElementTree.fromstring((here / "out" / "junit.xml").read_bytes())
+    (case,) = junit.findall("testcase[@name='SHOP-3 t']")
+    assert case.find("skipped") is not None and junit.get("skipped") == "1"
     assert [one.severity.value for one in result.findings if one.id == "SHOP-3"] == ["info"]
+    replay = next(one.replay for one in result.findings if one.id == "SHOP-3")
+    assert run_cli(["replay", replay]) == 3, "a replay can't tell either"
+
+
+def test_undecided_fails_a_state_machine(here: Path) -> None:
+    """Who asks for a pass gets none."""
+    (here / "kchaos.yaml").write_text("properties:\n- {id: A, title: t, always: 'pods.all(p, p.labels.nope == \"x\")'}\n", encoding="utf-8")
+
+    class Guestbook(ClusterMachine):
+        manifests = (str(GUESTBOOK / "*.yaml"),)
+        config = str(here / "kchaos.yaml")
+        faults = ("pod-kill",)
+        examples = 1
+        corpus = str(here / "corpus")
+
+    with pytest.raises(Failed, match=r"A: .* can't be told at 0.0 s: there is no nope"):
+        explore(Guestbook)
 
 
 @pytest.mark.parametrize(

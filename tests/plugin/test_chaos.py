@@ -203,3 +203,16 @@ def test_a_property_that_is_none(project: Project) -> None:
     result = project.run()
     result.assert_outcomes(errors=1)
     assert 'one of properties is none: write @always(id="SHOP-1") above its function' in result.stdout.str()
+
+
+@pytest.mark.parametrize("page", ["docs/pytest.md", "README.md"])
+def test_the_documented_example_works(project: Project, page: str) -> None:
+    """As it stands there."""
+    code = re.search(r"```python\n((?:#.*\n)?from kchaos import chaos\n.*?)```", (ROOT / page).read_text(encoding="utf-8"), re.S)
+    assert code is not None
+    text = (project.path / "deploy" / "healthy.yaml").read_text(encoding="utf-8").replace("replicas: 2", "replicas: 3")
+    for one in (project.path / "deploy").iterdir():
+        one.unlink()
+    (project.path / "deploy" / "web.yaml").write_text(text, encoding="utf-8")
+    project.test(code[1])
+    project.run().assert_outcomes(passed=2)

@@ -81,7 +81,10 @@ def test_replay_runs_one_scenario_where_it_belongs(project: Project) -> None:
     project.run("--kchaos-replay=mine.scenario.json", "test_app.py").assert_outcomes(passed=1, deselected=2)
     result = project.run("--kchaos-replay=mine.scenario.json", "test_app.py::test_blocked")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    assert "no @chaos test that was collected has found mine.scenario.json" in result.stderr.str()
+    assert "no test that was collected has found mine.scenario.json" in result.stderr.str()
+    apart = project.run_apart("-n2", "--kchaos-replay=mine.scenario.json", "test_app.py::test_blocked")
+    assert apart.ret == pytest.ExitCode.NO_TESTS_COLLECTED
+    apart.stdout.fnmatch_lines(["kchaos: no test that was collected has found mine.scenario.json*"])
 
 
 def test_a_replay_that_makes_no_sense_any_more_is_told(project: Project) -> None:

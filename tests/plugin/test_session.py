@@ -8,6 +8,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.plugin.conftest import Project
 
 pytest_plugins = ["pytester"]
@@ -120,3 +122,23 @@ def test_a_report_that_cant_be_written_is_told(project: Project) -> None:
     result = project.run("--kchaos-report=file/out.html")
     result.assert_outcomes(passed=3, failed=1)
     assert re.search(r"kchaos: warning: can't write the report .*file/out.html: ", result.stdout.str())
+
+
+def test_ctrl_c_ends_the_session(project: Project) -> None:
+    """A campaign that is interrupted is no answer: pytest stops, and what had ended before is in the report."""
+    project.test(FOUR)
+    (project.path / "conftest.py").write_text("""
+import msgspec
+import kchaos.testing.asking as asking
+before = asking.execute
+
+def interrupted(question, listener=None):
+    answer = before(question, listener)
+    counts = msgspec.structs.replace(answer.result.examples, interrupted="test_1" in question.command)
+    return answer._replace(result=msgspec.structs.replace(answer.result, examples=counts))
+
+asking.execute = interrupted
+""", encoding="utf-8")  # fmt: skip
+    result = project.run_apart("--kchaos-report=out.json", "-p", "no:xdist")
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    assert [(one["name"], one["verdict"]) for one in document(project)["campaigns"]] == [("test_app.py::test_0", "pass")]

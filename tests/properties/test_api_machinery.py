@@ -150,6 +150,23 @@ def a_uid_used_again(bad: bool, patch: pytest.MonkeyPatch) -> Found:
     return history.end()
 
 
+@CASES.bug("KC008", "immutable")
+def immutable_settings_change(bad: bool, patch: pytest.MonkeyPatch) -> Found:
+    """Labels of such an object may change."""
+    constant = {**obj("v1", "ConfigMap", "constant"), "immutable": True, "data": {"colour": "blue"}}
+    history = History(constant)
+    history.put({**constant, "data": {"colour": "red"}} if bad else put(constant, {"app": "web"}, "metadata", "labels"))
+    return history.end()
+
+
+@CASES.bug("KC008", "immutable")
+def an_immutable_secret_becomes_mutable(bad: bool, patch: pytest.MonkeyPatch) -> Found:
+    secret = {**obj("v1", "Secret", "key"), "immutable": bad, "data": {}}
+    history = History(secret)
+    history.put({**secret, "immutable": False, "type": "Opaque"})
+    return history.end()
+
+
 @pytest.mark.parametrize("case", CASES, ids=str)
 @pytest.mark.parametrize("bad", [True, False], ids=["bug", "twin"])
 def test_planted(case: Case, bad: bool, monkeypatch: pytest.MonkeyPatch) -> None:

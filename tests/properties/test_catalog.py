@@ -10,7 +10,7 @@ from tests.properties.planted import Case, Cases
 from tests.support import ROOT
 
 HERE = Path(__file__).parent
-NO_PROPERTIES = {"__init__", "catalog", "common", "disruption", "rights"}
+NO_PROPERTIES = {"__init__", "catalog", "common", "disruption", "rights", "sight"}
 """Modules of properties/ that declare none."""
 
 

@@ -135,6 +135,13 @@ def a_job_that_is_refused(bad: bool, patch: pytest.MonkeyPatch) -> Found:
     return about(history.end(), "KC209")
 
 
+@CASES.bug("KC032", "not counted")
+def a_pod_that_has_ended_is_not_counted(bad: bool, patch: pytest.MonkeyPatch) -> Found:
+    job = obj("batch/v1", "Job", "work", {"parallelism": 1, "completions": 1}, {"succeeded": 1})
+    held = {"finalizers": ["batch.kubernetes.io/job-tracking"]} if bad else {}
+    return about(History(job, pod("work-1", "node-1", owner=job, status={"phase": "Succeeded"}, **held)).end(), "KC032")
+
+
 @pytest.mark.parametrize("case", CASES, ids=str)
 @pytest.mark.parametrize("bad", [True, False], ids=["bug", "twin"])
 def test_planted(case: Case, bad: bool, monkeypatch: pytest.MonkeyPatch) -> None:

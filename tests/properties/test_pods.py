@@ -11,7 +11,7 @@ from kchaos.models.node import runtime
 from kchaos.models.node.machine import Container, PodMachine
 from kchaos.models.node.runtime import ContainerRuntime
 from tests.properties.objects import condition, container, node, pod
-from tests.properties.planted import MADE, Case, Cases, Found, History
+from tests.properties.planted import MADE, Case, Cases, Found, History, about
 from tests.support import one, step, system_of
 
 CASES = Cases()
@@ -243,6 +243,48 @@ def ready_though_its_containers_are_not(bad: bool, patch: pytest.MonkeyPatch) ->
     up = [condition("Ready", True), condition("ContainersReady", not bad)]
     history.put(pod(node="node-1", ready=True, status={"conditions": up}), by="kubelet")
     return history.end()
+
+
+@CASES.bug("KC013", "hook")
+def sigterm_without_the_hook(bad: bool, patch: pytest.MonkeyPatch) -> Found:
+    """Without grace there is no hook."""
+    sleeps = {"containers": [{"name": "app", "lifecycle": {"preStop": {"sleep": {"seconds": 5}}}}]}
+    history = History(pod("web-0", "node-1", True, spec=sleeps))
+    where = {"pod": "shop/web-0", "uid": "Pod-web-0", "container": "app", "node": "node-1"}
+    history.mark("container", event="sigterm", grace_s=30.0 if bad else 0.0, **where)
+    return history.end()
+
+
+# -- back-off ----------------------------------------------------------------------------------------------------------
+
+
+def _crashes(*waits_s: float, ran_s: float = 1.0) -> Found:
+    """Let a container end, and start it again after each of these waits."""
+    history = History(pod("web-0", "node-1", True))
+    where = {"pod": "shop/web-0", "uid": "Pod-web-0", "container": "app", "node": "node-1"}
+    history.mark("container", event="started", **where)
+    for wait in waits_s:
+        history.wait(ran_s)
+        history.mark("container", event="exited", code=1, **where)
+        history.wait(wait)
+        history.mark("container", event="started", **where)
+    return about(history.end(), "KC114")
+
+
+@CASES.bug("KC114", "back-off")
+def a_second_start_without_a_wait(bad: bool, patch: pytest.MonkeyPatch) -> Found:
+    return _crashes(0.1, 1.0 if bad else 10.0)
+
+
+@CASES.bug("KC114", "back-off")
+def a_wait_that_does_not_double(bad: bool, patch: pytest.MonkeyPatch) -> Found:
+    return _crashes(0.1, 10.0, 10.0 if bad else 20.0)
+
+
+@CASES.bug("KC114", "back-off")
+def a_start_too_soon_after_a_short_run(bad: bool, patch: pytest.MonkeyPatch) -> Found:
+    """Ten minutes of running make good for earlier ends."""
+    return _crashes(0.1, 0.1, ran_s=590.0 if bad else 610.0)
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from kchaos.models.api.times import stamp
 from kchaos.models.api.tree import put
 from kchaos.models.controllers import deployment as deployments
 from tests.properties.objects import condition, deleted, deployment, pod, replica_set
-from tests.properties.planted import Case, Cases, Found, History, Obj, about
+from tests.properties.planted import EPOCH_S, Case, Cases, Found, History, Obj, about
 from tests.support import one, step, system_of
 
 CASES = Cases()
@@ -84,6 +85,17 @@ def taken_though_another_is_known_to_be_down(bad: bool, patch: pytest.MonkeyPatc
     """A new pod that fell ill just now still counts: the controller does not know yet."""
     history, old, new = _sets(old=2, new=1, new_up=1)
     history.put(put(new, 0, "status", "availableReplicas"), by="replicaset-controller")
+    history.wait(60.0 if bad else 0.5)
+    _resize(history, old, 1)
+    return about(history.end(), "KC021")
+
+
+@CASES.bug("KC021", "floor")
+def a_pod_of_a_set_that_was_just_emptied_still_counts(bad: bool, patch: pytest.MonkeyPatch) -> Found:
+    """Its status is what the controller adds up, whatever was asked of the set: for a moment it says one pod too many, as the real one's."""
+    history, old, new = _sets(old=2, new=1, new_up=1)
+    _resize(history, new, 0)
+    history.put(put(put(new, 0, "spec", "replicas"), 0, "status", "availableReplicas"), by="replicaset-controller")
     history.wait(60.0 if bad else 0.5)
     _resize(history, old, 1)
     return about(history.end(), "KC021")
@@ -225,6 +237,21 @@ def no_progress_past_the_deadline(bad: bool, patch: pytest.MonkeyPatch) -> Found
     return _stuck(
         condition("Progressing", True, lastUpdateTime="2026-01-01T00:00:00Z", reason="ReplicaSetUpdated"), 700.0 if bad else 600.0
     )
+
+
+@CASES.bug("KC024", "deadline")
+def no_progress_past_the_deadline_until_it_is_undone(bad: bool, patch: pytest.MonkeyPatch) -> Found:
+    """What is judged is how things stood until somebody changed them."""
+    late = {
+        "type": "Progressing",
+        "status": "True",
+        "reason": "ReplicaSetUpdated",
+        "lastUpdateTime": stamp(EPOCH_S + (0.0 if bad else 90.0)),
+    }
+    web = deployment(spec={"progressDeadlineSeconds": 60}, status={"replicas": 3, "updatedReplicas": 1, "conditions": [late]})
+    history = History(web)
+    history.put({**web, "status": {**web["status"], "updatedReplicas": 3, "availableReplicas": 3}}, by=BY)
+    return about(history.end(), "KC024")
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)

@@ -5,13 +5,16 @@ from __future__ import annotations
 import html as text_
 import json
 import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from kchaos.reports.html import html
-from tests.conftest import AXE
+from kchaos.reports.session import render
+from tests.conftest import AXE, tool
 from tests.reports.browser import Browser
 from tests.reports.hostile import NASTY, whole
 from tests.support import GUESTBOOK, SITUATIONS, ask
@@ -46,6 +49,25 @@ def test_the_report_opens(tmp_path: Path) -> None:
     assert len(browser.picture(page)) > 20_000
     text = browser.document(page)
     assert "FAIL" in text and "never ends" in text
+
+
+@pytest.mark.needs("browser")
+def test_the_report_of_a_session_opens(tmp_path: Path) -> None:
+    """A row for each campaign, and inside it the campaign's own report, drawn."""
+    result = ask([SITUATIONS / "budget-blocks-drain.yaml"], faults="drain", budget="4").result
+    entry = {"name": "test_app.py::test_it", "tests": {"test_app.py::test_it": "failed"}, "result": msgspec.to_builtins(result)}
+    page, picture = tmp_path / "report.html", tmp_path / "report.png"
+    page.write_bytes(render({"campaigns": [entry], "lost": ["test_app.py::test_other"]}, ".html"))
+    browser = tool("browser")
+    assert browser is not None
+    base = [browser, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}"]
+    found = []
+    for document in (page.read_text(encoding="utf-8"), page.read_text(encoding="utf-8").replace("<iframe", "<template")):
+        page.write_text(document.replace("<details>", "<details open>"), encoding="utf-8")
+        shot = [*base, "--window-size=1200,1600", f"--screenshot={picture}", page.as_uri()]
+        subprocess.run(shot, check=True, capture_output=True, timeout=120)
+        found.append(picture.stat().st_size)
+    assert found[0] > 2 * found[1], "the inner report is not drawn"
 
 
 def violations(page: Path, tmp_path: Path, before: str = "", **look: Any) -> list[str]:

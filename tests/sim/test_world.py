@@ -210,3 +210,28 @@ def test_a_process_started_again_draws_afresh() -> None:
         drawn.append([rt.random("uid").random() for _ in range(3)])
         world.crash("h/p")
     assert len({tuple(one): None for one in drawn}) == 3
+
+
+def test_another_loop_steps_aside() -> None:
+    """A world runs inside a task of asyncio's own loop, which goes on as the current one afterwards, also if the world fails."""
+    world, got = two()
+    rt = world.start("a", "p")
+
+    async def body() -> None:
+        await rt.sleep(5.0)
+        got.append(rt.now())
+        raise ValueError("ours")
+
+    async def outside() -> None:
+        before = asyncio.current_task()
+        rt.spawn(body(), "body")
+        world.run(1.0)
+        with pytest.raises(ValueError, match="ours"):
+            world.run(10.0)
+        assert before is not None and asyncio.current_task() is before and asyncio.get_running_loop() is before.get_loop()
+        await asyncio.sleep(0)
+        got.append("on")
+
+    asyncio.run(outside())
+    world.close()
+    assert got == [5.0, "on"]

@@ -96,3 +96,26 @@ def test_history() -> None:
     jobs = [job("c3", "Complete", 3), job("c1", "Complete", 1), job("f2", "Failed", 2), job("f4", "Failed", 4), job("a0", "", 0)]
     gone = too_old(cron(successfulJobsHistoryLimit=1, failedJobsHistoryLimit=0), jobs)
     assert [one["metadata"]["name"] for one in gone] == ["c1", "f2", "f4"]
+
+
+def test_what_was_missed_is_looked_for_from_the_deadline_on() -> None:
+    """Of several missed starts the latest is due; none before the deadline; what is missed is counted."""
+    schedule = parse("*/10 * * * *", "")
+    cron = {"metadata": {"name": "c", "creationTimestamp": "2026-01-01T00:00:00Z"}, "spec": {}, "status": {}}
+    assert most_recent(cron, schedule, at("2026-01-01T00:09:00Z"), True) == (None, at("2026-01-01T00:00:00Z"), 0)
+    assert most_recent(cron, schedule, at("2026-01-01T00:10:00Z"), True)[::2] == (at("2026-01-01T00:10:00Z"), 1)
+    assert most_recent(cron, schedule, at("2026-01-01T00:35:00Z"), True)[::2] == (at("2026-01-01T00:30:00Z"), 3)
+    assert most_recent(cron, schedule, at("2026-01-01T01:59:00Z"), True)[::2] == (at("2026-01-01T01:50:00Z"), 11)
+    late = {**cron, "spec": {"startingDeadlineSeconds": 600}}
+    assert most_recent(late, schedule, at("2026-01-01T00:35:00Z"), True) == (at("2026-01-01T00:30:00Z"), at("2026-01-01T00:25:00Z"), 1)
+    assert most_recent(late, schedule, at("2026-01-01T00:35:00Z"), False)[2] == 3
+
+
+def test_jobs_that_have_not_started_go_last() -> None:
+    def job(name: str, start: str | None) -> dict[str, Any]:
+        status = {"conditions": [{"type": "Complete", "status": "True"}], **({"startTime": start} if start else {})}
+        return {"metadata": {"name": name}, "status": status}
+
+    jobs = [job("c", None), job("b", "2026-01-01T00:20:00Z"), job("a", "2026-01-01T00:10:00Z")]
+    cron = {"metadata": {"name": "c"}, "spec": {"successfulJobsHistoryLimit": 1}}
+    assert [one["metadata"]["name"] for one in too_old(cron, jobs)] == ["a", "b"]

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
+from kchaos.models.api.versions import constants
 from kchaos.models.controllers.nodehealth import (
     NOT_READY,
     UNREACHABLE,
     Swap,
+    ZoneState,
+    eviction_rate,
     excluded,
     no_execute_swap,
     no_schedule_swap,
     observed,
     with_taints,
     without_taints,
+    zone_state,
 )
-from kchaos.models.controllers.tainteviction import stay_s
+from kchaos.models.controllers.tainteviction import stay_s, tolerates
 
 
 def _node(ready: str = "True", beat: str = "2026-01-01T00:00:00Z", taints: tuple[tuple[str, str], ...] = ()) -> dict[str, Any]:
@@ -76,3 +80,39 @@ def test_stay() -> None:
     assert stay_s(pod, [taint]) == 0.0
     assert stay_s({"spec": {}}, [taint]) == -1.0
     assert stay_s({"spec": {"tolerations": [{"operator": "Exists"}]}}, [taint]) is None
+
+
+def test_zones() -> None:
+    """More than two lost nodes and 55 % of a zone are a partial disruption; nothing ready is a full one."""
+    table = constants()
+    states = {
+        (0, 1): "FullDisruption",
+        (0, 0): "Normal",
+        (3, 2): "Normal",
+        (2, 3): "PartialDisruption",
+        (3, 3): "Normal",
+        (5, 6): "Normal",
+        (9, 11): "PartialDisruption",
+    }
+    assert {nodes: zone_state(*nodes, table).value for nodes in states} == states
+    rates = [eviction_rate(state, nodes, table) for state in ZoneState for nodes in (50, 51)]
+    assert rates == [0.1, 0.1, 0.0, 0.01, 0.1, 0.1]
+
+
+def _tolerates(taint: tuple[str, str, str], **toleration: str) -> bool:
+    key, value, effect = taint
+    return tolerates(toleration, {"key": key, "value": value, "effect": effect})
+
+
+def test_tolerations() -> None:
+    """Key, effect and value must be those of the taint; what is left out fits all, Exists every value."""
+    taint = ("disk", "full", "NoExecute")
+    assert _tolerates(taint, key="disk", value="full")
+    assert _tolerates(taint, key="disk", value="full", effect="NoExecute", operator="Equal")
+    assert not _tolerates(taint, key="disk", value="other")
+    assert not _tolerates(taint, key="disk", value="full", effect="NoSchedule")
+    assert not _tolerates(taint, key="other", operator="Exists")
+    assert _tolerates(taint, key="disk", operator="Exists")
+    assert _tolerates(taint, operator="Exists", effect="NoExecute")
+    assert not _tolerates(taint, operator="Exists", effect="NoSchedule")
+    assert _tolerates(("disk", "", "NoExecute"), key="disk")

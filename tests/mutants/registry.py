@@ -1,0 +1,9 @@
+"""All named mutants, in the order of the table."""
+
+from __future__ import annotations
+
+from tests.mutants import apiserver, cluster, nodes, placement, pods, workloads
+from tests.mutants.mutant import Mutant
+
+MODULES = (workloads, cluster, nodes, placement, pods, apiserver)
+MUTANTS: tuple[Mutant, ...] = tuple(one for module in MODULES for one in module.MUTANTS)
