@@ -222,6 +222,7 @@ def test_contrast(scheme: int) -> None:
         ("fg", "bg"),
         ("fg", "soft"),
         ("fg", "band"),
+        ("error", "band"),
         ("dim", "bg"),
         ("dim", "soft"),
         ("error", "bg"),
