@@ -93,7 +93,8 @@ class _Steps(Sighted):
             not replaces
             or not alone
             or scaled(rolling.get("maxSurge", 0), desired, round_up=True)
-            or not self._up(entry.prev or {}, entry.t)
+            or entry.prev is None
+            or not ready(entry.prev)  # one that is down may go at any time
         ):
             return
         most = max(1, scaled(rolling.get("maxUnavailable", 1), desired, round_up=True))

@@ -22,6 +22,8 @@ from kchaos.models.api.tree import Obj
 
 ROUNDS = 4
 """How often level 1 is asked; each time what it still shows is mended further."""
+UNSEEN = "HorizontalPodAutoscaler/"
+"""Objects that do nothing in a simulation: an edit of one stays as long as what it goes with."""
 
 Key = tuple[str, str, str]
 
@@ -175,7 +177,7 @@ class Search:
         edits = _edits(self._best_picks)
         if len(edits) < 2:
             return
-        kept, untried = list(edits), list(reversed(edits))
+        kept, untried = list(edits), [edit for edit in reversed(edits) if not edit.object.startswith(UNSEEN)]
         while untried:
             group = self._apart(untried)
             untried = [edit for edit in untried if edit not in group]
@@ -185,6 +187,7 @@ class Search:
             except EditRefused:
                 continue  # other edits stand on these
             kept = [edit for edit in kept if edit not in group or any(name in missed for name in self._about(edit))]
+        kept = [edit for edit in kept if not edit.object.startswith(UNSEEN) or any(one in kept for one in self._with(edit))]
         if len(kept) < len(edits):
             attempt = self._level1(self._base.draft.with_edits(kept))
             if attempt.score <= self._best.score:
@@ -193,6 +196,12 @@ class Search:
     def _about(self, edit: Edit) -> list[str]:
         """Return what an edit is for."""
         return [name for pick in self._best_picks if edit in pick.option.edits for name in (*pick.subjects, edit.object)]
+
+    def _with(self, edit: Edit) -> list[Edit]:
+        """Return the edits that an edit goes with."""
+        return [
+            one for pick in self._best_picks if edit in pick.option.edits for one in pick.option.edits if not one.object.startswith(UNSEEN)
+        ]
 
     def _apart(self, edits: Sequence[Edit]) -> list[Edit]:
         """Return edits of which each is for something else: they can be left out at once, and told apart."""

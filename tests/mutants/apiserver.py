@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from kchaos.models.api.tree import Obj
-from kchaos.models.apiserver import registry
+from kchaos.models.apiserver import deletion, registry
 from kchaos.models.apiserver.registry import Registry
 from kchaos.models.apiserver.watchcache import WatchCache
+from kchaos.models.node.machine import PodMachine
 from kchaos.scenario import At, Step
 from tests.mutants.applications import BATCH, CONSTANT, SLOW_MEMBERS, STORE, WEB
 from tests.mutants.mutant import Mutants, Patch
@@ -120,3 +121,25 @@ PAINT = step("patch", "ConfigMap/default/constant", patch={"data": {"colour": "r
 def server_lets_immutable_objects_change(patch: Patch) -> None:
     """An immutable ConfigMap never changes."""
     patch.setattr(registry, "validate_update", lambda new, old: [])
+
+
+@MUTANTS.caught_by("KC025", SLOW_MEMBERS)
+def server_forgets_grace(patch: Patch) -> None:
+    """A pod's object stays for its grace period, until its node says that it has gone."""
+    patch.setattr(deletion, "_pod_grace", lambda pod, asked: 0)
+
+
+@MUTANTS.caught_by("KC047", WEB, "watch-closed", (step("rollout", "Deployment/default/web"),), triggers=True, more=40)
+def watch_misses_what_came_while_it_was_closed(patch: Patch) -> None:
+    """A watch that is opened again at the last version seen misses nothing."""
+    opened = WatchCache.open
+    patch.setattr(WatchCache, "open", lambda self, watcher, since_rv: opened(self, watcher, since_rv)[: 0 if since_rv else None])
+
+
+@MUTANTS.caught_by("KC012", WEB, "container-kill")
+def kubelet_reports_a_phase_that_is_over(patch: Patch) -> None:
+    """The phase of a pod only advances."""
+    phase = PodMachine.phase
+    patch.setattr(
+        PodMachine, "phase", lambda self: "Pending" if self.app and self.app[0].state == "terminated" and not self.stopping else phase(self)
+    )

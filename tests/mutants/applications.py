@@ -302,3 +302,77 @@ spec:
 
 VOLUMES = Application("volumes made beforehand", world.VOLUMES)
 """A Parallel StatefulSet whose claims take volumes of an administrator."""
+
+
+CONNECTED = Application(
+    "connected",
+    world.WEB.replace(
+        "  ports: [{port: 80, targetPort: 8080}]",
+        "  type: NodePort\n  externalTrafficPolicy: Local\n  ports: [{port: 80, targetPort: 8080}]",
+    )
+    + """---
+apiVersion: v1
+kind: Service
+metadata: {name: members}
+spec: {clusterIP: None, selector: {app: web}, ports: [{port: 8080}]}
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: a-closed}
+spec: {podSelector: {matchLabels: {app: web}}, policyTypes: [Ingress]}
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: b-clients}
+spec:
+  podSelector: {matchLabels: {app: web}}
+  ingress: [{from: [{podSelector: {matchLabels: {role: client}}}], ports: [{port: 8080}]}]
+"""
+    + "".join(
+        f"""---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {{name: {role}}}
+spec:
+  replicas: 2
+  selector: {{matchLabels: {{role: {role}}}}}
+  template:
+    metadata: {{labels: {{role: {role}}}}}
+    spec:
+      containers: [{{name: app, image: "registry.example/{role}:1", readinessProbe: {{exec: {{command: ["true"]}}}}}}]
+"""
+        for role in ("client", "stranger")
+    ),
+)
+"""Node ports that stay local, a headless Service, and policies that let some pods in and others not."""
+
+CALLING = Application(
+    "calling",
+    world.WEB.replace("    spec:\n      containers", "    spec:\n      serviceAccountName: caller\n      containers", 1)
+    + """---
+apiVersion: v1
+kind: ServiceAccount
+metadata: {name: caller}
+""",
+    settings=Settings(workloads={"default/web": {"calls": [{"verb": "list", "resource": "secrets"}]}}),
+)
+"""A Deployment whose pods ask for what no role gives them."""
+
+
+def _guarded(name: str, guard: str, labels: str = "{}") -> Application:
+    head = f"apiVersion: v1\nkind: Namespace\nmetadata: {{name: shop, labels: {labels}}}\n---{guard}"
+    return Application(name, head + world.WEB.replace("metadata: {name: web}", "metadata: {name: web, namespace: shop}").replace(
+        "ports: [{containerPort: 8080}]\n", "ports: [{containerPort: 8080, hostPort: 8080}]\n"
+    ).replace("requests: {cpu: 100m, memory: 64Mi}", "requests: {cpu: 100m, memory: 64Mi}, limits: {cpu: 2}"))  # fmt: skip
+
+
+BASELINE = _guarded("pods that the baseline forbids", "", "{pod-security.kubernetes.io/enforce: baseline}")
+LIMITED = _guarded(
+    "pods beyond their limits",
+    """
+apiVersion: v1
+kind: LimitRange
+metadata: {name: small, namespace: shop}
+spec: {limits: [{type: Container, max: {cpu: "1"}}]}
+---""",
+)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tests.mutants import apiserver, cluster, nodes, placement, pods, workloads
+from tests.mutants import apiserver, cluster, network, nodes, placement, pods, security, workloads
 from tests.mutants.mutant import Mutant
 
-MODULES = (workloads, cluster, nodes, placement, pods, apiserver)
+MODULES = (workloads, cluster, nodes, placement, pods, network, apiserver, security)
 MUTANTS: tuple[Mutant, ...] = tuple(one for module in MODULES for one in module.MUTANTS)
