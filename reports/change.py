@@ -48,11 +48,12 @@ def headline(change: ChangeResult) -> str:
     if change.before == (0, 0):
         return "nothing to mend: no error and no warning"
     if not change.found:
-        return f"no edit was found that helps ({tried}{early}): {counts(change.before)} stay"
+        return f"no edit was found that helps ({tried}{early}): {counts(change.before)} {'stays' if sum(change.before) == 1 else 'stay'}"
     done, all_ = change.level1
     level1 = f"level 1 passes {done}/{all_}"
     if change.after == (0, 0):
-        return f"{change.lines or len(change.edits)} {'lines' if change.lines else 'edits'}, and nothing is left to mend: {level1} ({tried}{early})"
+        size, word = (change.lines, "line") if change.lines else (len(change.edits), "edit")
+        return f"{size} {word}{'' if size == 1 else 's'}, and nothing is left to mend: {level1} ({tried}{early})"
     verdict = "the verdict is pass" if change.passes else "not enough to pass"
     return f"{verdict}: from {counts(change.before)} to {counts(change.after)}; {level1} ({tried}{early})"
 
