@@ -26,7 +26,7 @@ PARTED = Application(
 AGENT = Application("agent", world.AGENT)
 """A DaemonSet."""
 
-TIGHT = Application("tight", world.TIGHT, spread_over_zones(6, 3, "8", "32Gi"))
+TIGHT = Application("tight", world.TIGHT, spread_over_zones(6, 3, "64", "256Gi"))
 """One pod fills a node."""
 
 PAIR = Application("pair", world.PAIR)
@@ -35,7 +35,7 @@ PAIR = Application("pair", world.PAIR)
 FULL = Application(
     "full",
     world.TIGHT.replace("replicas: 5", "replicas: 6").replace("{rollingUpdate: {maxUnavailable: 1, maxSurge: 0}}", "{type: Recreate}"),
-    spread_over_zones(6, 3),
+    spread_over_zones(6, 3, "64", "256Gi"),
 )
 """Each of six pods fills one of six nodes, and all are made anew at once."""
 
