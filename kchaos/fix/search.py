@@ -12,7 +12,7 @@ from kchaos.check.property import Severity
 from kchaos.engine.cases import Case
 from kchaos.engine.execute import Prepared
 from kchaos.fix.candidates import options
-from kchaos.fix.edits import Edit, Op
+from kchaos.fix.edits import Edit, Op, at
 from kchaos.fix.files import Draft
 from kchaos.fix.kustomize import refuse_unpatchable
 from kchaos.fix.scene import Option, Scene, Weakness
@@ -92,7 +92,7 @@ class Search:
         return self._lab.level1(draft)
 
     def _draft(self, more: Sequence[Edit] = ()) -> Draft:
-        draft = self._base.draft.with_edits([*_edits(self._chosen.values()), *more])
+        draft = self._base.draft.with_edits(settled([*_edits(self._chosen.values()), *more], self._base.draft))
         refuse_unpatchable(self._base.draft, draft)
         return draft
 
@@ -174,7 +174,7 @@ class Search:
 
     def _without_needless(self) -> None:
         """Leave out edits that level 1 does not miss: cases that failed before say which, level 1 confirms all at once."""
-        edits = _edits(self._best_picks)
+        edits = settled(_edits(self._best_picks), self._base.draft)
         if len(edits) < 2:
             return
         kept, untried = list(edits), [edit for edit in reversed(edits) if not edit.object.startswith(UNSEEN)]
@@ -237,6 +237,18 @@ def _edits(picks: Iterable[Pick]) -> list[Edit]:
     out: list[Edit] = []
     for pick in picks:
         out += (edit for edit in pick.option.edits if edit not in out)
+    return out
+
+
+def settled(edits: Sequence[Edit], before: Draft) -> list[Edit]:
+    """Return edits without those that a later one takes back, and without that one where the user's files had nothing there."""
+    out: list[Edit] = []
+    for edit in edits:
+        back = [one for one in out if one.object == edit.object and one.path[: len(edit.path)] == edit.path] if edit.op is Op.REMOVE else []
+        if back and at(before.objects[edit.object].obj, edit.path) is None:
+            out = [one for one in out if one not in back]
+        else:
+            out.append(edit)
     return out
 
 

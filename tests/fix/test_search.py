@@ -132,3 +132,18 @@ def test_an_autoscaler_is_told_too() -> None:
     )
     change = change_of(*asked(ALONE + scaler, "drain"))
     assert change.passes and any("minReplicas: 1 → 2" in one for one in change.edits), change.edits
+
+
+def test_what_is_taken_back_is_not_told() -> None:
+    """An edit that a later one undoes leaves no trace; what the user wrote is still taken away by one that says so."""
+    from kchaos.fix.edits import Edit, Op
+    from kchaos.fix.files import Draft
+    from kchaos.fix.search import settled
+    from tests.support import loaded
+
+    web, path = "Deployment/default/worker", ("spec", "strategy")
+    with_it = Draft.of(loaded(ALONE).manifests, [], ())
+    without = Draft.of(loaded(ALONE.replace("  strategy:\n    rollingUpdate: {maxUnavailable: 1, maxSurge: 0}\n", "")).manifests, [], ())
+    edits = [Edit(Op.SET, web, ("spec", "replicas"), 2), Edit(Op.SET, web, (*path, "type"), "Recreate"), Edit(Op.REMOVE, web, path)]
+    assert settled(edits, without) == edits[:1]
+    assert settled(edits, with_it) == edits
