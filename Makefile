@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: help venv demo test lint unit bench soak mutants docs tools clean
+.PHONY: help screenshots venv demo test lint unit bench soak mutants docs tools clean
 
 help:
 	@echo "make demo    install, and run a real sample application (60 s)"
@@ -13,6 +13,7 @@ help:
 	@echo "make soak    the long tests"
 	@echo "make docs    the documentation as a site, in site/: open site/index.html"
 	@echo "make mutants hunt all mutants of the models, and write docs/mutants.md"
+	@echo "make screenshots  take the pictures of docs/pictures anew (Chromium)"
 	@echo "make tools   install what some tests need besides Python (Debian: browser, kubectl, helm)"
 
 venv: $(STAMP)
@@ -47,6 +48,9 @@ docs: venv
 
 mutants: venv
 	$(BIN)/python -X warn_default_encoding -m tests.mutants
+
+screenshots: venv
+	$(BIN)/python tools/screenshots.py
 
 tools: venv
 	bash tools/install.sh

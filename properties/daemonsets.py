@@ -18,6 +18,8 @@ from kchaos.properties.waits import Refused
 from kchaos.properties.workloads import owned
 
 REVISION = "controller-revision-hash"
+ONE_SYNC_S = 0.5
+"""All deletions of one decision are sent in this time."""
 TOLERATED = {
     "not-ready": "NoExecute", "unreachable": "NoExecute", "disk-pressure": "NoSchedule", "memory-pressure": "NoSchedule",
     "pid-pressure": "NoSchedule", "unschedulable": "NoSchedule",
@@ -61,6 +63,8 @@ class _Steps(Sighted):
         super().__init__(context)
         self._taken: dict[str, None] = {}
         """Uids of pods that the controller itself has taken down: it knows of these."""
+        self._replaced: dict[str, tuple[float, str]] = {}
+        """Those of them that were down already: when, and on which node."""
 
     def writes(self) -> Mapping[str, Callable[[Write], Iterable[Violation]]]:
         return {"pods": self._pod}
@@ -68,6 +72,7 @@ class _Steps(Sighted):
     def _pod(self, entry: Write) -> Iterable[Violation]:
         if entry.type == "DELETED":
             self._taken.pop(uid(entry.obj), None)
+            self._replaced.pop(uid(entry.obj), None)
         ref = controller_of(entry.obj)
         if entry.actor != "daemon-set-controller" or ref is None or not self.sighted:
             return
@@ -79,6 +84,8 @@ class _Steps(Sighted):
         elif begins_deletion(entry):
             yield from self._step(entry, owner)
             self._taken[uid(entry.obj)] = None
+            if entry.prev is not None and not ready(entry.prev):
+                self._replaced[uid(entry.obj)] = (entry.t, target_of(entry.obj) or "")
 
     def _step(self, entry: Write, owner: Obj) -> Iterable[Violation]:
         rolling = get(owner, "spec", "updateStrategy", "rollingUpdate", default={})
@@ -93,12 +100,18 @@ class _Steps(Sighted):
             not replaces
             or not alone
             or scaled(rolling.get("maxSurge", 0), desired, round_up=True)
-            or not self._up(entry.prev or {}, entry.t)
+            or entry.prev is None
+            or not ready(entry.prev)  # one that is down may go at any time
         ):
             return
         most = max(1, scaled(rolling.get("maxUnavailable", 1), desired, round_up=True))
-        left = len({target_of(pod): None for pod in pods if uid(pod) != uid(entry.obj) and self._up(pod, entry.t)})
-        if desired - left > most:
+        others = [pod for pod in pods if uid(pod) != uid(entry.obj)]
+        left = len({target_of(pod): None for pod in others if self._up(pod, entry.t)})
+        # old pods that are down are replaced beside what maxUnavailable allows (daemon/update.go: allowedReplacementPods)
+        old = [pod for pod in others if not self._up(pod, entry.t) and labels(pod).get(REVISION) != labels(newest or {}).get(REVISION)]
+        waiting = {target_of(pod): None for pod in old if uid(pod) not in self._taken}
+        going = {node: None for t, node in self._replaced.values() if entry.t - t <= ONE_SYNC_S}
+        if desired - left - len({**waiting, **going}) > most:
             text = (
                 f"an update takes the pod on {node} away, which leaves {left} of {desired} nodes an available one (maxUnavailable {most})"
             )

@@ -31,10 +31,14 @@ def show(change: ChangeResult, diff: str, console: Console) -> None:
             console.print(Text(f"  {one}"), soft_wrap=True)
     for label, told in facts(change):
         console.print(Text(f"  {label}: {told}", style="dim"), soft_wrap=True)
+    said = ""
     for command in change.commands:
         console.print(Text(f"  {operated(command)}"), soft_wrap=True)
         for line in command.commands:
             console.print(Text(f"    {line}", style="bold"), soft_wrap=True)
+        if command.says not in ("", said):
+            console.print(Text(f"    ({command.says})", style="dim"), soft_wrap=True)
+        said = command.says
 
 
 def headline(change: ChangeResult) -> str:
@@ -44,11 +48,12 @@ def headline(change: ChangeResult) -> str:
     if change.before == (0, 0):
         return "nothing to mend: no error and no warning"
     if not change.found:
-        return f"no edit was found that helps ({tried}{early}): {counts(change.before)} stay"
+        return f"no edit was found that helps ({tried}{early}): {counts(change.before)} {'stays' if sum(change.before) == 1 else 'stay'}"
     done, all_ = change.level1
     level1 = f"level 1 passes {done}/{all_}"
     if change.after == (0, 0):
-        return f"{change.lines or len(change.edits)} {'lines' if change.lines else 'edits'}, and nothing is left to mend: {level1} ({tried}{early})"
+        size, word = (change.lines, "line") if change.lines else (len(change.edits), "edit")
+        return f"{size} {word}{'' if size == 1 else 's'}, and nothing is left to mend: {level1} ({tried}{early})"
     verdict = "the verdict is pass" if change.passes else "not enough to pass"
     return f"{verdict}: from {counts(change.before)} to {counts(change.after)}; {level1} ({tried}{early})"
 
@@ -76,9 +81,8 @@ def facts(change: ChangeResult) -> Iterator[tuple[str, str]]:
 
 def operated(command: CommandResult) -> str:
     """Return in a sentence what commands come to."""
-    after = f"all pods serve again {seconds(command.serves_s)} after it" if command.serves_s >= 0.05 else "all pods serve again at once"
-    more = f" ({command.says})" if command.says else ""
-    return f"no edit mends {command.rule} of {command.object} ({command.fault}); an operator does, and {after}{more}:"
+    after = f"{seconds(command.serves_s)} after it" if command.serves_s >= 0.05 else "at once"
+    return f"no edit mends {command.rule} of {command.object} ({command.fault}), an operator does: all pods serve again {after}"
 
 
 def markdown(change: ChangeResult | None, room: int) -> list[str]:
@@ -95,7 +99,8 @@ def markdown(change: ChangeResult | None, room: int) -> list[str]:
         out += [*(f"- {prose(one)}" for one in change.edits[:20]), ""]
     out += [f"- {label}: {prose(told)}" for label, told in facts(change)]
     for one in change.commands:
-        out += [f"- {prose(operated(one))} " + " ".join(code(line) for line in one.commands)]
+        more = f" ({prose(one.says)})" if one.says else ""
+        out += [f"- {prose(operated(one))}: " + " ".join(code(line) for line in one.commands) + more]
     return [*out, ""]
 
 

@@ -39,7 +39,8 @@ class Limits(NamedTuple):
     """Workloads in the table."""
     detailed: int = 50
     """Workloads in the table of each fault by itself."""
-    recoveries: int = 60
+    recoveries: int = 15
+    """Rows of recovery times that are not folded away."""
     broken: int = 40
     """Properties in the matrix that were violated."""
     listed: int = 250

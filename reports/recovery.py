@@ -60,7 +60,10 @@ def rows(result: Result) -> list[Row]:
 def _row(workload: str, sort: str, one: Recovery) -> Row:
     told = [seconds(found) if (found := quantile(one.times, share)) is not None else "-" for share in QUANTILES]
     few = one.n - one.healed - one.never < FEW
-    values = ", ".join(f"{count} × {seconds(value)}" if count > 1 else seconds(value) for value, count in one.times) if few else ""
+    counts: dict[str, int] = {}
+    for value, count in one.times:
+        counts[seconds(value)] = counts.get(seconds(value), 0) + count
+    values = ", ".join(f"{count} × {words}" if count > 1 else words for words, count in counts.items()) if few else ""
     rest = [f"{one.never} not even after it"] if one.never else []
     rest = [f"{one.healed} only after the fault was undone", *rest] if one.healed else rest
     most = seconds(max(value for value, _ in one.times)) if one.times else "-"

@@ -44,7 +44,7 @@ class _Silent:
 
 def places(texts: Sequence[Text], out: Path, helm: HelmOptions) -> Places:
     """Return which texts are files of the user, their names in a diff that is applied in the current folder, and what the rest came from."""
-    files = {text.name: str(Path(text.name).absolute()) for text in texts if text.name != "-" and Path(text.name).is_file()}
+    files = {text.name: str(Path(text.name).resolve()) for text in texts if text.name != "-" and Path(text.name).is_file()}
     rendered = [text.name for text in texts if text.name != "-" and text.name not in files]
     root, names = placed(files, str(Path.cwd())) if files else ("", {})
     folder = next((Path(name) for name in rendered if Path(name).is_dir()), None)

@@ -44,6 +44,15 @@ def transitions(run: Run) -> tuple[str, ...]:
     return tuple(sorted(found))
 
 
+def by_component(seen: Iterable[str]) -> dict[str, int]:
+    """Return how many transitions each component made."""
+    out: dict[str, int] = {}
+    for one in seen:
+        actor = one.partition(":")[0]
+        out[actor] = out.get(actor, 0) + 1
+    return dict(sorted(out.items()))
+
+
 class Summary(NamedTuple):
     """Coverage in figures, for reports. ``never``: faults that have targets here and never bit."""
 
@@ -52,6 +61,8 @@ class Summary(NamedTuple):
     transitions: int
     by_component: Mapping[str, int]
     never: tuple[str, ...]
+    pairs_seen: tuple[tuple[str, str], ...] = ()
+    transitions_seen: tuple[str, ...] = ()
 
 
 class Coverage:
@@ -75,10 +86,7 @@ class Coverage:
     def summary(self) -> Summary:
         """Return what has been exercised, and what never."""
         kinds = len(self.bit)
-        by_component: dict[str, int] = {}
-        for one in self._transitions:
-            actor = one.partition(":")[0]
-            by_component[actor] = by_component.get(actor, 0) + 1
+        seen = tuple(sorted(self._transitions))
         never = tuple(name for name, times in self.bit.items() if not times)
         pairs = (len(self._pairs), kinds * (kinds - 1) // 2)
-        return Summary((kinds - len(never), kinds), pairs, len(self._transitions), dict(sorted(by_component.items())), never)
+        return Summary((kinds - len(never), kinds), pairs, len(seen), by_component(seen), never, tuple(sorted(self._pairs)), seen)

@@ -6,13 +6,16 @@ own. So that two runs can be compared in which names, uids and times differ.
 
 from __future__ import annotations
 
-import hashlib
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+import msgspec
 
 from kchaos.canonical import encode
 from kchaos.history.record import Run, Write
 from kchaos.models.api.pods import controller_of, labels, phase, ready, terminating
-from kchaos.models.api.tree import Obj, get
+from kchaos.models.api.tree import Obj, get, leaves
 from kchaos.models.controllers.daemonset_decide import target_of
 from kchaos.models.controllers.history import LABEL as REVISION
 from kchaos.models.controllers.statefulset_decide import ordinal_of, start_of
@@ -22,6 +25,8 @@ COMPARED = (
     "deployments", "replicasets", "statefulsets", "daemonsets", "jobs", "pods", "services", "endpointslices", "persistentvolumeclaims",
     "persistentvolumes", "poddisruptionbudgets", "nodes",
 )  # fmt: skip
+FIELDS = 3
+"""That are told of an object which differs."""
 OWNERS = ("replicasets", "replicationcontrollers", "jobs", "statefulsets")
 """Who say which pods there are to be."""
 CATCH_UP_S = 1.0
@@ -41,8 +46,12 @@ def role_of(resource: str, key: str, obj: Obj) -> str:
     return f"{resource} {key}"
 
 
-def end_state(run: Run) -> dict[str, str]:
-    """Return the digests of the objects of each role, without names that were generated, uids, versions and times."""
+State = Mapping[str, Sequence[str]]
+"""By role, what its objects are, as canonical JSON."""
+
+
+def end_state(run: Run) -> State:
+    """Return the state of the objects of each role, without names that were generated, uids, versions and times."""
     tables: dict[str, dict[str, Obj]] = {name: dict(table) for name, table in run.header.initial.items()}
     for entry in run.entries:
         if isinstance(entry, Write):
@@ -54,14 +63,29 @@ def end_state(run: Run) -> dict[str, str]:
     roles: dict[str, list[str]] = {}
     for resource in COMPARED:
         for key, obj in tables.get(resource, {}).items():
-            shape = hashlib.sha256(encode(_shape(resource, obj))).hexdigest()[:12]
-            roles.setdefault(role_of(resource, key, obj), []).append(shape)
-    return {role: ",".join(sorted(found)) for role, found in roles.items()}
+            roles.setdefault(role_of(resource, key, obj), []).append(encode(_shape(resource, obj)).decode())
+    return {role: sorted(found) for role, found in roles.items()}
 
 
-def different(wanted: dict[str, str], got: dict[str, str]) -> tuple[str, ...]:
-    """Return the roles in which two end states differ."""
-    return tuple(sorted(role for role in {**wanted, **got} if wanted.get(role) != got.get(role)))
+def different(wanted: State, got: State) -> tuple[str, ...]:
+    """Return the roles in which two end states differ, and in what: ``deployments default/web (status.readyReplicas 2 instead of 3)``."""
+    roles = sorted(role for role in {**wanted, **got} if wanted.get(role) != got.get(role))
+    return tuple(f"{role} ({_difference(wanted.get(role, ()), got.get(role, ()))})" for role in roles)
+
+
+def _difference(wanted: Sequence[str], got: Sequence[str]) -> str:
+    """Say how many there are, if not as many; else the fields that differ at the first object that is not the same."""
+    if len(wanted) != len(got):
+        return f"{len(got)} instead of {len(wanted)}"
+    odd = [min((Counter(one) - Counter(other)).elements()) for one, other in ((wanted, got), (got, wanted))]
+    before, after = (dict(leaves(msgspec.json.decode(one))) for one in odd)
+    fields = [name for name in {**before, **after} if before.get(name) != after.get(name)]
+    told = [f"{name} {_words(after.get(name))} instead of {_words(before.get(name))}".strip() for name in fields[:FIELDS]]
+    return ", ".join(told) + (f" and {len(fields) - FIELDS} more" if len(fields) > FIELDS else "")
+
+
+def _words(value: Any) -> str:
+    return "none" if value is None else encode(value).decode().strip('"')
 
 
 def _shape(resource: str, obj: Obj) -> Any:

@@ -264,7 +264,7 @@ def _conclude(question: Question, prepared: Prepared, found: Found) -> Answer:
         objects=len(loaded.manifests) + len(loaded.custom), workloads=_workloads(booted, done, manifests), findings=tuple(told.findings),
         faults=_faults(done), notes=tuple(NoteResult(rule=n.rule, level=n.level, file=n.file, line=n.line, message=n.message, hint=n.hint) for n in notes),
         not_modelled=tuple(not_modelled(loaded, question.settings.webhooks)), assumptions=_assumptions(system, booted, question.settings), command=question.command,
-        inputs={text.name: hashlib.sha256(text.data).hexdigest() for text in question.texts}, coverage=_coverage(done), corpus=found.corpus,
+        inputs={text.name: hashlib.sha256(text.data).hexdigest() for text in question.texts}, coverage=_coverage(done, question.shard), corpus=found.corpus,
         matrix=matrix(done.examples, {kind.name: kind.klass for kind in catalog()}, [*system.properties, *CATALOG.values()]),
         properties=own_properties(system.properties, done.examples),
         timelines=timelines(told.findings, told.replays, system.settings.get("rates", {})), flips=_flips(question, variants, shown, told, found, verdict),
@@ -325,10 +325,11 @@ def _counts(done: Done) -> Counts:
     )  # fmt: skip
 
 
-def _coverage(done: Done) -> CoverageResult:
+def _coverage(done: Done, shard: Shard) -> CoverageResult:
+    found = done.coverage
     return CoverageResult(
-        faults=done.coverage.faults, pairs=done.coverage.pairs, transitions=done.coverage.transitions,
-        by_component=dict(done.coverage.by_component), never=done.coverage.never,
+        faults=found.faults, pairs=found.pairs, transitions=found.transitions, by_component=dict(found.by_component), never=found.never,
+        pairs_seen=() if shard.whole else found.pairs_seen, transitions_seen=() if shard.whole else found.transitions_seen,
     )  # fmt: skip
 
 

@@ -16,6 +16,7 @@ from kchaos.check.verdict import Finding
 from kchaos.engine import recovery
 from kchaos.engine.baseline import judge
 from kchaos.engine.cases import NO_FAULT, THEN
+from kchaos.engine.coverage import by_component
 from kchaos.engine.flips import Flips
 from kchaos.engine.matrix import added
 from kchaos.engine.own import undecided_in
@@ -186,13 +187,14 @@ def _notes(parts: Sequence[Result]) -> tuple[NoteResult, ...]:
 
 
 def _coverage(parts: Sequence[Result]) -> CoverageResult:
-    """Return what is certain: a fault never bit if it did so in no shard; of pairs and transitions, that of the shard with the most."""
+    """Return what all shards have exercised: a fault never bit if it did so in no shard; pairs and transitions of several count once."""
     each = [one.coverage for one in parts]
     never = tuple(name for name in each[0].never if all(name in one.never for one in each))
-    components = sorted({name for one in each for name in one.by_component})
+    pairs = dict.fromkeys(pair for one in each for pair in one.pairs_seen)
+    seen = dict.fromkeys(name for one in each for name in one.transitions_seen)
     return CoverageResult(
-        faults=(each[0].faults[1] - len(never), each[0].faults[1]), pairs=max(one.pairs for one in each), never=never,
-        transitions=max(one.transitions for one in each), by_component={name: max(one.by_component.get(name, 0) for one in each) for name in components},
+        faults=(each[0].faults[1] - len(never), each[0].faults[1]), pairs=(len(pairs), each[0].pairs[1]), never=never,
+        transitions=len(seen), by_component=by_component(seen),
     )  # fmt: skip
 
 

@@ -100,7 +100,7 @@ def tell(
     variants: Variants, shown: Sequence[Shown], *, fail_on: Severity = Severity.ERROR, known: Sequence[str] = (), tries: int = TRIES,
     interrupted: bool = False, until: Callable[[], bool] = lambda: False, smaller: bool = True,
 ) -> Told:  # fmt: skip
-    """Tell the stories of findings. ``known``: fingerprints that the corpus has already; ``until``: no more tries when it says so.
+    """Tell the stories of findings. ``known``: beginnings of fingerprints that the corpus has already; ``until``: no more tries when it says so.
 
     ``smaller``: whether what the corpus keeps is made to fail on a smaller cluster.
     """
@@ -123,6 +123,6 @@ def tell(
         told.replays[finding.fingerprint] = replay
         told.findings.append(msgspec.structs.replace(finding, story=tuple(numbered(replay.sentences)), replay=f"{name}.scenario.json"))
         failing = finding.severity.rank <= fail_on.rank and not finding.accepted and bool(scenario.steps)
-        if failing and finding.fingerprint not in known and len(told.corpus) < KEPT and not interrupted:
+        if failing and not any(finding.fingerprint.startswith(one) for one in known if one) and len(told.corpus) < KEPT and not interrupted:
             told.corpus[finding.fingerprint] = Replay(name, teller.kept(finding, scenario) if smaller else scenario, its_run)
     return told

@@ -50,6 +50,9 @@ class CoverageResult(msgspec.Struct, frozen=True, kw_only=True):
     transitions: int = 0
     by_component: dict[str, int] = {}
     never: tuple[str, ...] = ()
+    pairs_seen: tuple[tuple[str, str], ...] = ()
+    transitions_seen: tuple[str, ...] = ()
+    """Which they are, in results of shards only: what several have exercised is counted once."""
 
 
 class Cell(msgspec.Struct, frozen=True, kw_only=True):

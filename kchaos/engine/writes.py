@@ -72,7 +72,7 @@ Disturb = Callable[[Boot, Sequence[Moment], int], Sequence[Case]]
 class CaseResult(NamedTuple):
     """What one disturbance came to: whether it came about, and what is wrong.
 
-    ``differences``: roles with another end state; ``destroyed``: roles of which more was deleted; ``violations``: of safety.
+    ``differences``: roles with another end state, and in what; ``destroyed``: roles of which more was deleted; ``violations``: of safety.
     """
 
     case: Case

@@ -23,7 +23,7 @@ PREFERRED = "preferredDuringSchedulingIgnoredDuringExecution"
 SLEEPS_S = (5, 15)
 """How long endpoints take to go, with room; and where that is not enough."""
 GRACE_S = 30
-"""The default of terminationGracePeriodSeconds: a preStop hook must end within it."""
+"""The default of terminationGracePeriodSeconds, which a preStop hook is part of: a shorter one is made longer by as much as the hook waits."""
 SLEEP_SINCE = (1, 30)
 """From this version on the action `sleep` is on by default (KEP-3960)."""
 NEEDS_SHARED = (
@@ -247,11 +247,13 @@ def more_replicas(subject: str, weakness: Weakness, scene: Scene) -> Iterator[Op
     edits = [_set(subject, ("spec", "replicas"), 2)]
     if (scaler := scene.scaler(subject)) is not None and get(scaler[1], "spec", "minReplicas", default=1) < 2:
         edits.append(_set(scaler[0], ("spec", "minReplicas"), 2))
-    yield Option("two replicas", tuple(edits))
+    asked = any(subject in behind for behind in scene.backing.values())
+    needs = "" if asked else f"that two of {subject.rpartition('/')[2]} may work side by side: no Service sends them requests"
+    yield Option("two replicas", tuple(edits), "", needs)
     more = {**obj, "spec": {**obj["spec"], "replicas": 2}}
     for key, words in ((HOSTNAME, "nodes"), (ZONE, "zones")):
         if edit := _spread(subject, more, key):
-            yield Option(f"two replicas spread over {words}", (*edits, edit))
+            yield Option(f"two replicas spread over {words}", (*edits, edit), "", needs)
 
 
 def replicas_to_spare(subject: str, weakness: Weakness, scene: Scene) -> Iterator[Option]:
@@ -289,8 +291,8 @@ def shared_volume(subject: str, weakness: Weakness, scene: Scene) -> Iterator[Op
 def readiness(subject: str, weakness: Weakness, scene: Scene) -> Iterator[Option]:
     """Ask containers whether they answer before they are sent requests: as their other probes do, else by connecting."""
     obj = scene.obj(subject)
-    if obj is None:
-        return
+    if obj is None or (weakness.rule == "KC202" and weakness.root != TOO_EARLY and not set(weakness.faults) & ROLLS):
+        return  # nothing new comes up too early
     edits = _readiness(subject, obj)
     if edits:
         yield Option("a readiness probe", tuple(edits))
@@ -343,7 +345,7 @@ def _leaving(subject: str, weakness: Weakness, scene: Scene) -> Iterator[tuple[s
             elif hook and get(hook, "sleep", "seconds", default=seconds) < seconds:
                 edits.append(_set(subject, (*path, "lifecycle", "preStop", "sleep", "seconds"), seconds))
         if edits and isinstance(grace, int) and grace < GRACE_S:
-            edits.append(_set(subject, (*pod_path(obj), "terminationGracePeriodSeconds"), GRACE_S))
+            edits.append(_set(subject, (*pod_path(obj), "terminationGracePeriodSeconds"), grace + seconds))
         if edits:
             yield f"a preStop hook that waits {seconds} s", edits
 

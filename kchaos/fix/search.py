@@ -12,7 +12,7 @@ from kchaos.check.property import Severity
 from kchaos.engine.cases import Case
 from kchaos.engine.execute import Prepared
 from kchaos.fix.candidates import options
-from kchaos.fix.edits import Edit, Op
+from kchaos.fix.edits import Edit, Op, at
 from kchaos.fix.files import Draft
 from kchaos.fix.kustomize import refuse_unpatchable
 from kchaos.fix.scene import Option, Scene, Weakness
@@ -22,6 +22,8 @@ from kchaos.models.api.tree import Obj
 
 ROUNDS = 4
 """How often level 1 is asked; each time what it still shows is mended further."""
+UNSEEN = "HorizontalPodAutoscaler/"
+"""Objects that do nothing in a simulation: an edit of one stays as long as what it goes with."""
 
 Key = tuple[str, str, str]
 
@@ -90,7 +92,7 @@ class Search:
         return self._lab.level1(draft)
 
     def _draft(self, more: Sequence[Edit] = ()) -> Draft:
-        draft = self._base.draft.with_edits([*_edits(self._chosen.values()), *more])
+        draft = self._base.draft.with_edits(settled([*_edits(self._chosen.values()), *more], self._base.draft))
         refuse_unpatchable(self._base.draft, draft)
         return draft
 
@@ -172,10 +174,10 @@ class Search:
 
     def _without_needless(self) -> None:
         """Leave out edits that level 1 does not miss: cases that failed before say which, level 1 confirms all at once."""
-        edits = _edits(self._best_picks)
+        edits = settled(_edits(self._best_picks), self._base.draft)
         if len(edits) < 2:
             return
-        kept, untried = list(edits), list(reversed(edits))
+        kept, untried = list(edits), [edit for edit in reversed(edits) if not edit.object.startswith(UNSEEN)]
         while untried:
             group = self._apart(untried)
             untried = [edit for edit in untried if edit not in group]
@@ -185,6 +187,7 @@ class Search:
             except EditRefused:
                 continue  # other edits stand on these
             kept = [edit for edit in kept if edit not in group or any(name in missed for name in self._about(edit))]
+        kept = [edit for edit in kept if not edit.object.startswith(UNSEEN) or any(one in kept for one in self._with(edit))]
         if len(kept) < len(edits):
             attempt = self._level1(self._base.draft.with_edits(kept))
             if attempt.score <= self._best.score:
@@ -193,6 +196,12 @@ class Search:
     def _about(self, edit: Edit) -> list[str]:
         """Return what an edit is for."""
         return [name for pick in self._best_picks if edit in pick.option.edits for name in (*pick.subjects, edit.object)]
+
+    def _with(self, edit: Edit) -> list[Edit]:
+        """Return the edits that an edit goes with."""
+        return [
+            one for pick in self._best_picks if edit in pick.option.edits for one in pick.option.edits if not one.object.startswith(UNSEEN)
+        ]
 
     def _apart(self, edits: Sequence[Edit]) -> list[Edit]:
         """Return edits of which each is for something else: they can be left out at once, and told apart."""
@@ -228,6 +237,18 @@ def _edits(picks: Iterable[Pick]) -> list[Edit]:
     out: list[Edit] = []
     for pick in picks:
         out += (edit for edit in pick.option.edits if edit not in out)
+    return out
+
+
+def settled(edits: Sequence[Edit], before: Draft) -> list[Edit]:
+    """Return edits without those that a later one takes back, and without that one where the user's files had nothing there."""
+    out: list[Edit] = []
+    for edit in edits:
+        back = [one for one in out if one.object == edit.object and one.path[: len(edit.path)] == edit.path] if edit.op is Op.REMOVE else []
+        if back and at(before.objects[edit.object].obj, edit.path) is None:
+            out = [one for one in out if one not in back]
+        else:
+            out.append(edit)
     return out
 
 

@@ -12,12 +12,12 @@ from kchaos.check.property import Severity
 from kchaos.engine.change import ChangeResult, CommandResult
 from kchaos.engine.execute import Answer, Prepared, Question
 from kchaos.errors import HarnessError
-from kchaos.fix.edits import Op
+from kchaos.fix.edits import Op, at
 from kchaos.fix.files import Draft, encoded
 from kchaos.fix.kustomize import kustomization
 from kchaos.fix.operator import commands
 from kchaos.fix.patch import changed_lines, unified
-from kchaos.fix.scene import Weakness, store_in
+from kchaos.fix.scene import Option, Weakness, store_in
 from kchaos.fix.search import Outcome, Search
 from kchaos.fix.trial import Attempt, Lab, Meter, Spent
 from kchaos.models.manifests.load import Text, load
@@ -110,7 +110,8 @@ def _changed(question: Question, base: Attempt, found: Outcome, places: Places) 
         "patches": kustomization(base.draft, draft, rendered, places.base, places.says) if rendered else {},
         "nodes": len(best.prepared.machines.topology.nodes) - len(base.prepared.machines.topology.nodes),
         "needs": tuple(dict.fromkeys(one.needs for one in options if one.needs)),
-        "gives_up": tuple(dict.fromkeys(one.gives_up for one in options if one.gives_up)), "level1": (len(clean), len(best.done.examples)),
+        "gives_up": tuple(dict.fromkeys(one.gives_up for one in options if one.gives_up and not _takes_back(one, base.draft))),
+        "level1": (len(clean), len(best.done.examples)),
     }  # fmt: skip
 
 
@@ -122,6 +123,12 @@ def told(before: Draft, after: Draft) -> Iterator[str]:
         words = edit.words(objects[edit.object])
         yield words if edit.op is Op.ADD else f"{kind} {rest.strip('/')}: {words}"
         objects[edit.object] = edit.on(objects[edit.object])
+
+
+def _takes_back(option: Option, before: Draft) -> bool:
+    """Tell whether an option only takes away what the search itself had put there: the user gives nothing up."""
+    gone = [edit for edit in option.edits if edit.op is Op.REMOVE]
+    return bool(gone) and all(at(before.objects[edit.object].obj, edit.path) is None for edit in gone)
 
 
 def _pods(prepared: Prepared) -> int:

@@ -90,8 +90,6 @@ class Session:
 
     def pytest_sessionfinish(self) -> None:
         """Write the report, if there was any campaign."""
-        if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
         if not self._entries and not self._lost:
             return
         from kchaos.engine.output import whole
@@ -104,6 +102,11 @@ class Session:
                 self._written.append(path)
             except OSError as error:
                 self._problems[f"can't write the report {path}: {error.strerror or error}"] = None
+
+    def pytest_unconfigure(self) -> None:
+        """Take the folder away, however the session ended."""
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
 
     def document(self) -> dict[str, Any]:
         """Return the session as one JSON document: campaigns by name, and tests during whose campaign a worker died."""

@@ -34,8 +34,11 @@ def test_a_failure_is_kept_and_tried_first(folder: Path, capfd: pytest.CaptureFi
     document = json.loads(kept[0].read_text(encoding="utf-8"))
     assert [step["do"] for step in document["steps"]] == ["drain"] and len(document["topology"]["nodes"]) < 6
 
+    mine = json.dumps({**document, "name": "what people call it"})
+    kept[0].write_text(mine, encoding="utf-8")
     code, second = ask(capfd)
     assert code == 1 and second["digest"] == first["digest"]
+    assert kept[0].read_text(encoding="utf-8") == mine, "what is kept already stays as it is"
     assert second["examples"]["corpus"] == second["corpus"]["replayed"] == len(kept)
     assert [one["fingerprint"] for one in second["findings"]] == [one["fingerprint"] for one in first["findings"]]
     assert sorted((folder / "kchaos-corpus" / "shop").iterdir()) == kept

@@ -95,7 +95,7 @@ def test_merged_shards_are_the_whole(thirds: list[Result]) -> None:
     merged = merge(shards[::-1])
     assert (merged.verdict, merged.exit_code, merged.shard) == (whole.verdict, whole.exit_code, "") == ("fail", 1, "")
     assert merged.examples == whole.examples and merged.workloads == whole.workloads and merged.faults == whole.faults
-    assert merged.notes == whole.notes and merged.inputs == whole.inputs and merged.coverage.never == whole.coverage.never
+    assert merged.notes == whole.notes and merged.inputs == whole.inputs and merged.coverage == whole.coverage
     assert merged.matrix.classes == whole.matrix.classes and merged.timelines and set(merged.timelines) == set(whole.timelines)
 
     def of(result: Result) -> list[object]:

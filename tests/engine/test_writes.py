@@ -59,7 +59,7 @@ def test_an_edge_triggered_controller_is_found(monkeypatch: pytest.MonkeyPatch) 
     found = list(sweep_writes(system, image, Step(do="rollout", args={"target": "StatefulSet/default/store"})))
     different = [one for one in found if not one.same]
     assert different
-    assert any("statefulsets default/store" in one.differences for one in different)
+    assert any(role.startswith("statefulsets default/store (") and " instead of " in role for one in different for role in one.differences)
 
 
 def test_the_command(capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -114,3 +114,20 @@ def test_a_property_of_the_user_is_mended_too(tmp_path: Path, monkeypatch: pytes
     result = json.loads(capfd.readouterr().out)
     assert {one["id"] for one in result["findings"] if one["severity"] == "error"} == {"WEB-1"}
     assert result["change"]["passes"] and "+  replicas: 3" in result["change"]["diff"]
+
+
+def test_files_elsewhere_are_patched_where_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The printed command is for a shell in the folder where kchaos was called."""
+    (tmp_path / "shop").mkdir()
+    (tmp_path / "here").mkdir()
+    shutil.copy(SITUATIONS / "budget-blocks-drain.yaml", tmp_path / "shop")
+    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
+    monkeypatch.chdir(tmp_path / "here")
+    options = ["--corpus", "none", "--out", "out", "--faults", "drain", "--budget", "30", "--fix"]
+    assert run_cli(["run", "../shop/budget-blocks-drain.yaml", *options]) == 1
+    command = capfd.readouterr().out.partition("To change your files: ")[2].strip()
+    assert command == f"git -C {tmp_path / 'shop'} apply {tmp_path / 'here' / 'out' / 'fix.patch'}"
+    subprocess.run(command.split(), check=True)
+    assert "maxUnavailable: 1\n  selector" in (tmp_path / "shop" / "budget-blocks-drain.yaml").read_text(encoding="utf-8")

@@ -109,6 +109,20 @@ def test_names_are_text(verdict: str) -> None:
         assert f"drain of {name}, 1.0 s to 9.0 s" in text and f"Pod {name}: {name} → {name}" in text
 
 
+LONG = "-".join(["name"] * 50)[:253]
+
+
+@pytest.mark.parametrize(
+    "name", ["</script><script>x()</script>", "</style>", "</title>", "' onclick='x()", "שלום עולם", "a" * 253, LONG, "é" * 63, "   "]
+)
+def test_each_name_is_text(name: str) -> None:
+    """Whatever closes a tag, ends an attribute, runs from right to left, or is as long as names may be."""
+    page = Page(html(whole((name,))))
+    assert page.open == [] and page.tags <= TAGS and page.attributes <= ATTRIBUTES | DRAWN
+    assert f"{name} was away" in "".join(page.text)
+    assert len(page.script) == len(page.style) == 1
+
+
 @pytest.mark.parametrize("make", [whole, large])
 def test_it_asks_for_nothing(make: object) -> None:
     """No link, no picture, no import, one script that is our own; a policy forbids what could slip through."""
@@ -222,6 +236,7 @@ def test_contrast(scheme: int) -> None:
         ("fg", "bg"),
         ("fg", "soft"),
         ("fg", "band"),
+        ("error", "band"),
         ("dim", "bg"),
         ("dim", "soft"),
         ("error", "bg"),

@@ -43,6 +43,12 @@ def test_few_are_all_shown() -> None:
     assert found[1].quantiles == ["-", "-", "-"] and found[1].values == "5 s, 7 s" and found[1].most == "7 s"
 
 
+def test_times_that_read_alike_are_one() -> None:
+    """5.0 s and 5.1 s are 5 s to a person."""
+    (found,) = rows(with_recovery(pod_kill=Recovery(times=((5.0, 1), (5.1, 2), (7.0, 1)))))
+    assert found.values == "3 × 5 s, 7 s"
+
+
 def test_faults_of_one_sort_come_together() -> None:
     """A lost node is lost, by power or by a frozen machine; with ten times the list of them is left out."""
     (one,) = rows(with_recovery(node_power_loss=Recovery(times=((353.0, 6),)), node_pause=Recovery(times=((400.0, 4),))))
