@@ -156,18 +156,13 @@ class DaemonSetController(Controller):
         current, old = await self._history(owner)
         digest = labels(current)[LABEL]
         where = self._where(owner)
-        fits = compile_selector(owner["spec"].get("selector"))
-        candidates = [*self._pods.by("controller", uid(owner)), *self._pods.by("orphan", namespace(owner))]
-        pods = await claim(self.api, "daemonsets", owner, "pods", candidates, fits)
-        by_node: dict[str, list[Obj]] = {}
-        for pod in pods:
-            if not (ended(pod) and terminating(pod)) and target_of(pod):
-                by_node.setdefault(target_of(pod), []).append(pod)
+        pods, by_node = await self._nodes_to_pods(owner)
         failure: ApiError | None = None
         acted = self._expect.satisfied(key)
         if acted:
             failure = await self._manage(key, owner, where, by_node, digest)
             if failure is None and self._expect.satisfied(key):
+                pods, by_node = await self._nodes_to_pods(owner)  # looked up anew (rollingUpdate): pods that were just made count
                 if get(owner, "spec", "updateStrategy", "type") == "RollingUpdate":
                     desired = sum(1 for wanted, _ in where.values() if wanted)
                     doomed, nodes = roll(owner, by_node, digest, desired, self.rt.wall())
@@ -176,6 +171,17 @@ class DaemonSetController(Controller):
         await self._write_status(owner, where, by_node, digest, acted)
         if failure is not None:
             raise failure
+
+    async def _nodes_to_pods(self, owner: Obj) -> tuple[list[Obj], dict[str, list[Obj]]]:
+        """Return the pods of a set, all and by the node that they are on or for (getNodesToDaemonPods)."""
+        fits = compile_selector(owner["spec"].get("selector"))
+        candidates = [*self._pods.by("controller", uid(owner)), *self._pods.by("orphan", namespace(owner))]
+        pods = await claim(self.api, "daemonsets", owner, "pods", candidates, fits)
+        by_node: dict[str, list[Obj]] = {}
+        for pod in pods:
+            if not (ended(pod) and terminating(pod)) and target_of(pod):
+                by_node.setdefault(target_of(pod), []).append(pod)
+        return pods, by_node
 
     async def _manage(
         self, key: str, owner: Obj, where: dict[str, _Verdict], by_node: dict[str, list[Obj]], digest: str
