@@ -193,6 +193,8 @@ class _RolloutBounds(BaseMonitor):
         """When the available pods of a set became fewer, and how many they were before."""
         self._unseen: dict[int, float] = {}
         """Until when the controller may not have seen its own ReplicaSets, by the step that keeps them from it."""
+        self._resized: dict[str, float] = {}
+        """When each set was last asked for another number of pods."""
 
     def marks(self) -> Mapping[str, Callable[[Mark], Iterable[Violation]]]:
         return {"fault": self._fault}
@@ -221,6 +223,8 @@ class _RolloutBounds(BaseMonitor):
         if entry.type == "DELETED":
             return
         old: Obj = entry.prev or {"metadata": entry.obj["metadata"], "spec": {"replicas": 0}}
+        if old["spec"].get("replicas", 1) != entry.obj["spec"].get("replicas", 1):
+            self._resized[uid(entry.obj)] = entry.t
         was = self._available(old, entry.t)
         if get(entry.obj, "status", "availableReplicas", default=0) < get(old, "status", "availableReplicas", default=0):
             self._fell[uid(entry.obj)] = (entry.t, was)
@@ -242,6 +246,8 @@ class _RolloutBounds(BaseMonitor):
                 yield Violation(t=entry.t, object=ident(deployment), summary=text, root="floor")
         total = after + sum(one["spec"].get("replicas", 1) for one in sets)
         seen = all(until < entry.t for until in self._unseen.values())
+        if self.context.facts.get("noise"):  # messages are late now and then: what it asked for a moment ago it may not see yet
+            seen = seen and all(entry.t - self._resized.get(uid(one), -math.inf) > SEEN_S for one in sets)
         if after > before and total > ceiling and seen:  # it asks for what is missing of those that it sees
             text = f"{total} pods asked for during a rollout; at most {ceiling} may be"
             yield Violation(t=entry.t, object=ident(deployment), summary=text, root="ceiling")

@@ -95,7 +95,9 @@ class Session:
         )  # fmt: skip
         self._loop = self.cluster.world.loop
         self._began_s = self._loop.time()
-        self._facts: dict[str, Any] = {"epoch_s": EPOCH_S, "ready_before": booted.ready_before}
+        self._facts: dict[str, Any] = {
+            "epoch_s": EPOCH_S, "ready_before": booted.ready_before, "noise": scenario.noise.get("type", "quiet") != "quiet",
+        }  # fmt: skip
         self._monitors = self._judged_by([*CATALOG.values(), *system.properties] if properties is None else properties)
         self._nemesis: Nemesis[Cluster] = Nemesis(
             self.cluster, catalog(), scenario.steps, lambda delay, callback: self._loop.schedule(self._loop.time() + delay, callback, (), None),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from kchaos.models.api.times import stamp
@@ -37,14 +39,14 @@ def _rollout(text: str, *idents: str) -> Found:
 ROLLING = {"strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 1}}}
 
 
-def _sets(old: int, new: int, new_up: int) -> tuple[History, Obj, Obj]:
+def _sets(old: int, new: int, new_up: int, **facts: Any) -> tuple[History, Obj, Obj]:
     """Return a history in the middle of a rollout of three pods, and its old and new set."""
     web = deployment(replicas=3, spec=ROLLING, status={"replicas": old + new, "updatedReplicas": new, "observedGeneration": 1})
     sets = [
         replica_set("web-1", old, web),
         replica_set("web-2", new, web, status={"replicas": new, "availableReplicas": new_up, "observedGeneration": 1}),
     ]
-    return History(web, *sets), sets[0], sets[1]
+    return History(web, *sets, facts=facts), sets[0], sets[1]
 
 
 def _resize(history: History, one: Obj, to: int) -> Obj:
@@ -105,6 +107,16 @@ def a_pod_of_a_set_that_was_just_emptied_still_counts(bad: bool, patch: pytest.M
 def more_than_the_surge(bad: bool, patch: pytest.MonkeyPatch) -> Found:
     history, _, new = _sets(old=3, new=0, new_up=0)
     _resize(history, new, 2 if bad else 1)
+    return about(history.end(), "KC021")
+
+
+@CASES.bug("KC021", "ceiling")
+def more_than_the_surge_while_messages_are_late(bad: bool, patch: pytest.MonkeyPatch) -> Found:
+    """With schedule noise the controller may not see for some seconds what it asked for itself."""
+    history, old, new = _sets(old=3, new=0, new_up=0, noise=True)
+    _resize(history, old, 4)
+    history.wait(60.0 if bad else 0.5)
+    _resize(history, new, 1)
     return about(history.end(), "KC021")
 
 
