@@ -195,6 +195,10 @@ def of_lost_requests(context: Context, workloads: Iterable[str]) -> str:
 
 
 REFUSALS = (
+    (
+        "failed calling webhook",
+        "let the webhook leave its own pods' namespace out (namespaceSelector), run two replicas of what answers it, or failurePolicy: Ignore",
+    ),
     ("exceeded quota", "raise the ResourceQuota, or ask for less"),
     ("must specify", "the ResourceQuota wants every container to say that: write it, or give the namespace a LimitRange with defaults"),
     ("violates PodSecurity", "write into securityContext what it misses, or give the namespace another pod-security.kubernetes.io/enforce"),
@@ -223,6 +227,8 @@ def of_rollout(cause: str, obj: Obj) -> str:
     if advice := of_placement(cause):
         room = ", or let one pod go first: maxUnavailable: 1 and maxSurge: 0" if obj["kind"] == "Deployment" else ""
         return advice + room
+    if advice := of_refusal(cause):
+        return advice
     if any("readinessProbe" in one for one in _containers(obj)):
         return "new pods never become ready: see what their readinessProbe asks for, and when (initialDelaySeconds, failureThreshold)"
     return "see what the new pods wait for"
