@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from os import PathLike, fspath
 from pathlib import Path
-from typing import Any, NamedTuple, ParamSpec, TypeVar
+from typing import Any, NamedTuple, ParamSpec, TypeGuard, TypeVar
 
 import msgspec
 
@@ -39,11 +39,14 @@ from kchaos.nemesis.fault import Evidence, bit
 from kchaos.properties.own.declared import undecided
 from kchaos.scenario import Scenario, Step
 from kchaos.testing.files import Files, shown, stem_of
+from kchaos.testing.marks import wrong_numbers
 
 NODES = 3
 ANSWER_S = 0.1
 """How long a user waits for the API server's answer before the next look, and for how long at most."""
 PATIENCE_S = 1.0
+MOMENT_S = 0.001
+"""The shortest time that can pass: session times are rounded to it."""
 What = str | PathLike[str] | Obj | Sequence[Obj]
 Images = dict[Any, tuple[System, Boot]]
 """Booted empty clusters by what they were asked for; they live as long as the session."""
@@ -140,8 +143,14 @@ class SimulatedCluster:
         """Say which machines there are, under which assumptions (a kchaos.yaml). Only before the cluster is used, or after :meth:`reset`."""
         if self._now is not None:
             raise InvalidScenario("cluster.configure() comes too late: the cluster runs", hint="call it first, or after cluster.reset()")
-        if masters not in (1, 3):
-            raise InvalidScenario(f"{masters} masters", hint="write 1 or 3")
+        if self._deployed:
+            raise InvalidScenario(
+                "cluster.configure() comes too late: objects are deployed", hint="call it before cluster.deploy(), or after cluster.reset()"
+            )
+        if isinstance(masters, bool) or masters not in (1, 3):
+            raise InvalidScenario(f"masters is {masters!r}", hint="write 1 or 3")
+        if wrong := wrong_numbers(nodes=nodes, zones=zones, seed=seed, topology=topology):
+            raise InvalidScenario(f"cluster.configure(): {wrong}")
         seed = seed if self._seed is None else self._seed
         self._asked = _Asked(nodes or (None if topology else NODES), zones, fspath(topology), fspath(config), masters, seed)
 
@@ -167,6 +176,11 @@ class SimulatedCluster:
         """
         if self._now is not None:
             raise InvalidScenario("cluster.deploy() comes too late: the cluster runs", hint="call it first, or use cluster.apply()")
+        if self._deployed:
+            raise InvalidScenario(
+                "cluster.deploy() comes a second time: the history has begun",
+                hint="deploy all at once, as in cluster.deploy(a, b), or add the rest by cluster.apply()",
+            )
         self._deployed = self._objects(what, namespace)
         _, booted = self._image()
         if booted.refused:
@@ -192,6 +206,8 @@ class SimulatedCluster:
     @_plain
     def patch(self, target: str, body: Mapping[str, Any]) -> None:
         """Change an object by a merge patch. Raises Refused."""
+        if not isinstance(body, Mapping):
+            raise InvalidScenario(f"a merge patch is a dict, not {body!r}", hint='write such as {"metadata": {"labels": {"tier": "web"}}}')
         self._user("patch", target, patch=dict(body))
 
     @_plain
@@ -232,20 +248,23 @@ class SimulatedCluster:
     @_plain
     def advance(self, seconds: float) -> None:
         """Let virtual time pass."""
-        if not seconds >= 0 or math.isinf(seconds):
-            raise InvalidScenario(f"time can't advance by {seconds} s", hint="write seconds from 0 on")
+        if not _is_number(seconds) or seconds < 0:
+            raise InvalidScenario(f"time can't advance by {_in_words(seconds)}", hint="write seconds from 0 on")
         session = self._running.session
         session.advance(round(session.t + seconds, 3))
 
     @_plain
     def settle(self, within_s: float = 600.0) -> None:
         """Let time pass until nothing but upkeep happens, for ``within_s`` virtual seconds at the longest."""
+        _check_spans(within_s=within_s)
         self._running.session.rest(within_s)
 
     @_plain
     def eventually(self, claim: Callable[[], Any], within_s: float = 300.0, every_s: float = 1.0) -> None:
         """Let time pass until a claim holds (returns something true, and asserts nothing false). Fails after ``within_s`` virtual seconds."""
-        end, why = self.now + within_s, _asked(claim)
+        _check_claim("eventually", claim)
+        _check_spans(within_s=within_s, every_s=every_s)
+        end, why = round(self.now + within_s, 3), _asked(claim)
         while why and self.now < end:
             self.advance(min(every_s, end - self.now))
             why = _asked(claim)
@@ -255,13 +274,15 @@ class SimulatedCluster:
     @_plain
     def always(self, claim: Callable[[], Any], for_s: float = 60.0, every_s: float = 1.0) -> None:
         """Let ``for_s`` virtual seconds pass, and fail as soon as a claim does not hold."""
-        begun = self.now
+        _check_claim("always", claim)
+        _check_spans(for_s=for_s, every_s=every_s)
+        begun, end = self.now, round(self.now + for_s, 3)
         while True:
             if why := _asked(claim):
                 raise AssertionError(f"not any more after {self.now - begun:g} s: {why}")
-            if self.now >= begun + for_s:
+            if self.now >= end:
                 return
-            self.advance(min(every_s, begun + for_s - self.now))
+            self.advance(min(every_s, end - self.now))
 
     # -- what there is -------------------------------------------------------------------------------------------------
 
@@ -407,6 +428,28 @@ class SimulatedCluster:
     def list(self, kind: str, namespace: str = "") -> list[Obj]:
         """Return all objects of a kind, in one namespace or in all, by name."""
         return self._seen.list(kind, namespace)
+
+
+def _is_number(value: object) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _in_words(seconds: object) -> str:
+    return f"{seconds} s" if isinstance(seconds, int | float) else repr(seconds)
+
+
+def _check_spans(**spans: float) -> None:
+    """Refuse spans of virtual time in which no time passes: whoever waits in such steps waits for ever. The clock counts milliseconds."""
+    for name, value in spans.items():
+        if not _is_number(value) or value < MOMENT_S:
+            raise InvalidScenario(f"{name} is {value!r}", hint=f"write seconds, {MOMENT_S} or more")
+
+
+def _check_claim(method: str, claim: object) -> None:
+    if not callable(claim):
+        raise InvalidScenario(
+            f"cluster.{method}() asks a claim again and again, and {claim!r} is no function", hint="write lambda: before what shall hold"
+        )
 
 
 def _asked(claim: Callable[[], Any]) -> str:

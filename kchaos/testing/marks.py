@@ -83,12 +83,20 @@ def _wrong(asked: Asked) -> str:
         return 'no manifests: write @chaos("deploy/*.yaml"), or YAML text'
     if None in asked.properties:
         return 'one of properties is none: write @always(id="SHOP-1") above its function'
-    for name in ("examples", "nodes", "zones"):
-        value: Any = getattr(asked, name)
-        if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
+    return wrong_numbers(examples=asked.examples, nodes=asked.nodes, zones=asked.zones, seed=asked.seed, topology=asked.topology)
+
+
+def wrong_numbers(*, nodes: object, zones: object, seed: object, topology: object, examples: object = None) -> str:
+    """Return in words what is wrong with numbers as they were written in a test; empty if nothing is."""
+    for name, value in (("examples", examples), ("nodes", nodes), ("zones", zones)):
+        if value is not None and not _is_whole(value, 1):
             return f"{name} is {value!r}: write a number from 1 on"
-    if not isinstance(asked.seed, int) or isinstance(asked.seed, bool) or asked.seed < 0:
-        return f"seed is {asked.seed!r}: write a number from 0 on"
-    if asked.topology and (asked.nodes or asked.zones):
+    if not _is_whole(seed, 0):
+        return f"seed is {seed!r}: write a number from 0 on"
+    if topology and (nodes or zones):
         return "topology says which machines there are: leave out nodes and zones"
     return ""
+
+
+def _is_whole(value: object, least: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least

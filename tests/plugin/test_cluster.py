@@ -112,6 +112,17 @@ def test_claims_are_waited_for(own: SimulatedCluster) -> None:
         (lambda c: c.list("Dpeloyment"), "no kind 'Dpeloyment'"),
         (lambda c: c.configure(nodes=1), "comes too late"),
         (lambda c: c.judge("bad"), "write error, warning, info"),
+        (lambda c: c.advance("x"), "time can't advance by 'x'"),
+        (lambda c: c.advance(float("nan")), "time can't advance by nan s"),
+        (lambda c: c.settle(-1), "within_s is -1"),
+        (lambda c: c.eventually(True), "True is no function"),
+        (lambda c: c.eventually(lambda: False, within_s=5, every_s=0), "every_s is 0"),
+        (lambda c: c.eventually(lambda: False, within_s=float("inf")), "within_s is inf"),
+        (lambda c: c.eventually(lambda: True, within_s=-5), "within_s is -5"),
+        (lambda c: c.always(lambda: True, every_s=float("nan")), "every_s is nan"),
+        (lambda c: c.always(lambda: True, every_s=0.0001), "every_s is 0.0001"),
+        (lambda c: c.always(lambda: True, for_s=-1), "for_s is -1"),
+        (lambda c: c.patch(WEB, "nonsense"), "a merge patch is a dict, not 'nonsense'"),
     ],
 )  # fmt: skip
 def test_mistakes_are_told_in_words(own: SimulatedCluster, call: Any, says: str) -> None:
@@ -120,6 +131,45 @@ def test_mistakes_are_told_in_words(own: SimulatedCluster, call: Any, says: str)
     with pytest.raises(InvalidScenario) as found:
         call(own)
     assert says in str(found.value) and "steps[" not in str(found.value)
+
+
+@pytest.mark.parametrize(
+    ("asked", "says"),
+    [
+        ({"nodes": 0}, "nodes is 0: write a number from 1 on"),
+        ({"nodes": -2}, "nodes is -2: write a number from 1 on"),
+        ({"zones": "3"}, "zones is '3'"),
+        ({"seed": "x"}, "seed is 'x': write a number from 0 on"),
+        ({"masters": 2}, "masters is 2 (write 1 or 3)"),
+        ({"topology": "t.yaml", "nodes": 3}, "leave out nodes and zones"),
+    ],
+)
+def test_numbers_that_make_no_cluster(own: SimulatedCluster, asked: dict[str, Any], says: str) -> None:
+    """Are refused at once."""
+    with pytest.raises(InvalidScenario) as found:
+        own.configure(**asked)
+    assert says in str(found.value)
+
+
+def test_a_history_begins_once(own: SimulatedCluster) -> None:
+    """A second deploy would drop the first, other machines would be another cluster: both are refused, and all can be deployed at once."""
+    first, second = ({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}} for name in "ab")
+    own.deploy(first)
+    with pytest.raises(InvalidScenario, match=r"a second time.*cluster\.deploy\(a, b\).*cluster\.apply\(\)"):
+        own.deploy(second)
+    with pytest.raises(InvalidScenario, match=r"configure\(\) comes too late: objects are deployed"):
+        own.configure(nodes=1)
+    assert own.get("ConfigMap/default/a") is not None
+    own.reset()
+    own.deploy(first, second)
+    assert own.get("ConfigMap/default/a") is not None and own.get("ConfigMap/default/b") is not None
+
+
+def test_time_ends_between_two_milliseconds(own: SimulatedCluster) -> None:
+    """The clock counts milliseconds: what is left of a wait is never too short to pass."""
+    with pytest.raises(AssertionError, match="the claim is False"):
+        own.eventually(lambda: False, within_s=1.0004)
+    own.always(lambda: True, for_s=1.0004)
 
 
 def test_what_the_api_server_refuses_is_raised(own: SimulatedCluster) -> None:
