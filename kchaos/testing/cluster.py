@@ -43,8 +43,9 @@ from kchaos.testing.marks import wrong_numbers
 
 NODES = 3
 ANSWER_S = 0.1
-"""How long a user waits for the API server's answer before the next look, and for how long at most."""
-PATIENCE_S = 1.0
+PATIENCE_S = 180.0
+"""How long a user waits for the API server's answer before the next look, and for how long at most: a user's client asks again for two
+minutes while no server can be reached, and for longer while servers keep it waiting."""
 MOMENT_S = 0.001
 """The shortest time that can pass: session times are rounded to it."""
 What = str | PathLike[str] | Obj | Sequence[Obj]
@@ -71,7 +72,7 @@ def _plain(method: Callable[P, T]) -> Callable[P, T]:
 
 
 class Refused(AssertionError):
-    """The API server did not take what a user asked for; the text is its message."""
+    """The API server did not take what a user asked for: the text is its message. Or none answered, and the text says so."""
 
 
 class Fault:
@@ -410,24 +411,29 @@ class SimulatedCluster:
         return running.session.inject(step)
 
     def _user(self, what: str, target: str, **args: Any) -> None:
-        """Do something as a user does it: wait for the answer. Raises Refused."""
-        recorder = self._running.session.cluster.recorder
-        begun = len(recorder.entries)
-        self._do(Step(do=what, args={"target": target, **args}))
-        waited = 0.0
-        while waited < PATIENCE_S:
+        """Do something as a user does it: wait for the answer. Raises Refused, also if nobody answers."""
+        session = self._running.session
+        begun, since = len(session.cluster.recorder.entries), self.now
+        index = self._do(Step(do=what, args={"target": target, **args}))
+        answered = False
+        while not answered and self.now < since + PATIENCE_S:
             self.advance(ANSWER_S)
-            waited += ANSWER_S
-            for entry in recorder.entries[begun:]:
-                if isinstance(entry, Mark) and entry.what == "operation" and entry.data.get("state") == "refused":
-                    raise Refused(f"{what} {target}: {entry.data['why']}")
-            if what != "apply" or self.get(target) is not None:
-                return
+            answered = session.answered(index)
+        for entry in session.cluster.recorder.entries[begun:]:
+            if isinstance(entry, Mark) and entry.what == "operation" and _refuses(entry.data, what, target):
+                raise Refused(f"{what} {target}: {entry.data['why']}")
+        if not answered:
+            raise Refused(f"{what} {target}: no API server has answered within {PATIENCE_S:g} s; it may still be done")
 
     @_plain
     def list(self, kind: str, namespace: str = "") -> list[Obj]:
         """Return all objects of a kind, in one namespace or in all, by name."""
         return self._seen.list(kind, namespace)
+
+
+def _refuses(mark: Mapping[str, Any], what: str, target: str) -> bool:
+    """Tell whether a mark says that this request was refused, and no other that was under way."""
+    return mark.get("state") == "refused" and mark.get("what") == what and mark.get("target") == target
 
 
 def _is_number(value: object) -> TypeGuard[float]:

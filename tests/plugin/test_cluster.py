@@ -178,6 +178,38 @@ def test_what_the_api_server_refuses_is_raised(own: SimulatedCluster) -> None:
         own.delete("ConfigMap/default/none")
 
 
+def test_an_answer_is_waited_for(own: SimulatedCluster) -> None:
+    """While the API server is down nothing is done yet: a call returns when it is."""
+    own.deploy("budget-blocks-drain.healthy.yaml")
+    own.inject("apiserver-crash")
+    own.scale(WEB, 5)
+    found = own.get(WEB)
+    assert found is not None and found["spec"]["replicas"] == 5 and own.now > 1
+    own.inject("apiserver-crash")
+    for name in own.apply("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: late, namespace: new}\n"):
+        assert own.get(name) is not None
+    own.inject("apiserver-crash")
+    own.delete(WEB)
+    found = own.get(WEB)
+    assert found is None or found["metadata"]["deletionTimestamp"]
+
+
+def test_nobody_answers(own: SimulatedCluster) -> None:
+    """That is told, not passed over: what was asked for is not done."""
+    own.configure(masters=3)
+    own.deploy("budget-blocks-drain.healthy.yaml")
+    for master in ("master-0", "master-1", "master-2"):
+        own.inject("masters-apart", master)
+    with pytest.raises(Refused, match=r"scale Deployment/default/web: no API server has answered within 180 s"):
+        own.scale(WEB, 5)
+    found = own.get(WEB)
+    assert found is not None and found["spec"]["replicas"] == 2
+    own.heal()
+    own.scale(WEB, 3)
+    found = own.get(WEB)
+    assert found is not None and found["spec"]["replicas"] == 3
+
+
 def test_machines_can_be_chosen(own: SimulatedCluster, tmp_path: Path) -> None:
     """Number, zones, masters, a topology file; reset begins anew on the same."""
     own.configure(nodes=4, zones=2, masters=3)
