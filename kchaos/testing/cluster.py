@@ -19,6 +19,7 @@ import msgspec
 from kchaos.canonical import digest
 from kchaos.check.property import Property, Severity, Violation
 from kchaos.engine.booting import Boot, System, boot
+from kchaos.engine.inputs import check_namespace
 from kchaos.engine.kubernetes import Session
 from kchaos.engine.machines import Machines, of_file, of_numbers
 from kchaos.engine.output import harmless, whole
@@ -388,6 +389,9 @@ class SimulatedCluster:
         return self._files.settings(self._asked.config, ())[0] if self._asked.config else Settings()
 
     def _objects(self, what: Sequence[What], namespace: str) -> list[Obj]:
+        if not isinstance(namespace, str):
+            raise InvalidScenario(f"namespace is {namespace!r}", hint="write a namespace's name")
+        check_namespace(namespace)
         texts: list[Text] = []
         for index, one in enumerate(what):
             if isinstance(one, (str, PathLike)):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -65,17 +65,46 @@ def chaos(
 
     if any(callable(one) for one in manifests):
         raise TypeError('@chaos needs manifests: write @chaos("deploy/*.yaml")')
+    wrong = _wrong_types(
+        texts={"fail_on": fail_on, "namespace": namespace}, paths={"topology": topology, "config": config},
+        lists={"manifests": manifests, "context": context, "values": values, "sets": sets, "faults": () if faults is None else faults},
+    )  # fmt: skip
+    if not wrong and not _is_list(properties):
+        wrong = f"properties is {properties!r}: write a list of functions under @always, @never or @eventually"
+    mark: pytest.MarkDecorator = getattr(pytest.mark, MARK)
+    if wrong:  # what was written may not even be comparable: nothing of it is kept
+        return mark(Asked((), wrong=wrong))
     asked = Asked(
-        manifests=_words(manifests), context=_words(context), faults=faults if faults is None or isinstance(faults, str) else ",".join(faults),
+        manifests=_words(manifests), context=_words(context), faults=None if faults is None else ",".join(_words(faults)),
         examples=examples, seed=seed, nodes=nodes, zones=zones, topology=fspath(topology), config=fspath(config), fail_on=fail_on,
         namespace=namespace, values=_words(values), sets=_words(sets), properties=tuple(getattr(one, "declared", None) for one in properties),
     )  # fmt: skip
-    decorator: pytest.MarkDecorator = getattr(pytest.mark, MARK)(asked._replace(wrong=_wrong(asked)))
-    return decorator
+    if wrong := _wrong(asked):
+        return mark(Asked((), wrong=wrong))
+    return mark(asked)
 
 
 def _words(found: Words) -> tuple[str, ...]:
     return (fspath(found),) if isinstance(found, (str, PathLike)) else tuple(fspath(one) for one in found)
+
+
+def _is_list(value: object) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, str | bytes)
+
+
+def _wrong_types(*, texts: Mapping[str, object], paths: Mapping[str, object], lists: Mapping[str, object]) -> str:
+    """Return in words which argument is of another type than can be asked; empty if none is. A mark is made at import: nothing is raised."""
+    for name, value in texts.items():
+        if not isinstance(value, str):
+            return f"{name} is {value!r}: write a text"
+    for name, value in paths.items():
+        if not isinstance(value, str | PathLike):
+            return f"{name} is {value!r}: write a path"
+    for name, value in lists.items():
+        for one in value if isinstance(value, Sequence) and _is_list(value) else (value,):
+            if not isinstance(one, str | PathLike):
+                return f"one of {name} is {one!r}: write a text"
+    return ""
 
 
 def _wrong(asked: Asked) -> str:

@@ -122,6 +122,7 @@ def test_claims_are_waited_for(own: SimulatedCluster) -> None:
         (lambda c: c.always(lambda: True, every_s=float("nan")), "every_s is nan"),
         (lambda c: c.always(lambda: True, every_s=0.0001), "every_s is 0.0001"),
         (lambda c: c.always(lambda: True, for_s=-1), "for_s is -1"),
+        (lambda c: c.apply("a: 1\n", namespace="Not Valid!"), "'Not Valid!' can't name a namespace"),
         (lambda c: c.patch(WEB, "nonsense"), "a merge patch is a dict, not 'nonsense'"),
     ],
 )  # fmt: skip
