@@ -72,6 +72,7 @@ class Asked:
         """It stays."""
 
     def evidence(self) -> Evidence:
+        """Return how many objects it has changed."""
         return {"objects_changed": self.changed}
 
 

@@ -179,6 +179,23 @@ def test_what_the_api_server_refuses_is_raised(own: SimulatedCluster) -> None:
         own.delete("ConfigMap/default/none")
 
 
+@pytest.mark.parametrize(
+    ("patch", "says"),
+    [
+        ({"spec": {"replicas": "x"}}, "json: cannot unmarshal string into Go struct field DeploymentSpec.spec.replicas of type int32"),
+        ({"spec": {"template": {"spec": {"containers": [None]}}}}, "spec.template.spec.containers[0].name: Required value"),
+        ({"kind": "DaemonSet"}, "unable to decode apps/v1, Kind=DaemonSet into Deployment"),
+    ],
+)
+def test_a_patch_of_wrong_types_is_refused(own: SimulatedCluster, patch: dict[str, Any], says: str) -> None:
+    """As the API server does: nothing of it is stored."""
+    own.deploy("budget-blocks-drain.healthy.yaml")
+    before = own.get(WEB)
+    with pytest.raises(Refused) as found:
+        own.patch(WEB, patch)
+    assert says in str(found.value) and own.get(WEB) == before
+
+
 def test_an_answer_is_waited_for(own: SimulatedCluster) -> None:
     """While the API server is down nothing is done yet: a call returns when it is."""
     own.deploy("budget-blocks-drain.healthy.yaml")
