@@ -40,7 +40,7 @@ from kchaos.nemesis.fault import Evidence, bit
 from kchaos.properties.own.declared import undecided
 from kchaos.scenario import Scenario, Step
 from kchaos.testing.files import Files, shown, stem_of
-from kchaos.testing.marks import wrong_numbers
+from kchaos.testing.marks import wrong_numbers, wrong_types
 
 NODES = 3
 ANSWER_S = 0.1
@@ -151,7 +151,8 @@ class SimulatedCluster:
             )
         if isinstance(masters, bool) or masters not in (1, 3):
             raise InvalidScenario(f"masters is {masters!r}", hint="write 1 or 3")
-        if wrong := wrong_numbers(nodes=nodes, zones=zones, seed=seed, topology=topology):
+        paths = {"topology": topology, "config": config}
+        if wrong := wrong_types(paths=paths) or wrong_numbers(nodes=nodes, zones=zones, seed=seed, topology=topology):
             raise InvalidScenario(f"cluster.configure(): {wrong}")
         seed = seed if self._seed is None else self._seed
         self._asked = _Asked(nodes or (None if topology else NODES), zones, fspath(topology), fspath(config), masters, seed)
@@ -210,7 +211,7 @@ class SimulatedCluster:
         """Change an object by a merge patch. Raises Refused."""
         if not isinstance(body, Mapping):
             raise InvalidScenario(f"a merge patch is a dict, not {body!r}", hint='write such as {"metadata": {"labels": {"tier": "web"}}}')
-        self._user("patch", target, patch=dict(body))
+        self._user("patch", target, patch=_json_tree("a merge patch", body))
 
     @_plain
     def scale(self, workload: str, replicas: int) -> None:
@@ -225,6 +226,7 @@ class SimulatedCluster:
     @_plain
     def inject(self, fault: str, target: str = "", **args: Any) -> Fault:
         """Inject a fault of `kchaos faults`, or begin an operation such as drain or rollout. Raises InvalidScenario for what makes no sense."""
+        _check_name("the name of a fault", fault)
         kind = catalog().get(fault)
         running = self._running
         if not target:
@@ -291,11 +293,13 @@ class SimulatedCluster:
     @_plain
     def ready(self, workload: str) -> int:
         """Return how many pods of ``Kind/namespace/name`` are Ready and not being deleted."""
+        _check_name("a workload", workload)
         return self._seen.ready(workload)
 
     @_plain
     def pods(self, workload: str) -> list[Obj]:
         """Return all pods of ``Kind/namespace/name``, by name."""
+        _check_name("a workload", workload)
         return self._seen.pods(workload)
 
     @_plain
@@ -306,6 +310,7 @@ class SimulatedCluster:
     @_plain
     def get(self, target: str) -> Obj | None:
         """Return the object ``Kind/namespace/name`` (``Kind/name`` if it has no namespace), None if there is none."""
+        _check_name("an object", target)
         return self._seen.get(target)
 
     @property
@@ -397,8 +402,11 @@ class SimulatedCluster:
             if isinstance(one, (str, PathLike)):
                 texts += self._files.texts([fspath(one)], name=f"cluster.apply()[{index}]")
             else:
-                objects = [one] if isinstance(one, Mapping) else list(one)
-                texts += [Text(f"cluster.apply()[{index}]", json.dumps(obj).encode("utf-8")) for obj in objects]
+                if not isinstance(one, Mapping | list | tuple):
+                    raise InvalidScenario(f"{one!r} is no Kubernetes object", hint="give a path, YAML text, a dict, or a list of dicts")
+                objects = [one] if isinstance(one, Mapping) else one
+                trees = [_json_tree("a Kubernetes object", obj) for obj in objects]
+                texts += [Text(f"cluster.apply()[{index}]", json.dumps(tree).encode("utf-8")) for tree in trees]
         loaded = load(texts, namespace, self._settings().kubernetes or DEFAULT)
         for note in loaded.notes:
             if note.level == "error":
@@ -438,6 +446,21 @@ class SimulatedCluster:
 def _refuses(mark: Mapping[str, Any], what: str, target: str) -> bool:
     """Tell whether a mark says that this request was refused, and no other that was under way."""
     return mark.get("state") == "refused" and mark.get("what") == what and mark.get("target") == target
+
+
+def _json_tree(what: str, value: object) -> Any:
+    """Return a value of Python as what JSON makes of it: tuples are lists, keys are text."""
+    try:
+        return json.loads(json.dumps(value, allow_nan=False))
+    except (TypeError, ValueError) as error:
+        raise InvalidScenario(
+            f"{what} can't be written as JSON: {error}", hint="dicts, lists, texts, numbers, True, False and None can"
+        ) from None
+
+
+def _check_name(what: str, name: object) -> None:
+    if not isinstance(name, str):
+        raise InvalidScenario(f"{name!r} can't be {what}", hint="write a text, such as Deployment/default/web or node-power-loss")
 
 
 def _is_number(value: object) -> TypeGuard[float]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from os import PathLike, fspath
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def chaos(
 
     if any(callable(one) for one in manifests):
         raise TypeError('@chaos needs manifests: write @chaos("deploy/*.yaml")')
-    wrong = _wrong_types(
+    wrong = wrong_types(
         texts={"fail_on": fail_on, "namespace": namespace}, paths={"topology": topology, "config": config},
         lists={"manifests": manifests, "context": context, "values": values, "sets": sets, "faults": () if faults is None else faults},
     )  # fmt: skip
@@ -92,7 +93,9 @@ def _is_list(value: object) -> bool:
     return isinstance(value, Sequence) and not isinstance(value, str | bytes)
 
 
-def _wrong_types(*, texts: Mapping[str, object], paths: Mapping[str, object], lists: Mapping[str, object]) -> str:
+def wrong_types(
+    *, paths: Mapping[str, object], texts: Mapping[str, object] = MappingProxyType({}), lists: Mapping[str, object] = MappingProxyType({})
+) -> str:
     """Return in words which argument is of another type than can be asked; empty if none is. A mark is made at import: nothing is raised."""
     for name, value in texts.items():
         if not isinstance(value, str):
