@@ -117,7 +117,7 @@ class Traffic:
         """Close the intervals whose fate is another from now on."""
         now = self._now()
         tables = self._rules()
-        concerned = self._touched()
+        concerned = {**self._touched(), **dict.fromkeys(self._names.entries)}  # names are kept while what they say changes
         if self.rules_changed:
             self.rules_changed = False
             concerned |= self._compare(tables)
