@@ -100,13 +100,26 @@ class Search:
         """Take back what level 1 shows not to help, and what made things worse with nothing left to mend that."""
         for one in weak:
             if one.key in self._chosen:
-                self._fail(self._chosen.pop(one.key))
+                self._take_back(self._chosen[one.key])
         scene = self._lab.scene(self._draft(), self._base.prepared.booted)
         for one in weak:
             if not self._new(one) or self._next(one, scene) is not None:
                 continue
             for pick in [pick for pick in self._chosen.values() if _about(one, pick, scene)]:
-                self._fail(self._chosen.pop(pick.weakness.key))
+                self._take_back(pick)
+
+    def _take_back(self, pick: Pick) -> None:
+        """Let a pick count as failed; what stands on its edits goes with it, and may be tried again."""
+        self._fail(pick)
+        before, self._chosen = self._chosen, {}
+        for key, one in before.items():
+            if key == pick.weakness.key:
+                continue
+            try:
+                self._draft(one.option.edits)
+            except EditRefused:
+                continue
+            self._chosen[key] = one
 
     # -- mending ---------------------------------------------------------------------------------------------------------
 
