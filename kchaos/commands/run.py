@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 import sys
 import time
@@ -24,7 +23,7 @@ from kchaos.engine.corpus import FOLDER as CORPUS
 from kchaos.engine.corpus import read as read_corpus
 from kchaos.engine.decorators import declared_in
 from kchaos.engine.execute import Answer, Listener, Question, execute
-from kchaos.engine.inputs import HelmOptions, only_files, read_paths
+from kchaos.engine.inputs import HelmOptions, check_chart_options, check_namespace, only_files, read_paths
 from kchaos.engine.machines import Machines, of_file, of_numbers
 from kchaos.engine.output import FOLDER, Files, harmless, mute, name_of, unwritable, whole, write_all
 from kchaos.engine.result import Result, with_replays
@@ -73,8 +72,10 @@ def run(paths: tuple[str, ...], options: dict[str, Any]) -> int:
     errors = Console(stderr=True)
     formats = parse(options["formats"])
     _named(options["corpus"])
-    _namespace(options["namespace"])
-    _chart_options(paths, options)
+    check_namespace(options["namespace"])
+    given = [flag for flag, name in (("--values", "values"), ("--set", "sets")) if options[name]]
+    given += ["--release-name"] if options["release_name"] != "release" else []
+    check_chart_options(given, (*paths, *options["beside"]))
     for file in (options["config"], options["topology"], *options["python"]):
         if file is not None:
             only_files(file)
@@ -125,6 +126,9 @@ def run(paths: tuple[str, ...], options: dict[str, Any]) -> int:
     if result.examples.interrupted:
         errors.print(f"{'terminated' if answer.terminated else 'interrupted'}: this is what is known so far", style="magenta")
         return 143 if answer.terminated else 130
+    if result.change is not None and result.change.stopped == "interrupted":
+        errors.print("interrupted: this is what was found to change so far", style="magenta")
+        return 130
     return result.exit_code
 
 
@@ -195,19 +199,6 @@ def _say_next(result: Result, folder: Path, paths: tuple[str, ...]) -> None:
         lines = ["What to change? `kchaos run --fix` tries small edits, and shows the smallest that mends this"] if loud else []
     for line in lines:
         click.echo(harmless(line))
-
-
-def _namespace(name: str) -> None:
-    if len(name) > 63 or re.fullmatch(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?", name) is None:
-        raise InvalidScenario(f"{name!r} can't name a namespace", hint="write small letters, digits and -, at most 63")
-
-
-def _chart_options(paths: tuple[str, ...], options: dict[str, Any]) -> None:
-    """Refuse options for charts where there is no chart: they would do nothing."""
-    given = [flag for flag, name in (("--values", "values"), ("--set", "sets")) if options[name]]
-    given += ["--release-name"] if options["release_name"] != "release" else []
-    if given and not any((Path(path) / "Chart.yaml").is_file() for path in (*paths, *options["beside"])):
-        raise InvalidScenario(f"{given[0]} needs a chart, and no path is one", hint="give the chart's folder, or leave it out")
 
 
 def _fit_sweep(options: dict[str, Any]) -> None:

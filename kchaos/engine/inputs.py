@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -28,6 +29,18 @@ class HelmOptions(NamedTuple):
     namespace: str = "default"
     release: str = "release"
     kubernetes: str = "1.34"
+
+
+def check_namespace(name: str) -> None:
+    """Raise InvalidScenario for a name that no namespace can have (RFC 1123 label)."""
+    if len(name) > 63 or re.fullmatch(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?", name) is None:
+        raise InvalidScenario(f"{name!r} can't name a namespace", hint="write small letters, digits and -, at most 63")
+
+
+def check_chart_options(given: Sequence[str], paths: Iterable[str | Path]) -> None:
+    """Refuse options for charts, by the names they were given under, where no path is a chart: they would do nothing."""
+    if given and not any((Path(path) / "Chart.yaml").is_file() for path in paths):
+        raise InvalidScenario(f"{given[0]} needs a chart, and no path is one", hint="give the chart's folder, or leave it out")
 
 
 def read_paths(paths: Sequence[str], helm: HelmOptions | None = None) -> list[Text]:

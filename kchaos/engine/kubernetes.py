@@ -24,7 +24,7 @@ from kchaos.models.apiserver.store import Event
 from kchaos.models.cluster import SOON_S, Cluster
 from kchaos.models.faults.catalog import catalog
 from kchaos.models.faults.jobs import job_of, runs
-from kchaos.models.faults.objects import RESIZE
+from kchaos.models.faults.objects import RESIZE, Asked
 from kchaos.models.network.traffic import RATE
 from kchaos.nemesis.fault import Evidence
 from kchaos.nemesis.schedule import Nemesis
@@ -189,6 +189,10 @@ class Session:
     def evidence(self, index: int) -> Evidence:
         """Return what a step has really done so far."""
         return self._nemesis.evidence(index)
+
+    def answered(self, index: int) -> bool:
+        """Tell whether nothing that a step asks as a user still waits for the API server's answer."""
+        return all(one.answered for one in self._nemesis.injected(index) if isinstance(one, Asked))
 
     def follow(self) -> None:
         """Do and undo the scenario's steps that have a time, each when it is due, as far as chaos may last."""

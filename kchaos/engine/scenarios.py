@@ -12,6 +12,7 @@ from kchaos.engine.booting import CONFIGURATIONS, System
 from kchaos.engine.sweep import FIXED, webhook_places
 from kchaos.engine.system import of_scenario
 from kchaos.errors import InvalidScenario, Location
+from kchaos.models.api.quantities import unreadable
 from kchaos.models.api.resources import RESOURCES, by_kind
 from kchaos.models.api.schema import misfits
 from kchaos.models.api.tree import Obj, get
@@ -20,7 +21,6 @@ from kchaos.models.faults.catalog import catalog
 from kchaos.models.faults.jobs import job_of
 from kchaos.models.faults.objects import ident, place
 from kchaos.models.faults.symbols import OWNERS, Scope, check
-from kchaos.models.manifests.quantities import unreadable
 from kchaos.models.topology import NodeSpec
 from kchaos.nemesis.arguments import near
 from kchaos.scenario import Nth, Scenario, Step, load, wrong

@@ -124,6 +124,10 @@ class Nemesis(Generic[C]):
         """Return what a step has done so far: counters, empty if it has not fired or had no target."""
         return next((fired.active.evidence() for fired in self._fired if fired.index == index and fired.actives), {})
 
+    def injected(self, index: int) -> tuple[Active, ...]:
+        """Return what a step has injected: nothing if it has not fired or had no target."""
+        return tuple(active for fired in self._fired if fired.index == index for active in fired.actives)
+
     def lasted(self, index: int, for_s: float) -> None:
         """Write down for how long a step's fault was left: what :meth:`undo` was called after."""
         self._steps[index] = msgspec.structs.replace(self._steps[index], for_s=for_s)

@@ -17,7 +17,7 @@ from kchaos.engine.campaign import BudgetOption
 from kchaos.engine.corpus import Kept
 from kchaos.engine.corpus import read as read_corpus
 from kchaos.engine.execute import Answer, NothingToRun, Question, execute, prepare
-from kchaos.engine.inputs import HelmOptions
+from kchaos.engine.inputs import HelmOptions, check_chart_options, check_namespace
 from kchaos.engine.kubernetes import run
 from kchaos.engine.machines import Machines, of_file, of_numbers
 from kchaos.engine.result import Result
@@ -86,6 +86,9 @@ def _kept(folder: Path, options: Options) -> tuple[list[Kept], list[str]]:
 
 
 def _question(asked: Asked, options: Options, place: Place, files: Files, kept: list[Kept]) -> tuple[Question, Path | None]:
+    check_namespace(asked.namespace)
+    for_charts = [name for name in ("values", "sets") if getattr(asked, name)]
+    check_chart_options(for_charts, (files.find(one) for one in (*asked.manifests, *asked.context) if "\n" not in one))
     settings, config = files.settings(asked.config, asked.manifests)
     version = settings.kubernetes or DEFAULT
     helm = HelmOptions(

@@ -12,13 +12,14 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from os import PathLike, fspath
 from pathlib import Path
-from typing import Any, NamedTuple, ParamSpec, TypeVar
+from typing import Any, NamedTuple, ParamSpec, TypeGuard, TypeVar
 
 import msgspec
 
 from kchaos.canonical import digest
 from kchaos.check.property import Property, Severity, Violation
 from kchaos.engine.booting import Boot, System, boot
+from kchaos.engine.inputs import check_namespace
 from kchaos.engine.kubernetes import Session
 from kchaos.engine.machines import Machines, of_file, of_numbers
 from kchaos.engine.output import harmless, whole
@@ -39,11 +40,15 @@ from kchaos.nemesis.fault import Evidence, bit
 from kchaos.properties.own.declared import undecided
 from kchaos.scenario import Scenario, Step
 from kchaos.testing.files import Files, shown, stem_of
+from kchaos.testing.marks import wrong_numbers, wrong_types
 
 NODES = 3
 ANSWER_S = 0.1
-"""How long a user waits for the API server's answer before the next look, and for how long at most."""
-PATIENCE_S = 1.0
+PATIENCE_S = 180.0
+"""How long a user waits for the API server's answer before the next look, and for how long at most: a user's client asks again for two
+minutes while no server can be reached, and for longer while servers keep it waiting."""
+MOMENT_S = 0.001
+"""The shortest time that can pass: session times are rounded to it."""
 What = str | PathLike[str] | Obj | Sequence[Obj]
 Images = dict[Any, tuple[System, Boot]]
 """Booted empty clusters by what they were asked for; they live as long as the session."""
@@ -68,7 +73,7 @@ def _plain(method: Callable[P, T]) -> Callable[P, T]:
 
 
 class Refused(AssertionError):
-    """The API server did not take what a user asked for; the text is its message."""
+    """The API server did not take what a user asked for: the text is its message. Or none answered, and the text says so."""
 
 
 class Fault:
@@ -140,8 +145,15 @@ class SimulatedCluster:
         """Say which machines there are, under which assumptions (a kchaos.yaml). Only before the cluster is used, or after :meth:`reset`."""
         if self._now is not None:
             raise InvalidScenario("cluster.configure() comes too late: the cluster runs", hint="call it first, or after cluster.reset()")
-        if masters not in (1, 3):
-            raise InvalidScenario(f"{masters} masters", hint="write 1 or 3")
+        if self._deployed:
+            raise InvalidScenario(
+                "cluster.configure() comes too late: objects are deployed", hint="call it before cluster.deploy(), or after cluster.reset()"
+            )
+        if isinstance(masters, bool) or masters not in (1, 3):
+            raise InvalidScenario(f"masters is {masters!r}", hint="write 1 or 3")
+        paths = {"topology": topology, "config": config}
+        if wrong := wrong_types(paths=paths) or wrong_numbers(nodes=nodes, zones=zones, seed=seed, topology=topology):
+            raise InvalidScenario(f"cluster.configure(): {wrong}")
         seed = seed if self._seed is None else self._seed
         self._asked = _Asked(nodes or (None if topology else NODES), zones, fspath(topology), fspath(config), masters, seed)
 
@@ -167,6 +179,11 @@ class SimulatedCluster:
         """
         if self._now is not None:
             raise InvalidScenario("cluster.deploy() comes too late: the cluster runs", hint="call it first, or use cluster.apply()")
+        if self._deployed:
+            raise InvalidScenario(
+                "cluster.deploy() comes a second time: the history has begun",
+                hint="deploy all at once, as in cluster.deploy(a, b), or add the rest by cluster.apply()",
+            )
         self._deployed = self._objects(what, namespace)
         _, booted = self._image()
         if booted.refused:
@@ -192,7 +209,9 @@ class SimulatedCluster:
     @_plain
     def patch(self, target: str, body: Mapping[str, Any]) -> None:
         """Change an object by a merge patch. Raises Refused."""
-        self._user("patch", target, patch=dict(body))
+        if not isinstance(body, Mapping):
+            raise InvalidScenario(f"a merge patch is a dict, not {body!r}", hint='write such as {"metadata": {"labels": {"tier": "web"}}}')
+        self._user("patch", target, patch=_json_tree("a merge patch", body))
 
     @_plain
     def scale(self, workload: str, replicas: int) -> None:
@@ -207,6 +226,7 @@ class SimulatedCluster:
     @_plain
     def inject(self, fault: str, target: str = "", **args: Any) -> Fault:
         """Inject a fault of `kchaos faults`, or begin an operation such as drain or rollout. Raises InvalidScenario for what makes no sense."""
+        _check_name("the name of a fault", fault)
         kind = catalog().get(fault)
         running = self._running
         if not target:
@@ -232,20 +252,23 @@ class SimulatedCluster:
     @_plain
     def advance(self, seconds: float) -> None:
         """Let virtual time pass."""
-        if not seconds >= 0 or math.isinf(seconds):
-            raise InvalidScenario(f"time can't advance by {seconds} s", hint="write seconds from 0 on")
+        if not _is_number(seconds) or seconds < 0:
+            raise InvalidScenario(f"time can't advance by {_in_words(seconds)}", hint="write seconds from 0 on")
         session = self._running.session
         session.advance(round(session.t + seconds, 3))
 
     @_plain
     def settle(self, within_s: float = 600.0) -> None:
         """Let time pass until nothing but upkeep happens, for ``within_s`` virtual seconds at the longest."""
+        _check_spans(within_s=within_s)
         self._running.session.rest(within_s)
 
     @_plain
     def eventually(self, claim: Callable[[], Any], within_s: float = 300.0, every_s: float = 1.0) -> None:
         """Let time pass until a claim holds (returns something true, and asserts nothing false). Fails after ``within_s`` virtual seconds."""
-        end, why = self.now + within_s, _asked(claim)
+        _check_claim("eventually", claim)
+        _check_spans(within_s=within_s, every_s=every_s)
+        end, why = round(self.now + within_s, 3), _asked(claim)
         while why and self.now < end:
             self.advance(min(every_s, end - self.now))
             why = _asked(claim)
@@ -255,24 +278,28 @@ class SimulatedCluster:
     @_plain
     def always(self, claim: Callable[[], Any], for_s: float = 60.0, every_s: float = 1.0) -> None:
         """Let ``for_s`` virtual seconds pass, and fail as soon as a claim does not hold."""
-        begun = self.now
+        _check_claim("always", claim)
+        _check_spans(for_s=for_s, every_s=every_s)
+        begun, end = self.now, round(self.now + for_s, 3)
         while True:
             if why := _asked(claim):
                 raise AssertionError(f"not any more after {self.now - begun:g} s: {why}")
-            if self.now >= begun + for_s:
+            if self.now >= end:
                 return
-            self.advance(min(every_s, begun + for_s - self.now))
+            self.advance(min(every_s, end - self.now))
 
     # -- what there is -------------------------------------------------------------------------------------------------
 
     @_plain
     def ready(self, workload: str) -> int:
         """Return how many pods of ``Kind/namespace/name`` are Ready and not being deleted."""
+        _check_name("a workload", workload)
         return self._seen.ready(workload)
 
     @_plain
     def pods(self, workload: str) -> list[Obj]:
         """Return all pods of ``Kind/namespace/name``, by name."""
+        _check_name("a workload", workload)
         return self._seen.pods(workload)
 
     @_plain
@@ -283,6 +310,7 @@ class SimulatedCluster:
     @_plain
     def get(self, target: str) -> Obj | None:
         """Return the object ``Kind/namespace/name`` (``Kind/name`` if it has no namespace), None if there is none."""
+        _check_name("an object", target)
         return self._seen.get(target)
 
     @property
@@ -366,13 +394,19 @@ class SimulatedCluster:
         return self._files.settings(self._asked.config, ())[0] if self._asked.config else Settings()
 
     def _objects(self, what: Sequence[What], namespace: str) -> list[Obj]:
+        if not isinstance(namespace, str):
+            raise InvalidScenario(f"namespace is {namespace!r}", hint="write a namespace's name")
+        check_namespace(namespace)
         texts: list[Text] = []
         for index, one in enumerate(what):
             if isinstance(one, (str, PathLike)):
                 texts += self._files.texts([fspath(one)], name=f"cluster.apply()[{index}]")
             else:
-                objects = [one] if isinstance(one, Mapping) else list(one)
-                texts += [Text(f"cluster.apply()[{index}]", json.dumps(obj).encode("utf-8")) for obj in objects]
+                if not isinstance(one, Mapping | list | tuple):
+                    raise InvalidScenario(f"{one!r} is no Kubernetes object", hint="give a path, YAML text, a dict, or a list of dicts")
+                objects = [one] if isinstance(one, Mapping) else one
+                trees = [_json_tree("a Kubernetes object", obj) for obj in objects]
+                texts += [Text(f"cluster.apply()[{index}]", json.dumps(tree).encode("utf-8")) for tree in trees]
         loaded = load(texts, namespace, self._settings().kubernetes or DEFAULT)
         for note in loaded.notes:
             if note.level == "error":
@@ -389,24 +423,66 @@ class SimulatedCluster:
         return running.session.inject(step)
 
     def _user(self, what: str, target: str, **args: Any) -> None:
-        """Do something as a user does it: wait for the answer. Raises Refused."""
-        recorder = self._running.session.cluster.recorder
-        begun = len(recorder.entries)
-        self._do(Step(do=what, args={"target": target, **args}))
-        waited = 0.0
-        while waited < PATIENCE_S:
+        """Do something as a user does it: wait for the answer. Raises Refused, also if nobody answers."""
+        session = self._running.session
+        begun, since = len(session.cluster.recorder.entries), self.now
+        index = self._do(Step(do=what, args={"target": target, **args}))
+        answered = False
+        while not answered and self.now < since + PATIENCE_S:
             self.advance(ANSWER_S)
-            waited += ANSWER_S
-            for entry in recorder.entries[begun:]:
-                if isinstance(entry, Mark) and entry.what == "operation" and entry.data.get("state") == "refused":
-                    raise Refused(f"{what} {target}: {entry.data['why']}")
-            if what != "apply" or self.get(target) is not None:
-                return
+            answered = session.answered(index)
+        for entry in session.cluster.recorder.entries[begun:]:
+            if isinstance(entry, Mark) and entry.what == "operation" and _refuses(entry.data, what, target):
+                raise Refused(f"{what} {target}: {entry.data['why']}")
+        if not answered:
+            raise Refused(f"{what} {target}: no API server has answered within {PATIENCE_S:g} s; it may still be done")
 
     @_plain
     def list(self, kind: str, namespace: str = "") -> list[Obj]:
         """Return all objects of a kind, in one namespace or in all, by name."""
         return self._seen.list(kind, namespace)
+
+
+def _refuses(mark: Mapping[str, Any], what: str, target: str) -> bool:
+    """Tell whether a mark says that this request was refused, and no other that was under way."""
+    return mark.get("state") == "refused" and mark.get("what") == what and mark.get("target") == target
+
+
+def _json_tree(what: str, value: object) -> Any:
+    """Return a value of Python as what JSON makes of it: tuples are lists, keys are text."""
+    try:
+        return json.loads(json.dumps(value, allow_nan=False))
+    except (TypeError, ValueError) as error:
+        raise InvalidScenario(
+            f"{what} can't be written as JSON: {error}", hint="dicts, lists, texts, numbers, True, False and None can"
+        ) from None
+
+
+def _check_name(what: str, name: object) -> None:
+    if not isinstance(name, str):
+        raise InvalidScenario(f"{name!r} can't be {what}", hint="write a text, such as Deployment/default/web or node-power-loss")
+
+
+def _is_number(value: object) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _in_words(seconds: object) -> str:
+    return f"{seconds} s" if isinstance(seconds, int | float) else repr(seconds)
+
+
+def _check_spans(**spans: float) -> None:
+    """Refuse spans of virtual time in which no time passes: whoever waits in such steps waits for ever. The clock counts milliseconds."""
+    for name, value in spans.items():
+        if not _is_number(value) or value < MOMENT_S:
+            raise InvalidScenario(f"{name} is {value!r}", hint=f"write seconds, {MOMENT_S} or more")
+
+
+def _check_claim(method: str, claim: object) -> None:
+    if not callable(claim):
+        raise InvalidScenario(
+            f"cluster.{method}() asks a claim again and again, and {claim!r} is no function", hint="write lambda: before what shall hold"
+        )
 
 
 def _asked(claim: Callable[[], Any]) -> str:

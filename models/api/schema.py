@@ -37,8 +37,8 @@ class Misfit(NamedTuple):
 
 
 @cache
-def _parse(type_: str) -> tuple[str, str]:
-    """Return (shape, argument): list, map, struct, special, scalar or free."""
+def shape_of(type_: str) -> tuple[str, str]:
+    """Return (shape, argument) of a Go type: list, map, struct, special, scalar or free."""
     type_ = type_.lstrip("*")
     if "=" in type_ and not type_.startswith(("[]", "map[")):
         type_ = type_.partition("=")[2]
@@ -90,7 +90,7 @@ def _struct(value: Any, struct: str, path: str) -> Iterator[Misfit]:
 
 
 def _value(value: Any, type_: str, path: str) -> Iterator[Misfit]:
-    shape, arg = _parse(type_)
+    shape, arg = shape_of(type_)
     if shape == "struct":
         yield from _struct(value, arg, path)
     elif shape == "list":

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from kchaos.models.api.decode import decode_error, without_null_items
 from kchaos.models.api.defaults import default_object
 from kchaos.models.api.errors import ApiError, already_exists, conflict, forbidden, not_found
 from kchaos.models.api.hash import rand_suffix
 from kchaos.models.api.patch import json_patch, merge_patch, strategic_merge_patch
-from kchaos.models.api.request import Request
+from kchaos.models.api.request import USER, Request
 from kchaos.models.api.resources import BY_PLURAL, Resource
 from kchaos.models.api.selectors import parse_fields, parse_labels
 from kchaos.models.api.times import stamp
@@ -200,9 +201,9 @@ class Registry:
         kind = request.options.get("patch_type", "strategic")
         body: Any = request.body
         if kind == "json":
-            patched = json_patch(current, body)
+            patched = _decoded(request, current, json_patch(current, body))
         elif kind == "merge":
-            patched = merge_patch(current, body)
+            patched = _decoded(request, current, merge_patch(current, body))
         elif kind == "strategic":
             patched = strategic_merge_patch(current, body)
         else:
@@ -290,6 +291,22 @@ class Registry:
         bound = {**pod, "spec": {**pod["spec"], "nodeName": node}, "status": status}
         self._store.put("pods", self._key(resource, request), bound, request.identity.actor)
         return dict(_DONE)
+
+
+def _decoded(request: Request, current: Obj, patched: Obj) -> Obj:
+    """Return a patched object. Raises 422 if its types do not fit its kind, as the server does, which repeats the whole object before that.
+
+    Only what people write is looked at: a component's client can't send what does not fit.
+    """
+    if request.identity.user == USER.user:
+        if (patched.get("apiVersion"), patched.get("kind")) != (current["apiVersion"], current["kind"]):
+            why = f"unable to decode {patched.get('apiVersion')}, Kind={patched.get('kind')} into {current['kind']}"
+        else:
+            why = decode_error(patched)
+        if why:
+            raise ApiError("Invalid", f'"" is invalid: patch: {why}')
+        return without_null_items(patched)
+    return patched
 
 
 def _scale_of(resource: Resource, obj: Obj) -> Obj:

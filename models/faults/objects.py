@@ -45,8 +45,8 @@ def place(target: str) -> tuple[Resource, str, str]:
     return resource, space, name
 
 
-class _Asked:
-    """One request of the user about one object, refused or not."""
+class Asked:
+    """One thing that the user asks about one object, refused or not. ``answered``: the last answer has come."""
 
     def __init__(self, cluster: Cluster, what: str, target: str) -> None:
         self.cluster = cluster
@@ -54,6 +54,7 @@ class _Asked:
         self.target = target
         self.resource, self.space, self.name = place(target)
         self.changed = 0
+        self.answered = False
 
     def begin(self, request: Callable[[], Awaitable[bool]], **data: Any) -> None:
         """Send it; ``request`` tells whether anything was changed."""
@@ -65,15 +66,17 @@ class _Asked:
             self.changed += await request()
         except ApiError as error:
             self.cluster.recorder.mark("operation", what=self.what, target=self.target, state="refused", why=error.message)
+        self.answered = True
 
     def undo(self) -> None:
         """It stays."""
 
     def evidence(self) -> Evidence:
+        """Return how many objects it has changed."""
         return {"objects_changed": self.changed}
 
 
-class _Apply(_Asked):
+class _Apply(Asked):
     """`kubectl apply`: create the object, or patch what is there so that it becomes as the manifest says."""
 
     def __init__(self, cluster: Cluster, target: str, obj: Obj) -> None:
@@ -119,7 +122,7 @@ def _laid(patch: Mapping[str, Any], gone: Mapping[str, Any]) -> dict[str, Any]:
     return out
 
 
-class _Patch(_Asked):
+class _Patch(Asked):
     """`kubectl patch --type=merge`."""
 
     def __init__(self, cluster: Cluster, target: str, body: Obj) -> None:
@@ -132,7 +135,7 @@ class _Patch(_Asked):
         return True
 
 
-class _ScaleTo(_Asked):
+class _ScaleTo(Asked):
     """`kubectl scale --replicas`."""
 
     def __init__(self, cluster: Cluster, target: str, replicas: int) -> None:
@@ -146,7 +149,7 @@ class _ScaleTo(_Asked):
         return True
 
 
-class _Delete(_Asked):
+class _Delete(Asked):
     """`kubectl delete`, in the background; ``grace_s``: for pods, -1 is their own."""
 
     def __init__(self, cluster: Cluster, target: str, grace_s: int) -> None:
@@ -159,7 +162,7 @@ class _Delete(_Asked):
         return True
 
 
-class _Taint(_Asked):
+class _Taint(Asked):
     """`kubectl taint nodes`: one taint more, in the place of one with the same key and effect."""
 
     def __init__(self, cluster: Cluster, target: str, taint: Obj) -> None:

@@ -10,12 +10,12 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
+from kchaos.models.api.quantities import unreadable
 from kchaos.models.api.resources import REMOVED, RESOURCES, by_kind
 from kchaos.models.api.schema import misfits
 from kchaos.models.api.tree import Obj, drop, get, put
 from kchaos.models.manifests.custom import harmless, is_custom
 from kchaos.models.manifests.notes import Note
-from kchaos.models.manifests.quantities import unreadable
 from kchaos.models.manifests.redact import redact
 from kchaos.models.manifests.yamltree import Document, line_of, parse
 

@@ -132,6 +132,17 @@ def test_each(run, verdict):
         ('@chaos("deploy/healthy.yaml", fail_on="bad")', "fail_on is 'bad'"),
         ('@chaos("deploy/healthy.yaml", nodes=3, topology="t.yaml")', "leave out nodes and zones"),
         ('@chaos("a: 1\\n")', "nothing to run"),
+        ('@chaos("deploy/healthy.yaml", namespace="Not Valid!")', "'Not Valid!' can't name a namespace (write small letters"),
+        ('@chaos("deploy/healthy.yaml", namespace=5)', "namespace is 5: write a text"),
+        ('@chaos("deploy/healthy.yaml", sets="a=b")', "sets needs a chart, and no path is one (give the chart's folder"),
+        ('@chaos("a: 1\\n", context="deploy/healthy.yaml", values="v.yaml")', "values needs a chart, and no path is one"),
+        ('@chaos("deploy/healthy.yaml", faults=["drain", 3])', "one of faults is 3: write a text"),
+        ('@chaos("deploy/healthy.yaml", faults=3)', "one of faults is 3: write a text"),
+        ('@chaos(5)', "one of manifests is 5: write a text"),
+        ('@chaos("deploy/healthy.yaml", fail_on=["error"])', "fail_on is ['error']: write a text"),
+        ('@chaos("deploy/healthy.yaml", topology=3)', "topology is 3: write a path"),
+        ('@chaos("deploy/healthy.yaml", examples=[1])', "examples is [1]"),
+        ('@chaos("deploy/healthy.yaml", properties=3)', "properties is 3: write a list of functions"),
     ],
 )  # fmt: skip
 def test_mistakes_are_told_in_words(project: Project, decorator: str, says: str) -> None:
@@ -141,6 +152,12 @@ def test_mistakes_are_told_in_words(project: Project, decorator: str, says: str)
     result.assert_outcomes(errors=1)
     text = result.stdout.str()
     assert says in text and str(ROOT) not in text and "Traceback" not in text
+
+
+def test_a_mistake_is_its_own_tests_error(project: Project) -> None:
+    """The other tests of its file are collected and run."""
+    project.test('@chaos("deploy/healthy.yaml", faults=["drain", 3])\ndef test_it(run):\n    pass\n\ndef test_other():\n    pass\n')
+    project.run().assert_outcomes(errors=1, passed=1)
 
 
 def test_run_and_chaos_belong_together(project: Project) -> None:

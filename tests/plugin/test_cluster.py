@@ -112,6 +112,25 @@ def test_claims_are_waited_for(own: SimulatedCluster) -> None:
         (lambda c: c.list("Dpeloyment"), "no kind 'Dpeloyment'"),
         (lambda c: c.configure(nodes=1), "comes too late"),
         (lambda c: c.judge("bad"), "write error, warning, info"),
+        (lambda c: c.advance("x"), "time can't advance by 'x'"),
+        (lambda c: c.advance(float("nan")), "time can't advance by nan s"),
+        (lambda c: c.settle(-1), "within_s is -1"),
+        (lambda c: c.eventually(True), "True is no function"),
+        (lambda c: c.eventually(lambda: False, within_s=5, every_s=0), "every_s is 0"),
+        (lambda c: c.eventually(lambda: False, within_s=float("inf")), "within_s is inf"),
+        (lambda c: c.eventually(lambda: True, within_s=-5), "within_s is -5"),
+        (lambda c: c.always(lambda: True, every_s=float("nan")), "every_s is nan"),
+        (lambda c: c.always(lambda: True, every_s=0.0001), "every_s is 0.0001"),
+        (lambda c: c.always(lambda: True, for_s=-1), "for_s is -1"),
+        (lambda c: c.apply("a: 1\n", namespace="Not Valid!"), "'Not Valid!' can't name a namespace"),
+        (lambda c: c.apply(5), "5 is no Kubernetes object"),
+        (lambda c: c.apply({"kind": {1}}), "a Kubernetes object can't be written as JSON"),
+        (lambda c: c.patch(WEB, {"spec": {"replicas": float("nan")}}), "a merge patch can't be written as JSON"),
+        (lambda c: c.inject(3), "3 can't be the name of a fault"),
+        (lambda c: c.get(3), "3 can't be an object"),
+        (lambda c: c.pods(3), "3 can't be a workload"),
+        (lambda c: c.ready(None), "None can't be a workload"),
+        (lambda c: c.patch(WEB, "nonsense"), "a merge patch is a dict, not 'nonsense'"),
     ],
 )  # fmt: skip
 def test_mistakes_are_told_in_words(own: SimulatedCluster, call: Any, says: str) -> None:
@@ -122,10 +141,99 @@ def test_mistakes_are_told_in_words(own: SimulatedCluster, call: Any, says: str)
     assert says in str(found.value) and "steps[" not in str(found.value)
 
 
+@pytest.mark.parametrize(
+    ("asked", "says"),
+    [
+        ({"nodes": 0}, "nodes is 0: write a number from 1 on"),
+        ({"nodes": -2}, "nodes is -2: write a number from 1 on"),
+        ({"zones": "3"}, "zones is '3'"),
+        ({"seed": "x"}, "seed is 'x': write a number from 0 on"),
+        ({"topology": 5}, "topology is 5: write a path"),
+        ({"masters": 2}, "masters is 2 (write 1 or 3)"),
+        ({"topology": "t.yaml", "nodes": 3}, "leave out nodes and zones"),
+    ],
+)
+def test_numbers_that_make_no_cluster(own: SimulatedCluster, asked: dict[str, Any], says: str) -> None:
+    """Are refused at once."""
+    with pytest.raises(InvalidScenario) as found:
+        own.configure(**asked)
+    assert says in str(found.value)
+
+
+def test_a_history_begins_once(own: SimulatedCluster) -> None:
+    """A second deploy would drop the first, other machines would be another cluster: both are refused, and all can be deployed at once."""
+    first, second = ({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}} for name in "ab")
+    own.deploy(first)
+    with pytest.raises(InvalidScenario, match=r"a second time.*cluster\.deploy\(a, b\).*cluster\.apply\(\)"):
+        own.deploy(second)
+    with pytest.raises(InvalidScenario, match=r"configure\(\) comes too late: objects are deployed"):
+        own.configure(nodes=1)
+    assert own.get("ConfigMap/default/a") is not None
+    own.reset()
+    own.deploy(first, second)
+    assert own.get("ConfigMap/default/a") is not None and own.get("ConfigMap/default/b") is not None
+
+
+def test_time_ends_between_two_milliseconds(own: SimulatedCluster) -> None:
+    """The clock counts milliseconds: what is left of a wait is never too short to pass."""
+    with pytest.raises(AssertionError, match="the claim is False"):
+        own.eventually(lambda: False, within_s=1.0004)
+    own.always(lambda: True, for_s=1.0004)
+
+
 def test_what_the_api_server_refuses_is_raised(own: SimulatedCluster) -> None:
     """With its message."""
     with pytest.raises(Refused, match=r"ConfigMap/default/none: .*not found"):
         own.delete("ConfigMap/default/none")
+
+
+@pytest.mark.parametrize(
+    ("patch", "says"),
+    [
+        ({"spec": {"replicas": "x"}}, "json: cannot unmarshal string into Go struct field DeploymentSpec.spec.replicas of type int32"),
+        ({"spec": {"template": {"spec": {"containers": [None]}}}}, "spec.template.spec.containers[0].name: Required value"),
+        ({"kind": "DaemonSet"}, "unable to decode apps/v1, Kind=DaemonSet into Deployment"),
+    ],
+)
+def test_a_patch_of_wrong_types_is_refused(own: SimulatedCluster, patch: dict[str, Any], says: str) -> None:
+    """As the API server does: nothing of it is stored."""
+    own.deploy("budget-blocks-drain.healthy.yaml")
+    before = own.get(WEB)
+    with pytest.raises(Refused) as found:
+        own.patch(WEB, patch)
+    assert says in str(found.value) and own.get(WEB) == before
+
+
+def test_an_answer_is_waited_for(own: SimulatedCluster) -> None:
+    """While the API server is down nothing is done yet: a call returns when it is."""
+    own.deploy("budget-blocks-drain.healthy.yaml")
+    own.inject("apiserver-crash")
+    own.scale(WEB, 5)
+    found = own.get(WEB)
+    assert found is not None and found["spec"]["replicas"] == 5 and own.now > 1
+    own.inject("apiserver-crash")
+    for name in own.apply("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: late, namespace: new}\n"):
+        assert own.get(name) is not None
+    own.inject("apiserver-crash")
+    own.delete(WEB)
+    found = own.get(WEB)
+    assert found is None or found["metadata"]["deletionTimestamp"]
+
+
+def test_nobody_answers(own: SimulatedCluster) -> None:
+    """That is told, not passed over: what was asked for is not done."""
+    own.configure(masters=3)
+    own.deploy("budget-blocks-drain.healthy.yaml")
+    for master in ("master-0", "master-1", "master-2"):
+        own.inject("masters-apart", master)
+    with pytest.raises(Refused, match=r"scale Deployment/default/web: no API server has answered within 180 s"):
+        own.scale(WEB, 5)
+    found = own.get(WEB)
+    assert found is not None and found["spec"]["replicas"] == 2
+    own.heal()
+    own.scale(WEB, 3)
+    found = own.get(WEB)
+    assert found is not None and found["spec"]["replicas"] == 3
 
 
 def test_machines_can_be_chosen(own: SimulatedCluster, tmp_path: Path) -> None:
