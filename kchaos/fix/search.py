@@ -83,6 +83,8 @@ class Search:
             attempt = self._level1(self._draft())
             if attempt.score < self._best.score:
                 self._best, self._best_picks = attempt, tuple(self._chosen.values())
+            else:
+                self._refused |= dict.fromkeys(_brought(attempt, self._base))
             if not attempt.weak:
                 return
             self._reopen(attempt.weak)
@@ -240,6 +242,13 @@ class Search:
         known = {one.key for one in self._best.weak}
         seen = [one for one in self._lab.weaknesses(self._lab.cases(prepared, cases)) if one.key not in known]
         return [name for one in seen for name in (one.object, *scene.subjects(one))]
+
+
+def _brought(attempt: Attempt, base: Attempt) -> list[str]:
+    """Return in words what is newly said of the edited files themselves."""
+    before = {one.fingerprint for one in base.findings}
+    new = [one for one in attempt.findings if not one.examples and one.fingerprint not in before]
+    return [f"a change that would bring {one.id} of {one.object}: {one.summary}" for one in new]
 
 
 def _worst(weak: Sequence[Weakness]) -> dict[tuple[str, str], Severity]:

@@ -109,6 +109,7 @@ def test_what_the_loader_says_of_the_edited_files_counts() -> None:
     change = change_of(question, answer)
     assert answer.result.findings and change.tried > 0
     assert not change.found and change.after == (0, 1)
+    assert change.refused[0].startswith("a change that would bring KC306 of Deployment/default/api: Deployment api is declared twice")
 
 
 @pytest.mark.parametrize(
