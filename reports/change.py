@@ -45,6 +45,8 @@ def headline(change: ChangeResult) -> str:
     """Return in a sentence how far the search got."""
     tried = f"tried {change.tried} change{'' if change.tried == 1 else 's'} in {change.examples} examples"
     early = {"budget": "; the budget was spent", "interrupted": "; interrupted"}.get(change.stopped, "")
+    if change.before == (0, 0) and change.doubts:
+        return f"what ran shows nothing to mend, but that is no pass: {'; '.join(change.doubts)}"
     if change.before == (0, 0):
         return "nothing to mend: no error and no warning"
     if not change.found:

@@ -51,6 +51,8 @@ class ChangeResult(msgspec.Struct, frozen=True, kw_only=True):
     """Fingerprints of findings that are gone with it."""
     left: tuple[str, ...] = ()
     """What it leaves, in words."""
+    doubts: tuple[str, ...] = ()
+    """Why the run has established nothing, where it shows nothing to mend: level 1 is unfinished, nothing was to be run."""
     commands: tuple[CommandResult, ...] = ()
     tried: int = 0
     """Changes that were simulated."""

@@ -202,8 +202,13 @@ def spread(subject: str, weakness: Weakness, scene: Scene) -> Iterator[Option]:
     for key, words in (
         ((ZONE, "zones"), (HOSTNAME, "nodes")) if "zone-power-loss" in weakness.faults else ((HOSTNAME, "nodes"), (ZONE, "zones"))
     ):
-        if edit := _spread(subject, obj, key):
+        if not _together(obj, key) and (edit := _spread(subject, obj, key)):
             yield Option(f"pods spread over {words}", (edit,), "", ZONE_LABELS if key == ZONE else "")
+
+
+def _together(obj: Obj, key: str) -> bool:
+    """Tell whether pods must stand together in one ``key``, so that they can't be spread over several."""
+    return any(_own(obj, term) and term.get("topologyKey") in (key, HOSTNAME) for term in _affinity(obj, "podAffinity")[1])
 
 
 def _spread(subject: str, obj: Obj, key: str) -> Edit | None:

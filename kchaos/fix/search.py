@@ -83,6 +83,8 @@ class Search:
             attempt = self._level1(self._draft())
             if attempt.score < self._best.score:
                 self._best, self._best_picks = attempt, tuple(self._chosen.values())
+            else:
+                self._refused |= dict.fromkeys(_brought(attempt, self._base))
             if not attempt.weak:
                 return
             self._reopen(attempt.weak)
@@ -100,13 +102,26 @@ class Search:
         """Take back what level 1 shows not to help, and what made things worse with nothing left to mend that."""
         for one in weak:
             if one.key in self._chosen:
-                self._fail(self._chosen.pop(one.key))
+                self._take_back(self._chosen[one.key])
         scene = self._lab.scene(self._draft(), self._base.prepared.booted)
         for one in weak:
             if not self._new(one) or self._next(one, scene) is not None:
                 continue
             for pick in [pick for pick in self._chosen.values() if _about(one, pick, scene)]:
-                self._fail(self._chosen.pop(pick.weakness.key))
+                self._take_back(pick)
+
+    def _take_back(self, pick: Pick) -> None:
+        """Let a pick count as failed; what stands on its edits goes with it, and may be tried again."""
+        self._fail(pick)
+        before, self._chosen = self._chosen, {}
+        for key, one in before.items():
+            if key == pick.weakness.key:
+                continue
+            try:
+                self._draft(one.option.edits)
+            except EditRefused:
+                continue
+            self._chosen[key] = one
 
     # -- mending ---------------------------------------------------------------------------------------------------------
 
@@ -227,6 +242,13 @@ class Search:
         known = {one.key for one in self._best.weak}
         seen = [one for one in self._lab.weaknesses(self._lab.cases(prepared, cases)) if one.key not in known]
         return [name for one in seen for name in (one.object, *scene.subjects(one))]
+
+
+def _brought(attempt: Attempt, base: Attempt) -> list[str]:
+    """Return in words what is newly said of the edited files themselves."""
+    before = {one.fingerprint for one in base.findings}
+    new = [one for one in attempt.findings if not one.examples and one.fingerprint not in before]
+    return [f"a change that would bring {one.id} of {one.object}: {one.summary}" for one in new]
 
 
 def _worst(weak: Sequence[Weakness]) -> dict[tuple[str, str], Severity]:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from kchaos.check.property import Severity
+from kchaos.check.verdict import Verdict
 from kchaos.engine.change import ChangeResult, CommandResult
 from kchaos.engine.execute import Answer, Prepared, Question
 from kchaos.errors import HarnessError
@@ -64,6 +65,8 @@ def suggest(question: Question, answer: Answer, places: Places, tick: Callable[[
     except KeyboardInterrupt:
         stopped = "interrupted"
     result = _left(base, found, lab, question)
+    if base.score == (0, 0) and answer.result.verdict == Verdict.UNKNOWN:
+        result = msgspec.structs.replace(result, doubts=tuple(answer.result.reasons))
     if found.best is not base:
         result = msgspec.structs.replace(result, **_changed(question, base, found, places))
     return msgspec.structs.replace(result, commands=tuple(operated), stopped=stopped, examples=meter.examples)

@@ -64,15 +64,16 @@ def test_a_budget_is_never_taken_away() -> None:
     assert not any(edit.op == "remove" for option in found for edit in option.edits)
 
 
-def test_pods_that_must_be_together_keep_apart_last() -> None:
-    """They are spread first, as that gives nothing up; a selector of others is left alone."""
+def test_pods_that_must_be_together_keep_apart() -> None:
+    """On one node they can't be spread; in one zone they can, over its nodes, and that gives nothing up. A selector of others is left alone."""
     term = "- {topologyKey: kubernetes.io/hostname, labelSelector: {matchLabels: {app: APP}}}\n"
     pod = "      affinity:\n        podAffinity:\n          requiredDuringSchedulingIgnoredDuringExecution:\n          " + term
     text = workload("  replicas: 3\n", pod.replace("APP", "w"))
     mine = words(text, "KC202", "node-power-loss")
-    assert mine[0].startswith("spec.template.spec.topologySpreadConstraints: and")
-    assert mine[-1] == "spec.template.spec.affinity.podAffinity → podAntiAffinity"
+    assert mine == ["spec.template.spec.affinity.podAffinity → podAntiAffinity"]
     assert offered(text, "KC202", "node-power-loss")[-1].gives_up == "that pods stand together"
+    zone = offered(text.replace("kubernetes.io/hostname", "topology.kubernetes.io/zone"), "KC202", "node-power-loss")
+    assert [one.name for one in zone] == ["pods spread over nodes", "pods keep apart instead of together"]
     assert "podAntiAffinity" not in " ".join(words(workload("  replicas: 3\n", pod.replace("APP", "other")), "KC202", "node-power-loss"))
 
 

@@ -24,8 +24,8 @@ ALONE = (SITUATIONS / "one-replica.yaml").read_text(encoding="utf-8")
 def asked(text: str, faults: str = "rollout,drain", **more: Any) -> tuple[Question, Answer]:
     """Return a question about a text, and its answer: level 1 of a few faults."""
     question = Question(
-        texts=[Text("a.yaml", text.encode())], machines=lambda objects: of_numbers(None, None, objects), faults=faults, budget=BudgetOption(5),
-        fail_on=Severity.WARNING, **more,
+        texts=[Text("a.yaml", text.encode())], machines=lambda objects: of_numbers(None, None, objects), faults=faults,
+        **{"budget": BudgetOption(5), "fail_on": Severity.WARNING, **more},
     )  # fmt: skip
     return question, execute(question)
 
@@ -109,6 +109,22 @@ def test_what_the_loader_says_of_the_edited_files_counts() -> None:
     change = change_of(question, answer)
     assert answer.result.findings and change.tried > 0
     assert not change.found and change.after == (0, 1)
+    assert change.refused[0].startswith("a change that would bring KC306 of Deployment/default/api: Deployment api is declared twice")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (RACE, "level 1 of the sweep is unfinished: 0 of 5 examples ran"),
+        ("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: {a: b}\n", ""),
+    ],
+)
+def test_a_run_that_established_nothing_is_told(text: str, says: str) -> None:
+    """Nothing to mend was seen, for nothing was looked at."""
+    question, answer = asked(text, budget=BudgetOption(0))
+    change = change_of(question, answer)
+    assert change.before == (0, 0) and change.doubts == tuple(answer.result.reasons)
+    assert change.doubts[0].startswith(says)
 
 
 def test_accepted_findings_are_left_alone() -> None:
@@ -153,7 +169,7 @@ spec: {selector: {app: hook}, ports: [{port: 443, targetPort: 8443}]}
 
 def test_an_edit_that_only_helps_without_another_is_left_out() -> None:
     """A webhook that stops its own pods is mended: then they need no spread, though without both edits both are missed."""
-    change = change_of(*asked(HOOK, "node-power-loss,zone-power-loss,drain,rollout"))
+    change = change_of(*asked(HOOK, "node-power-loss,zone-power-loss,drain,rollout", budget=BudgetOption(20), smaller=False))
     assert change.after == (0, 0) and change.passes
     assert [one.partition(":")[0] for one in change.edits] == ["ValidatingWebhookConfiguration hook"] and change.lines == 5
 

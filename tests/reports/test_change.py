@@ -36,6 +36,10 @@ def test_a_sentence_says_how_far_it_gets() -> None:
     none = ChangeResult(before=(0, 1), after=(0, 1), tried=1, examples=5, stopped="interrupted")
     assert headline(none) == "no edit was found that helps (tried 1 change in 5 examples; interrupted): 1 warning stays"
     assert headline(ChangeResult(passes=True)) == "nothing to mend: no error and no warning"
+    doubts = ("level 1 is unfinished",)
+    assert (
+        headline(ChangeResult(passes=True, doubts=doubts)) == "what ran shows nothing to mend, but that is no pass: level 1 is unfinished"
+    )
 
 
 def test_costs_and_doubts_are_told() -> None:
