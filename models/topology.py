@@ -30,8 +30,8 @@ class Topology(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def zones(self) -> tuple[str, ...]:
-        """Return the zones of the workers, sorted."""
-        return tuple(sorted({node.zone: None for node in self.nodes}))
+        """Return the zones of the workers, sorted; a node may be in none."""
+        return tuple(sorted({node.zone: None for node in self.nodes if node.zone}))
 
 
 def default_labels(node: NodeSpec) -> dict[str, str]:
@@ -43,8 +43,8 @@ def default_labels(node: NodeSpec) -> dict[str, str]:
         "kubernetes.io/hostname": node.name,
         "kubernetes.io/os": "linux",
         "node.kubernetes.io/instance-type": "simulated",
-        "topology.kubernetes.io/region": node.region,
-        "topology.kubernetes.io/zone": node.zone,
+        **({"topology.kubernetes.io/region": node.region} if node.region else {}),
+        **({"topology.kubernetes.io/zone": node.zone} if node.zone else {}),
         **node.labels,
     }
 

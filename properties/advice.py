@@ -12,7 +12,7 @@ from kchaos.models.api.intstr import scaled
 from kchaos.models.api.selectors import compile_selector
 from kchaos.models.api.tree import Obj, get
 from kchaos.properties.common import workload_of
-from kchaos.properties.disruption import TOO_EARLY
+from kchaos.properties.disruption import THROUGH_ALL, TOO_EARLY
 
 _PLURAL = {
     "Deployment": "deployments", "StatefulSet": "statefulsets", "DaemonSet": "daemonsets", "ReplicaSet": "replicasets",
@@ -22,6 +22,7 @@ _PLURAL = {
 NODES = {"zone-power-loss", "node-power-loss", "drain", "node-pause", "network-partition", "out-of-service"}
 ROLLS = {"rollout", "rollback", "slow-start", "image-pull-failure"}
 TWO_AT_ONCE = "two faults at once are more than is claimed"
+SEVERAL_NODES = "a cut through the whole cluster takes several nodes at once, which is more than is claimed"
 READY_TOO_EARLY = "add a readinessProbe that succeeds only when requests are answered"
 PLACEMENT: tuple[tuple[str, str], ...] = (
     ("free ports", "a hostPort lets one pod a node in: run no more replicas than nodes (one less while rolling), or use a Service instead"),
@@ -149,6 +150,8 @@ def of_single(context: Context, workload: str, faults: Iterable[dict[str, Any]],
 def of_quorum(faults: list[dict[str, Any]]) -> str:
     """Return what to change for a workload of which fewer than a quorum served."""
     names = {one["name"] for one in faults}
+    if names & set(THROUGH_ALL):
+        return SEVERAL_NODES
     if len(faults) > 1 and names != {"drain"}:
         return TWO_AT_ONCE
     if "zone-power-loss" in names:
@@ -158,6 +161,8 @@ def of_quorum(faults: list[dict[str, Any]]) -> str:
 
 def of_two(faults: list[dict[str, Any]], want: int) -> str:
     """Return what to change where only two faults at once take all of ``want`` pods."""
+    if any(one["name"] in THROUGH_ALL for one in faults):
+        return SEVERAL_NODES
     if want >= 2 and all(one["name"] == "drain" for one in faults):
         return f"{TWO_AT_ONCE}; a PodDisruptionBudget keeps two drains apart"
     return TWO_AT_ONCE
@@ -190,6 +195,10 @@ def of_lost_requests(context: Context, workloads: Iterable[str]) -> str:
 
 
 REFUSALS = (
+    (
+        "failed calling webhook",
+        "let the webhook leave its own pods' namespace out (namespaceSelector), run two replicas of what answers it, or failurePolicy: Ignore",
+    ),
     ("exceeded quota", "raise the ResourceQuota, or ask for less"),
     ("must specify", "the ResourceQuota wants every container to say that: write it, or give the namespace a LimitRange with defaults"),
     ("violates PodSecurity", "write into securityContext what it misses, or give the namespace another pod-security.kubernetes.io/enforce"),
@@ -218,6 +227,8 @@ def of_rollout(cause: str, obj: Obj) -> str:
     if advice := of_placement(cause):
         room = ", or let one pod go first: maxUnavailable: 1 and maxSurge: 0" if obj["kind"] == "Deployment" else ""
         return advice + room
+    if advice := of_refusal(cause):
+        return advice
     if any("readinessProbe" in one for one in _containers(obj)):
         return "new pods never become ready: see what their readinessProbe asks for, and when (initialDelaySeconds, failureThreshold)"
     return "see what the new pods wait for"

@@ -36,6 +36,8 @@ SORTS = {
 """Faults that show one weakness of an application."""
 
 
+THROUGH_ALL = ("partition-halves", "partition-bridge", "partition-ring")
+"""Cuts through the whole cluster: they take several nodes at once, as several faults would."""
 STAGING = ("run-job",)
 """Steps that only bring about what a fault is to meet."""
 
@@ -75,7 +77,7 @@ class UnderFaults(BaseMonitor):
             return ()
         step = mark.data.get("step", -1)
         if mark.data["action"] == "injected":
-            self._together |= any(until > mark.t for until in self._felt.values())
+            self._together |= mark.data["name"] in THROUGH_ALL or any(until > mark.t for until in self._felt.values())
             self.faults.append(mark.data)
             lasts = mark.data["name"] not in AT_ONCE
             self._felt[step] = math.inf if lasts else mark.t + FELT_S
@@ -85,7 +87,7 @@ class UnderFaults(BaseMonitor):
 
     @property
     def beyond(self) -> bool:
-        """Tell whether more happened at once than availability is claimed for: one fault, or one after the other."""
+        """Tell whether more happened at once than availability is claimed for: one fault of a node or zone, or one after the other."""
         return self._together
 
     @property

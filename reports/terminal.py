@@ -86,8 +86,9 @@ def _table(result: Result, console: Console) -> None:
     spaces = dict.fromkeys(one.workload.split("/")[1] for one in rows)
     console.print("\nseconds in which nobody answered (requests lost): the worst single fault of each sort", style="dim", soft_wrap=True)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 0, 0, 1))
-    if console.width < 100:  # these rarely tell more than a rollout does
-        columns = [(name, faults) for name, faults in columns if name not in ("scaling", "slow start")]
+    hidden = [name for name, _ in columns if name in ("scaling", "slow start")] if console.width < 100 else []
+    hidden = hidden if len(hidden) < len(columns) else []
+    columns = [(name, faults) for name, faults in columns if name not in hidden]  # these rarely tell more than a rollout does
     labels = {one.workload: _label(one, len(spaces) == 1) for one in rows[:ROWS]}
     left = console.width - 9 - max(len(label) for label in labels.values())
     wide = max(7, min(9, left // len(columns) - 2))  # cells and titles break at their spaces before names do
@@ -103,6 +104,8 @@ def _table(result: Result, console: Console) -> None:
             *(Text(text(cell), style=STYLE[cell.severity] if cell is not None else "dim") for cell in cells),
         )  # fmt: skip
     console.print(table)
+    if hidden:
+        console.print(f"  left out for want of room: {' and '.join(hidden)} (the report has them)", style="dim")
     if len(rows) > ROWS:
         console.print(f"  … and {len(rows) - ROWS} more workloads with no more trouble than these", style="dim")
     if any(cell.unbounded for one in rows for cell in one.faults.values()):

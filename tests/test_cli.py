@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from kchaos.cli import run_cli
+from kchaos.engine.change import ChangeResult
 from tests.support import GUESTBOOK, ROOT, SITUATIONS
 
 GOOD = SITUATIONS / "one-replica.healthy.yaml"
@@ -357,6 +358,14 @@ def test_an_empty_value_is_refused(option: str, says: str, cli: Cli) -> None:
     """Such as that of a variable that is not set: it would mean the current folder, or nothing."""
     code, _, err = cli("run", BAD, option, "")
     assert code == 2 and says in err
+
+
+def test_ctrl_c_in_the_search_for_a_change(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Exit code 130, as everywhere; what was found stays."""
+    stopped = ChangeResult(passes=False, stopped="interrupted")
+    monkeypatch.setattr("kchaos.commands.fix.change", lambda *_: stopped)
+    code, out, err = cli("run", BAD, "--faults", "rollout", "--fix")
+    assert code == 130 and out.startswith("FAIL") and "interrupted: this is what was found to change so far" in err
 
 
 def test_reports_of_every_sort(cli: Cli, tmp_path: Path) -> None:

@@ -126,6 +126,9 @@ def run(paths: tuple[str, ...], options: dict[str, Any]) -> int:
     if result.examples.interrupted:
         errors.print(f"{'terminated' if answer.terminated else 'interrupted'}: this is what is known so far", style="magenta")
         return 143 if answer.terminated else 130
+    if result.change is not None and result.change.stopped == "interrupted":
+        errors.print("interrupted: this is what was found to change so far", style="magenta")
+        return 130
     return result.exit_code
 
 

@@ -24,7 +24,7 @@ from kchaos.engine.declarations import check, ident_of
 from kchaos.errors import InvalidScenario, Location
 from kchaos.properties.own.declared import Declared, Form
 from kchaos.properties.own.expression import compiled
-from kchaos.properties.own.functions import Cluster, Function, module
+from kchaos.properties.own.functions import WAYS, Cluster, Function, module
 
 F = TypeVar("F", bound=Callable[..., None])
 Predicate = Callable[[Cluster], bool]
@@ -142,6 +142,7 @@ def _declaration(
             return where
 
         ident_of(id, at)
+        _fit(function, fields, where)
         if fields.get("severity", Severity.ERROR) not in list(Severity):
             raise InvalidScenario(
                 f"severity: {fields['severity']!r} is none of them", location=where, hint=f"write one of {', '.join(Severity)}"
@@ -162,6 +163,22 @@ def _declaration(
         return Declaration(function, one)
 
     return make
+
+
+def _fit(function: Predicate, fields: dict[str, Any], where: Location) -> None:
+    """Refuse a function that can't be asked, and values of another sort than they are read as."""
+    if inspect.iscoroutinefunction(function) or inspect.isgeneratorfunction(function):
+        raise InvalidScenario("a property is asked and answers at once", location=where, hint="write `def`, without async, await and yield")
+    try:
+        inspect.signature(function).bind(object())
+    except TypeError as error:
+        raise InvalidScenario("a property takes the cluster, and nothing else", location=where, hint=WAYS) from error
+    for name in ("for_s", "within_s"):
+        value = fields.get(name, 0.0)
+        if isinstance(value, bool) or not isinstance(value, int | float | None):
+            raise InvalidScenario(f"{name} must be a number of seconds, not {value!r}", location=where, hint=f"write {name}=10")
+    if isinstance(names := fields.get("except_during", ()), str):
+        raise InvalidScenario("except_during is a list of faults", location=where, hint=f'write except_during=["{names}"]')
 
 
 def _compiled(when: str, where: Location) -> None:

@@ -33,7 +33,7 @@ from kchaos.engine.pictures import timelines
 from kchaos.engine.recovery import recoveries
 from kchaos.engine.replays import Replay, Told, tell
 from kchaos.engine.result import Cell, Counts, CoverageResult, FaultResult, NoteResult, Result, WorkloadResult
-from kchaos.engine.settings import Settings
+from kchaos.engine.settings import Settings, SettingsFile
 from kchaos.engine.shard import Shard
 from kchaos.engine.shrink import TRIES
 from kchaos.engine.size import refuse_too_many
@@ -264,7 +264,7 @@ def _conclude(question: Question, prepared: Prepared, found: Found) -> Answer:
         objects=len(loaded.manifests) + len(loaded.custom), workloads=_workloads(booted, done, manifests), findings=tuple(told.findings),
         faults=_faults(done), notes=tuple(NoteResult(rule=n.rule, level=n.level, file=n.file, line=n.line, message=n.message, hint=n.hint) for n in notes),
         not_modelled=tuple(not_modelled(loaded, question.settings.webhooks)), assumptions=_assumptions(system, booted, question.settings), command=question.command,
-        inputs={text.name: hashlib.sha256(text.data).hexdigest() for text in question.texts}, coverage=_coverage(done, question.shard), corpus=found.corpus,
+        inputs=_inputs(question), coverage=_coverage(done, question.shard), corpus=found.corpus,
         matrix=matrix(done.examples, {kind.name: kind.klass for kind in catalog()}, [*system.properties, *CATALOG.values()]),
         properties=own_properties(system.properties, done.examples),
         timelines=timelines(told.findings, told.replays, system.settings.get("rates", {})), flips=_flips(question, variants, shown, told, found, verdict),
@@ -316,6 +316,13 @@ def _flips(question: Question, variants: Variants, shown: Sequence[Shown], told:
         accepts=question.settings.accept, tries=tries_of(len(done.examples), budget.examples),
         until=lambda: until is not None and time.monotonic() >= until,
     )  # fmt: skip
+
+
+def _inputs(question: Question) -> dict[str, str]:
+    """Return the hash of each file that the answer follows from."""
+    found = {text.name: hashlib.sha256(text.data).hexdigest() for text in (*question.texts, *question.context)}
+    settings = question.settings
+    return {**found, settings.file: settings.sha256} if isinstance(settings, SettingsFile) and settings.sha256 else found
 
 
 def _counts(done: Done) -> Counts:

@@ -182,7 +182,7 @@ def of_file(path: Path) -> Machines:
         specs.append(_node(node))
         _sane(specs[-1], partial(_field_at, where, manifest))
     topology = Topology(nodes=tuple(specs), masters=3 if len(nodes) - len(workers) >= 3 else 1)
-    return Machines(topology, others, f"{len(workers)} nodes in {len(topology.zones)} zones, from {where}")
+    return Machines(topology, others, f"{len(workers)} nodes {_in_zones(topology)}, from {where}")
 
 
 def _own(document: Document, where: str) -> Machines:
@@ -215,7 +215,15 @@ def _own(document: Document, where: str) -> Machines:
             raise InvalidScenario(f"two nodes are named {double}" if double else "no nodes", location=at, hint=hint)
         _nodes(document, found.nodes, where)
         topology = Topology(nodes=found.nodes, masters=found.masters)
-    return Machines(topology, (), f"{len(topology.nodes)} nodes in {len(topology.zones)} zones, from {where}")
+    return Machines(topology, (), f"{len(topology.nodes)} nodes {_in_zones(topology)}, from {where}")
+
+
+def _in_zones(topology: Topology) -> str:
+    without = sum(1 for node in topology.nodes if not node.zone)
+    if without == len(topology.nodes):
+        return "without zones (no node has the label topology.kubernetes.io/zone)"
+    count = len(topology.zones)
+    return f"in {count} zone{'s' if count > 1 else ''}" + (f", {without} of them in none" if without else "")
 
 
 def _field_at(where: str, manifest: Manifest, field: str) -> Location:
@@ -258,7 +266,7 @@ def _sane(node: NodeSpec, at: Callable[[str], Location]) -> None:
     """Refuse names and amounts that Kubernetes refuses."""
     if re.fullmatch(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?", node.name) is None:
         raise InvalidScenario(f"{node.name!r} can't name a node", location=at("name"), hint="write small letters, digits and -")
-    if re.fullmatch(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?", node.zone) is None:
+    if node.zone and re.fullmatch(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?", node.zone) is None:
         raise InvalidScenario(f"{node.zone!r} can't name a zone", location=at("zone"), hint="write letters, digits and -")
     for field in ("cpu", "memory", "ephemeral_storage"):
         value = getattr(node, field)
@@ -288,7 +296,7 @@ def _node(node: Obj) -> NodeSpec:
         if not t["key"].startswith("node.kubernetes.io/")
     )
     return NodeSpec(
-        name=node["metadata"]["name"], zone=labels.get(ZONE, "zone-a"), region=labels.get(REGION, "region-1"),
+        name=node["metadata"]["name"], zone=labels.get(ZONE, ""), region=labels.get(REGION, ""),
         cpu=str(space.get("cpu", "8")), memory=str(space.get("memory", "32Gi")), pods=int(str(space.get("pods", "110"))),
         ephemeral_storage=str(space.get("ephemeral-storage", "100Gi")),
         labels={k: v for k, v in labels.items() if k not in _OWN}, taints=taints,

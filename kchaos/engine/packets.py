@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -122,11 +123,12 @@ class Losses:
 
     def _fate(self, service: str, zones: Zones) -> str:
         reasons = sorted(self._lost[service].items(), key=lambda one: (-one[1], one[0]))
-        counted = [(count, REASONS.get(why, why)) for why, count in reasons if count >= 0.5]
-        total = f"{sum(self._lost[service].values()):.0f} requests"
+        shares = zip(whole([count for _, count in reasons]), reasons, strict=True)
+        counted = [(count, REASONS.get(why, why)) for count, (why, _) in shares if count]
+        total = f"{sum(count for count, _ in counted)} requests"
         if len(counted) == 1:
             return f"{total}, {counted[0][1]}{self._where(service, zones)}"
-        return f"{total}: {', '.join(f'{count:.0f} {why}' for count, why in counted)}{self._where(service, zones)}"
+        return f"{total}: {', '.join(f'{count} {why}' for count, why in counted)}{self._where(service, zones)}"
 
     def _where(self, service: str, zones: Zones) -> str:
         """Return the ways on which requests got lost: from where, to pods on which node."""
@@ -139,6 +141,15 @@ class Losses:
             for target, table in sorted(to.items())
         ]
         return f" ({'; '.join(parts[:3])}{'; …' if len(parts) > 3 else ''})" if parts else ""
+
+
+def whole(parts: Sequence[float]) -> list[int]:
+    """Return whole numbers that add up to the rounded sum (largest remainders)."""
+    out = [math.floor(part) for part in parts]
+    left = round(sum(parts)) - sum(out)
+    for index in sorted(range(len(parts)), key=lambda one: (out[one] - parts[one], one))[:left]:
+        out[index] += 1
+    return out
 
 
 def failed_lookups(data: Mapping[str, Any]) -> str:

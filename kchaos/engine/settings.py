@@ -21,6 +21,8 @@ from __future__ import annotations
 
 import datetime
 import difflib
+import hashlib
+import io
 import re
 from pathlib import Path
 from typing import Any, TypeVar
@@ -112,9 +114,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class SettingsFile(Settings, frozen=True, kw_only=True):
-    """Settings that were read from a file, and where in it things stand: its name, and the lines of fields by path."""
+    """Settings that were read from a file, and where in it things stand: its name and hash, and the lines of fields by path."""
 
     file: str = FILE
+    sha256: str = ""
     lines: dict[str, int] = {}
     declarations: tuple[Declared, ...] = ()
 
@@ -131,7 +134,8 @@ def load_settings(path: Path) -> Settings:
     """Read a kchaos.yaml. Raises InvalidScenario with line and hint."""
     where = str(path)
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        data = path.read_bytes()
+        text = io.TextIOWrapper(io.BytesIO(data), encoding="utf-8-sig").read()
     except OSError as error:
         hint = "check the path" if isinstance(error, FileNotFoundError) else ""
         why = "there is no such file" if isinstance(error, FileNotFoundError) else error.strerror
@@ -147,10 +151,11 @@ def load_settings(path: Path) -> Settings:
         raise InvalidScenario("more than one document", location=Location(where, documents[1].line), hint="remove the `---`")
     if not documents:
         return Settings()
-    return _settings(documents[0].value, where, documents[0].node)
+    found = _settings(documents[0].value, where, documents[0].node)
+    return msgspec.structs.replace(found, sha256=hashlib.sha256(data).hexdigest())
 
 
-def _settings(value: Any, where: str, node: Any) -> Settings:
+def _settings(value: Any, where: str, node: Any) -> SettingsFile:
     if not isinstance(value, dict):
         raise InvalidScenario("not a mapping", location=Location(where, 1), hint="write for example `workloads:`")
     if value.get("version", 1) != 1 or isinstance(value.get("version"), bool):

@@ -144,7 +144,9 @@ def _targets(name: str, system: System, booted: Boot, kinds: Catalog[Cluster]) -
     elif kind.target == "zone" and len(system.topology.zones) < 2:
         return  # the loss of the only zone is the loss of the cluster
     elif kind.target == "zone":
-        yield from dict.fromkeys(node.zone for node in sorted(system.topology.nodes, key=lambda n: n.zone) if node.name in nodes)
+        yield from dict.fromkeys(
+            node.zone for node in sorted(system.topology.nodes, key=lambda n: n.zone) if node.zone and node.name in nodes
+        )
     elif kind.klass == "corruption":
         store = Store.from_image(booted.image.store)
         yield from (workload for workload in booted.workloads if applies(name, workload, store))

@@ -82,7 +82,8 @@ def options(weakness: Weakness, scene: Scene) -> list[Option]:
                 before = found.get(one.name)
                 found[one.name] = one if before is None else one._replace(edits=(*before.edits, *one.edits))
     some = [one for one in found.values() if one.edits]
-    return sorted(some, key=lambda one: (bool(one.gives_up), bool(one.needs), _pods(one, scene)))
+    ordinary = ("", r.ZONE_LABELS)  # clouds label nodes with their zones
+    return sorted(some, key=lambda one: (bool(one.gives_up), one.needs not in ordinary, _pods(one, scene)))
 
 
 def _pods(option: Option, scene: Scene) -> int:

@@ -55,6 +55,10 @@ class Draft(NamedTuple):
     """Without byte order marks; only of files that can be written."""
     ordinals: Mapping[str, int]
     """Object -> its place among what its text holds."""
+    copies: Mapping[str, tuple[tuple[str, int], ...]] = {}
+    """Object -> where the same is declared once more, as (text, place): what is edited is edited there too."""
+    closed: Collection[str] = ()
+    """Files of the user whose bytes are no UTF-8: read, but never written."""
     edits: tuple[Edit, ...] = ()
     namespace: str = "default"
 
@@ -62,20 +66,24 @@ class Draft(NamedTuple):
     def of(cls, manifests: Sequence[Manifest], texts: Sequence[Text], rendered: Collection[str], namespace: str = "default") -> Draft:
         """Return the draft of what was loaded; texts that are ``rendered`` from something else are never written."""
         found: dict[str, str] = {}
+        closed: list[str] = []
         for text in texts:
-            if text.name not in rendered and (decoded := _decoded(text.data)) is not None:
+            if text.name in rendered:
+                continue
+            if (decoded := _decoded(text.data)) is None:
+                closed.append(text.name)
+            else:
                 found[text.name] = decoded
-        marks: dict[str, dict[int, int]] = {}
+        held = {name: _readable(text) for name, text in found.items()}
+        marks = {name: {one.node.start_mark.index: place for place, one in enumerate(some)} for name, some in held.items()}
         ordinals: dict[str, int] = {}
         for one in manifests:
-            if one.file not in found:
-                continue
-            if one.file not in marks:
-                marks[one.file] = _marks(found[one.file])
-            place = marks[one.file].get(one.node.start_mark.index)
+            place = marks.get(one.file, {}).get(one.node.start_mark.index)
             if place is not None:
                 ordinals[one.id] = place
-        return cls({one.id: one for one in manifests}, found, ordinals, (), namespace)
+        objects = {one.id: one for one in manifests}
+        copies = _copies({ident: (objects[ident].file, place) for ident, place in ordinals.items()}, held)
+        return cls(objects, found, ordinals, copies, tuple(closed), (), namespace)
 
     def with_edits(self, edits: Sequence[Edit]) -> Draft:
         """Return the draft with more edits done, in order. Raises EditRefused."""
@@ -84,17 +92,23 @@ class Draft(NamedTuple):
             draft = draft._with(edit)
         return draft
 
+    def written(self, texts: Sequence[Text]) -> list[Text]:
+        """Return the texts of a question as they are with the edits."""
+        return [Text(text.name, encoded(self.texts[text.name], text.data)) if text.name in self.texts else text for text in texts]
+
     def _with(self, edit: Edit) -> Draft:
         manifest = self.objects.get(edit.object)
         if manifest is None:
             raise EditRefused(f"{edit.object} is not in the files")
+        if manifest.file in self.closed:
+            raise EditRefused(f"{manifest.file} can't be edited: text that is not UTF-8")
         objects = dict(self.objects)
         texts, ordinals = self.texts, dict(self.ordinals)
         written = manifest.file in self.texts
         if written and edit.object not in self.ordinals:
-            raise EditRefused(f"{manifest.file} can't be edited: several JSON objects in one file, or text that is not UTF-8")
+            raise EditRefused(f"{manifest.file} can't be edited: several JSON objects in one file")
         if written:
-            texts = {**self.texts, manifest.file: self._cut(manifest.file, edit)}
+            texts = self._written(edit, (manifest.file, self.ordinals[edit.object]))
         if edit.op is Op.ADD:
             added = _loaded(edit.value, manifest.file, self.namespace)
             if added.id in objects:
@@ -106,32 +120,57 @@ class Draft(NamedTuple):
             objects[edit.object] = manifest._replace(obj=edit.on(manifest.obj))
         return self._replace(objects=objects, texts=texts, ordinals=ordinals, edits=(*self.edits, edit))
 
-    def _cut(self, file: str, edit: Edit) -> str:
-        """Return a file's text with an edit done: read again, everything but what it means to change is as before."""
-        text, place = self.texts[file], self.ordinals[edit.object]
-        before = roots(text)
-        surgeon = Surgeon(text, style_of([one.node for one in before], text))
-        after = _splice(surgeon, before[place].node, edit).on(text)
-        values = [one.value for one in before]
-        if edit.op is Op.ADD:
-            values.append(edit.value)
-        else:
-            values[place] = edit.on(values[place])
-        try:
-            same = _same([one.value for one in roots(after)], values)
-        except EditRefused:
-            same = False
-        if not same:
-            raise EditRefused(f"{file} can't be edited there: an anchor, a merge key or its layout would change more than is meant")
-        return after
+    def _written(self, edit: Edit, at: tuple[str, int]) -> dict[str, str]:
+        """Return the texts with an edit done where its object is declared, and in each copy of that."""
+        texts = dict(self.texts)
+        for file, place in (at, *(self.copies.get(edit.object, ()) if edit.op is not Op.ADD else ())):
+            texts[file] = _cut(file, texts[file], place, edit)
+        return texts
 
 
-def _marks(text: str) -> dict[int, int]:
-    """Return where objects begin: position -> place; nothing for a text that can't be edited."""
+def _cut(file: str, text: str, place: int, edit: Edit) -> str:
+    """Return a file's text with an edit done: read again, everything but what it means to change is as before."""
+    before = roots(text)
+    surgeon = Surgeon(text, style_of([one.node for one in before], text))
+    after = _splice(surgeon, before[place].node, edit).on(text)
+    values = [one.value for one in before]
+    if edit.op is Op.ADD:
+        values.append(edit.value)
+    else:
+        values[place] = edit.on(values[place])
     try:
-        return {one.node.start_mark.index: place for place, one in enumerate(roots(text))}
+        same = _same([one.value for one in roots(after)], values)
     except EditRefused:
-        return {}
+        same = False
+    if not same:
+        raise EditRefused(f"{file} can't be edited there: an anchor, a merge key or its layout would change more than is meant")
+    return after
+
+
+def _copies(declared: Mapping[str, tuple[str, int]], held: Mapping[str, Sequence[_Root]]) -> dict[str, tuple[tuple[str, int], ...]]:
+    """Return where objects are declared with the same words once more."""
+    places: dict[str, list[tuple[str, int]]] = {}
+    for name, some in held.items():
+        for place, one in enumerate(some):
+            places.setdefault(_told(one.value), []).append((name, place))
+    out = {}
+    for ident, at in declared.items():
+        others = tuple(one for one in places[_told(held[at[0]][at[1]].value)] if one != at)
+        if others:
+            out[ident] = others
+    return out
+
+
+def _readable(text: str) -> list[_Root]:
+    """Return what a text holds; nothing for a text that can't be edited."""
+    try:
+        return roots(text)
+    except EditRefused:
+        return []
+
+
+def _told(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, default=str)
 
 
 def _splice(surgeon: Surgeon, node: Any, edit: Edit) -> Splice:
@@ -148,7 +187,7 @@ def _splice(surgeon: Surgeon, node: Any, edit: Edit) -> Splice:
 
 def _same(found: Any, wanted: Any) -> bool:
     """Tell whether two trees are the same; ``1`` and ``true`` differ."""
-    return json.dumps(found, sort_keys=True) == json.dumps(wanted, sort_keys=True)
+    return _told(found) == _told(wanted)
 
 
 def _decoded(data: bytes) -> str | None:

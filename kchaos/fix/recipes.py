@@ -5,7 +5,7 @@ Pure, and modest: a recipe keeps what the user wrote where it can, and says with
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from kchaos.fix.edits import Edit, Op, at
@@ -30,12 +30,20 @@ NEEDS_SHARED = (
     "a StorageClass that gives ReadWriteMany volumes (NFS, CephFS, EFS, Filestore), an application whose pods may write side by side,"
     " and a new claim: access modes of one that exists can't be changed"
 )
+ZONE_LABELS = f"nodes with the label {ZONE}: without it pods stay Pending"
+OTHERS = 3
+"""Names of others that are told."""
+A_SLEEP = "a `sleep` in the image"
 STRATEGY = ("spec", "strategy")
 ROLLING = (*STRATEGY, "rollingUpdate")
 
 
 def _set(subject: str, path: FieldPath, value: Any, name: str = "") -> Edit:
     return Edit(Op.SET, subject, path, value, name)
+
+
+def _all(*words: str) -> str:
+    return "; ".join(one for one in words if one)
 
 
 # -- disruption budgets --------------------------------------------------------------------------------------------------
@@ -168,7 +176,8 @@ def apart_not_together(subject: str, weakness: Weakness, scene: Scene) -> Iterat
         return
     above = path[:-1]
     if "podAntiAffinity" not in at(obj, above[:-1]):
-        yield Option("pods keep apart instead of together", (Edit(Op.RENAME, subject, above, None, "podAntiAffinity"),))
+        edit = Edit(Op.RENAME, subject, above, None, "podAntiAffinity")
+        yield Option("pods keep apart instead of together", (edit,), "that pods stand together")
 
 
 def not_pinned(subject: str, weakness: Weakness, scene: Scene) -> Iterator[Option]:
@@ -194,7 +203,7 @@ def spread(subject: str, weakness: Weakness, scene: Scene) -> Iterator[Option]:
         ((ZONE, "zones"), (HOSTNAME, "nodes")) if "zone-power-loss" in weakness.faults else ((HOSTNAME, "nodes"), (ZONE, "zones"))
     ):
         if edit := _spread(subject, obj, key):
-            yield Option(f"pods spread over {words}", (edit,))
+            yield Option(f"pods spread over {words}", (edit,), "", ZONE_LABELS if key == ZONE else "")
 
 
 def _spread(subject: str, obj: Obj, key: str) -> Edit | None:
@@ -242,7 +251,7 @@ def more_replicas(subject: str, weakness: Weakness, scene: Scene) -> Iterator[Op
     obj = scene.obj(subject)
     if obj is None or obj["kind"] not in ("Deployment", "ReplicaSet", "ReplicationController") or _replicas(obj) != 1:
         return
-    if weakness.root == TOO_EARLY or store_in(obj) or scene.claim(subject):
+    if weakness.root == TOO_EARLY or store_in(obj) or scene.claim(subject) or scene.node_data(subject):
         return
     edits = [_set(subject, ("spec", "replicas"), 2)]
     if (scaler := scene.scaler(subject)) is not None and get(scaler[1], "spec", "minReplicas", default=1) < 2:
@@ -253,7 +262,7 @@ def more_replicas(subject: str, weakness: Weakness, scene: Scene) -> Iterator[Op
     more = {**obj, "spec": {**obj["spec"], "replicas": 2}}
     for key, words in ((HOSTNAME, "nodes"), (ZONE, "zones")):
         if edit := _spread(subject, more, key):
-            yield Option(f"two replicas spread over {words}", (*edits, edit), "", needs)
+            yield Option(f"two replicas spread over {words}", (*edits, edit), "", _all(needs, ZONE_LABELS if key == ZONE else ""))
 
 
 def replicas_to_spare(subject: str, weakness: Weakness, scene: Scene) -> Iterator[Option]:
@@ -261,7 +270,7 @@ def replicas_to_spare(subject: str, weakness: Weakness, scene: Scene) -> Iterato
     obj = scene.obj(subject)
     if obj is None or obj["kind"] not in ("Deployment", "ReplicaSet", "ReplicationController") or (now := _replicas(obj)) < 2:
         return
-    if store_in(obj) or scene.claim(subject) or scene.scaler(subject) is not None:
+    if store_in(obj) or scene.claim(subject) or scene.node_data(subject) or scene.scaler(subject) is not None:
         return
     for count in (now + 1, now + 2):
         yield Option(f"{count} replicas", (_set(subject, ("spec", "replicas"), count),))
@@ -282,7 +291,8 @@ def shared_volume(subject: str, weakness: Weakness, scene: Scene) -> Iterator[Op
     yield Option("pods that share the volume", tuple(edits), gives_up, NEEDS_SHARED)
     for key, words in ((ZONE, "zones"), (HOSTNAME, "nodes")):  # claims that are bound late bring pods that come together to one node
         if edit := _spread(subject, obj, key):
-            yield Option(f"pods that share the volume, spread over {words}", (*edits, edit), gives_up, NEEDS_SHARED)
+            labels = ZONE_LABELS if key == ZONE else ""
+            yield Option(f"pods that share the volume, spread over {words}", (*edits, edit), gives_up, _all(NEEDS_SHARED, labels))
 
 
 # -- probes and hooks ----------------------------------------------------------------------------------------------------
@@ -301,7 +311,7 @@ def readiness(subject: str, weakness: Weakness, scene: Scene) -> Iterator[Option
 
 def _with_rollout(option: Option, subject: str, weakness: Weakness, scene: Scene) -> Iterator[Option]:
     for more in rollout_keeps_pods(subject, weakness, scene):
-        yield Option(f"{option.name}; {more.name}", (*option.edits, *more.edits), more.gives_up)
+        yield Option(f"{option.name}; {more.name}", (*option.edits, *more.edits), more.gives_up, option.needs)
 
 
 def _readiness(subject: str, obj: Obj) -> list[Edit]:
@@ -330,6 +340,10 @@ def _sleep(seconds: int, kubernetes: str) -> Obj:
     return {"sleep": {"seconds": seconds}} if version >= SLEEP_SINCE else {"exec": {"command": ["sleep", str(seconds)]}}
 
 
+def _hook_needs(edits: Sequence[Edit]) -> str:
+    return A_SLEEP if any(isinstance(edit.value, dict) and "exec" in edit.value for edit in edits if edit.path[-1] == "preStop") else ""
+
+
 def _leaving(subject: str, weakness: Weakness, scene: Scene) -> Iterator[tuple[str, list[Edit]]]:
     """Yield edits for each length of a hook, and in words how long it is."""
     obj = scene.obj(subject)
@@ -353,7 +367,7 @@ def _leaving(subject: str, weakness: Weakness, scene: Scene) -> Iterator[tuple[s
 def serve_while_leaving(subject: str, weakness: Weakness, scene: Scene) -> Iterator[Option]:
     """Let containers serve on while their endpoints are taken away."""
     for name, edits in _leaving(subject, weakness, scene):
-        yield Option(name, tuple(edits))
+        yield Option(name, tuple(edits), "", _hook_needs(edits))
 
 
 def serve_while_leaving_and_coming(subject: str, weakness: Weakness, scene: Scene) -> Iterator[Option]:
@@ -361,7 +375,7 @@ def serve_while_leaving_and_coming(subject: str, weakness: Weakness, scene: Scen
     obj = scene.obj(subject)
     for name, edits in _leaving(subject, weakness, scene):
         probes = _readiness(subject, obj) if obj is not None else []
-        both = Option(f"{name} and a readiness probe", (*edits, *probes))
+        both = Option(f"{name} and a readiness probe", (*edits, *probes), "", _hook_needs(edits))
         if probes:
             yield both
         yield from _with_rollout(both, subject, weakness, scene)
@@ -386,7 +400,10 @@ def not_asked_about_itself(subject: str, weakness: Weakness, scene: Scene) -> It
         rule = {"key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": [space]}
         if space:
             edit = Edit(Op.APPEND, subject, ("webhooks", index, "namespaceSelector", "matchExpressions"), rule)
-            yield Option("it is not asked about its own namespace", (edit,))
+            others = scene.beside(space, get(hook, "clientConfig", "service", "name", default=""))
+            told = ", ".join(others[:OTHERS]) + (f" and {len(others) - OTHERS} more" if len(others) > OTHERS else "")
+            gives_up = f"that it is asked about what else is in the namespace {space}: {told}" if others else ""
+            yield Option("it is not asked about its own namespace", (edit,), gives_up)
 
 
 def fails_open(subject: str, weakness: Weakness, scene: Scene) -> Iterator[Option]:

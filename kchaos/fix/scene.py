@@ -20,6 +20,9 @@ STORES = (
 )  # fmt: skip
 """Images that keep data of their own: a second pod of them is not a second copy, so nobody is told to run one."""
 
+NO_DATA = ("Socket", "CharDevice")
+"""Types of hostPath that hold no data: something of the node is talked to."""
+
 
 class Weakness(NamedTuple):
     """What one object got wrong in a campaign: the rule, its root cause, how bad, in words, under which faults, and the cases that show it."""
@@ -92,6 +95,32 @@ class Scene(NamedTuple):
                 return f"PersistentVolumeClaim/{space}/{name}", found
         return None
 
+    def node_data(self, workload: str) -> str:
+        """Return the volume in which a workload's pods write on their node's own disk: a second pod has other data there; empty for none."""
+        obj, space = self.obj(workload), workload.split("/")[1]
+        if obj is None:
+            return ""
+        for volume in get(obj, *pod_path(obj), "volumes", default=()):
+            path, claim = get(volume, "hostPath"), get(volume, "persistentVolumeClaim", "claimName")
+            local = path is not None and path.get("type") not in NO_DATA
+            if (local or (claim and self._on_a_node(space, claim))) and _writes(obj, volume["name"]):
+                return str(volume["name"])
+        return ""
+
+    def _on_a_node(self, space: str, claim: str) -> bool:
+        """Tell whether a claim is bound, or can be, to a volume of the files that is a folder of one node."""
+        found = self.obj(f"PersistentVolumeClaim/{space}/{claim}")
+        wanted, class_ = get(found or {}, "spec", "volumeName"), get(found or {}, "spec", "storageClassName", default="")
+        for ident, volume in self.of_kind("PersistentVolume"):
+            spec, owner = volume["spec"], get(volume, "spec", "claimRef", default={})
+            if "local" not in spec and "hostPath" not in spec:
+                continue
+            mine = owner.get("name") == claim and owner.get("namespace", "default") == space
+            free = not owner and found is not None and not wanted and spec.get("storageClassName", "") == class_
+            if mine or wanted == ident.rpartition("/")[2] or free:
+                return True
+        return False
+
     def scaler(self, workload: str) -> tuple[str, Obj] | None:
         """Return the HorizontalPodAutoscaler that sets a workload's replicas."""
         kind, space, name = workload.split("/")
@@ -100,6 +129,13 @@ class Scene(NamedTuple):
             if ident.split("/")[1] == space and target.get("kind") == kind and target.get("name") == name:
                 return ident, one
         return None
+
+    def beside(self, space: str, service: str) -> list[str]:
+        """Return what else has pods in a namespace than the workloads behind a Service, as ``kind name``."""
+        behind = self.backing.get(f"{space}/{service}", ())
+        kinds = (*WORKLOADS, "Job", "CronJob", "Pod")
+        found = [ident for ident, _ in self.of_kind(*kinds) if ident.split("/")[1] == space and ident not in behind]
+        return [f"{kind} {name}" for kind, _, name in (ident.split("/") for ident in found)]
 
     def spells_namespace(self, ident: str) -> bool:
         """Tell whether an object's text names its namespace: what is put beside it then does too."""
@@ -115,6 +151,15 @@ def pod_path(obj: Obj) -> tuple[str, ...]:
     if obj["kind"] == "CronJob":
         return ("spec", "jobTemplate", "spec", "template", "spec")
     return ("spec",) if obj["kind"] == "Pod" else ("spec", "template", "spec")
+
+
+def _writes(obj: Obj, volume: str) -> bool:
+    """Tell whether a container of an object may write into a volume."""
+    spec = get(obj, *pod_path(obj), default={})
+    some = [one for key in ("initContainers", "containers") for one in spec.get(key) or () if isinstance(one, dict)]
+    mounts = [mount for one in some for mount in one.get("volumeMounts") or () if mount.get("name") == volume]
+    devices = [device for one in some for device in one.get("volumeDevices") or () if device.get("name") == volume]
+    return bool(devices) or any(not mount.get("readOnly") for mount in mounts)
 
 
 def labels_of(obj: Obj) -> dict[str, str]:

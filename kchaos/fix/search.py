@@ -178,15 +178,19 @@ class Search:
         if len(edits) < 2:
             return
         kept, untried = list(edits), [edit for edit in reversed(edits) if not edit.object.startswith(UNSEEN)]
-        while untried:
-            group = self._apart(untried)
+        alone: list[Edit] = []
+        while untried or alone:
+            group = self._apart(untried) if untried else [alone.pop(0)]
             untried = [edit for edit in untried if edit not in group]
             fewer = [edit for edit in kept if edit not in group]
             try:
                 missed = self._missed(fewer, [name for edit in group for name in self._about(edit)])
             except EditRefused:
+                alone += group if len(group) > 1 else []
                 continue  # other edits stand on these
-            kept = [edit for edit in kept if edit not in group or any(name in missed for name in self._about(edit))]
+            needed = [edit for edit in group if any(name in missed for name in self._about(edit))]
+            kept = [edit for edit in kept if edit not in group or edit in needed]
+            alone += needed if len(needed) > 1 else []  # one may be missed only because another is away: a webhook stops its own pods
         kept = [edit for edit in kept if not edit.object.startswith(UNSEEN) or any(one in kept for one in self._with(edit))]
         if len(kept) < len(edits):
             attempt = self._level1(self._base.draft.with_edits(kept))

@@ -17,10 +17,10 @@ from kchaos.fix.files import Draft, encoded
 from kchaos.fix.kustomize import kustomization
 from kchaos.fix.operator import commands
 from kchaos.fix.patch import changed_lines, unified
-from kchaos.fix.scene import Option, Weakness, store_in
+from kchaos.fix.scene import Option, Scene, Weakness, store_in
 from kchaos.fix.search import Outcome, Search
 from kchaos.fix.trial import Attempt, Lab, Meter, Spent
-from kchaos.models.manifests.load import Text, load
+from kchaos.models.manifests.load import load
 
 SECONDS = 120.0
 """How long the search may take."""
@@ -89,17 +89,21 @@ def _why_no_more(one: Weakness, draft: Draft) -> str:
     image = store_in(found.obj) if found is not None else ""
     if one.rule == "KC202" and image and "its only pod" in one.summary:
         return f" (no second pod is suggested: {image} keeps data of its own)"
+    volume = Scene(draft.objects, {}).node_data(one.object) if found is not None else ""
+    if one.rule == "KC202" and volume and "its only pod" in one.summary:
+        return f" (no second pod is suggested: in its volume {volume} it keeps data on its node)"
     return ""
 
 
 def _changed(question: Question, base: Attempt, found: Outcome, places: Places) -> dict[str, Any]:
     """Return the change itself: in words, as a diff, and what it costs."""
     best, draft = found.best, found.best.draft
-    diff = b"".join(
+    diffs = [
         unified(text.data, encoded(draft.texts[text.name], text.data), places.names.get(text.name, text.name))
         for text in {text.name: text for text in question.texts}.values()
         if text.name in draft.texts
-    )
+    ]
+    diff = b"".join(dict.fromkeys(diffs))  # a file may be given under two names
     rendered = [edit for edit in draft.edits if draft.objects[edit.object].file not in draft.texts]
     options = [pick.option for pick in found.picks if any(edit in draft.edits for edit in pick.option.edits)]
     level1 = best.done.examples
@@ -137,9 +141,8 @@ def _pods(prepared: Prepared) -> int:
 
 def _check(question: Question, before: Draft, after: Draft) -> None:
     """See that the edited texts hold the objects that were simulated. Raises HarnessError."""
-    texts = [Text(text.name, encoded(after.texts[text.name], text.data)) if text.name in after.texts else text for text in question.texts]
     if after.edits and before.texts:
-        found = {one.id: one.obj for one in load(texts, question.namespace, question.kubernetes).manifests}
+        found = {one.id: one.obj for one in load(after.written(question.texts), question.namespace, question.kubernetes).manifests}
         wanted = {ident: one.obj for ident, one in after.objects.items() if one.file in after.texts}
         if any(found.get(ident) != obj for ident, obj in wanted.items()):
             raise HarnessError("the edited files do not hold the objects that were simulated")

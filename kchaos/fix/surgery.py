@@ -5,6 +5,7 @@ Nothing is trusted: whoever calls reads the text again and compares (:mod:`kchao
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -12,6 +13,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from kchaos.fix.emit import Style, entry_lines, flow_entry, flow_text, item_lines, mapping_lines, scalar_text
+from kchaos.models.manifests.yamltree import plain
 
 FieldPath = tuple[str | int, ...]
 _ALIAS = re.compile(r"\s*\*[^\s,\[\]{}]+")
@@ -117,7 +119,7 @@ class Surgeon:
     def document(self, obj: dict[str, Any]) -> Splice:
         """Add an object as a document of its own at the end of the text."""
         text, newline = self._text, self._style.newline
-        if text.lstrip()[:1] in "{[" and text.rstrip()[-1:] in "}]":
+        if _is_json(text):
             raise EditRefused("a JSON file holds one object")
         closed = not text or text.endswith("\n")
         rows = text.rstrip().rsplit("\n", 1)[-1].strip()
@@ -163,7 +165,7 @@ class Surgeon:
             if isinstance(value, dict | list) and value and not (found.parent is not None and found.parent.flow_style):
                 return self._rewritten(found, value)
             return Splice(begin, end, lead + (flow_text(value, as_json) if isinstance(value, dict | list) else scalar_text(value, quote)))
-        if node.flow_style:
+        if getattr(node, "flow_style", False):  # block scalars have none
             return Splice(begin, end, flow_text(value, as_json))
         return self._rewritten(found, value)
 
@@ -191,7 +193,7 @@ class Surgeon:
             raise EditRefused("it is written as an alias")
         if isinstance(name, int):
             raise EditRefused("there is no such list")
-        if isinstance(node, yaml.ScalarNode) and not node.value and not node.style:
+        if isinstance(node, yaml.ScalarNode) and not node.style and plain(node.value) is None:  # nothing, `~` or `null`
             return self._replace(found, {name: value})
         if not isinstance(node, yaml.MappingNode):
             raise EditRefused("what it belongs into is no mapping")
@@ -272,6 +274,15 @@ class Surgeon:
     def _line_end(self, at: int, past: bool = False) -> int:
         found = self._text.find("\n", at)
         return len(self._text) if found < 0 else found + past
+
+
+def _is_json(text: str) -> bool:
+    """Tell whether a text is one JSON value; several documents in braces, or keys without quotes, are YAML."""
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _words(path: FieldPath) -> str:

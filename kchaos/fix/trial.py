@@ -17,6 +17,7 @@ from kchaos.engine.sweep import Sweep, choose, sweep
 from kchaos.fix.files import Draft
 from kchaos.fix.scene import Scene, Weakness
 from kchaos.models.faults.catalog import catalog
+from kchaos.models.manifests.load import load
 from kchaos.models.manifests.notes import Note
 
 CASES = 3
@@ -105,6 +106,7 @@ class Lab:
     def level1(self, draft: Draft) -> Attempt:
         """Run all of level 1. Raises KeyboardInterrupt if that was interrupted."""
         prepared = self.boot(draft)
+        prepared = prepared._replace(loaded=prepared.loaded._replace(notes=self._read_again(draft)))
         chosen = choose(self.question.faults, catalog())
         plan = sweep(prepared.system, prepared.booted, chosen, self.question.seed)
 
@@ -119,6 +121,10 @@ class Lab:
         if done.interrupted:
             raise KeyboardInterrupt
         return self.attempt(draft, prepared, done)
+
+    def _read_again(self, draft: Draft) -> tuple[Note, ...]:
+        """Return what the loader says of the edited texts: a fix must not bring new warnings."""
+        return load(draft.written(self.question.texts), self.question.namespace, self.question.kubernetes).notes
 
     def attempt(self, draft: Draft, prepared: Prepared, done: Done) -> Attempt:
         """Judge what ran."""

@@ -109,22 +109,22 @@ def module(file: str) -> ModuleType:
     sys.modules[name] = made
     try:
         spec.loader.exec_module(made)
-    except InvalidScenario:  # of one of its declarations
+    except (InvalidScenario, KeyboardInterrupt):  # of one of its declarations; or somebody has waited long enough
         del sys.modules[name]
         raise
-    except Exception as error:
+    except BaseException as error:  # also sys.exit, and what test frameworks raise to skip: neither may end a run
         del sys.modules[name]
         where = Location(file, _line(error, path))
         raise InvalidScenario(f"it can't be run: {_said(error)}", location=where, hint=f"`python {file}` shows more") from error
     return made
 
 
-def _said(error: Exception) -> str:
+def _said(error: BaseException) -> str:
     first = str(error).partition("\n")[0]
     return f"{type(error).__name__}: {first}" if first else type(error).__name__
 
 
-def _line(error: Exception, path: Path) -> int:
+def _line(error: BaseException, path: Path) -> int:
     """Return the last line of a file that an error came through, 0 if none."""
     if isinstance(error, SyntaxError) and error.filename == str(path):
         return error.lineno or 0
@@ -158,7 +158,9 @@ class Called:
         self._read.clear()
         try:
             found = self._called(Cluster(self._state, self._read))
-        except Exception as error:  # the user's: told with its line, and the answer is unknown
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # the user's, sys.exit too: told with its line, and the answer is unknown
             line = _line(error, Path(self._file).resolve())
             return Undecided(f"{_said(error)} ({self._file}{f':{line}' if line else ''})")
         return found if isinstance(found, bool) else Undecided(f"it returned {found!r}, not True or False")

@@ -11,6 +11,7 @@ import pytest
 
 from kchaos.engine.machines import Machines, of_file, of_numbers
 from kchaos.errors import InvalidScenario
+from kchaos.models.topology import default_labels
 
 NODE = """\
 apiVersion: v1
@@ -143,6 +144,15 @@ def test_what_kubectl_prints(form: str, file: Path) -> None:
     assert node.taints == ({"key": "gpu", "value": "a", "effect": "NoSchedule"},)
     assert [one["kind"] for one in found.objects] == ["StorageClass", "PriorityClass", "ResourceQuota"]
     assert found.objects[0]["metadata"] == {"name": "fast"} and "status" not in found.objects[2]
+
+
+def test_nodes_without_zones_stay_without(file: Path) -> None:
+    """A zone that is made up would let pods be spread over it that stay Pending in the real cluster."""
+    rows = "".join(f"- {{apiVersion: v1, kind: Node, metadata: {{name: {name}, labels: {{a: b}}}}}}\n" for name in "ab")
+    file.write_text(f"apiVersion: v1\nkind: List\nitems:\n{rows}", encoding="utf-8")
+    found = of_file(file)
+    assert found.words == f"2 nodes without zones (no node has the label topology.kubernetes.io/zone), from {file}"
+    assert found.topology.zones == () and not any("topology" in key for key in default_labels(found.topology.nodes[0]))
 
 
 @pytest.mark.parametrize(("masters", "servers"), [(0, 1), (1, 1), (3, 3)])

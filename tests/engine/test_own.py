@@ -164,6 +164,14 @@ def test_undecided_is_unknown(here: Path) -> None:
     assert run_cli(["replay", replay]) == 3, "a replay can't tell either"
 
 
+def test_a_property_that_ends_the_process_ends_nothing(here: Path) -> None:
+    """Exit code 0 would read as pass: it is undecided, and told with its line."""
+    (here / "checks.py").write_text(CHECKS.replace("return", "raise SystemExit(0)  # return"), encoding="utf-8")
+    code, result = result_of(here, "version: 1\n", "--properties", "checks.py")
+    assert code == 3 and result.verdict == "unknown"
+    assert any("SystemExit: 0 (checks.py:5)" in reason for reason in result.reasons)
+
+
 def test_undecided_fails_a_state_machine(here: Path) -> None:
     """Who asks for a pass gets none."""
     (here / "kchaos.yaml").write_text("properties:\n- {id: A, title: t, always: 'pods.all(p, p.labels.nope == \"x\")'}\n", encoding="utf-8")
@@ -205,7 +213,12 @@ def test_what_is_not_in_the_input(
         ('title="three serve"', 'severity="bad"', "checks.py:3: severity: 'bad' is none of them"),
         ('title="three serve"', 'except_during=["drian"]', "checks.py:3: no fault is called drian (did you mean drain?)"),
         ('title="three serve"', 'when="pods.size()"', "checks.py:3: when: the expression gives a number"),
+        ('title="three serve"', 'except_during="drain"', 'checks.py:3: except_during is a list of faults (write except_during=["drain"])'),
+        ('title="three serve"', 'for_s="x"', "checks.py:3: for_s must be a number of seconds, not 'x'"),
+        ("def three(cluster)", "async def three(cluster)", "checks.py:3: a property is asked and answers at once"),
+        ("def three(cluster)", "def three()", "checks.py:3: a property takes the cluster, and nothing else"),
         ("return", "retrun", "checks.py:5: it can't be run: SyntaxError"),
+        ("from kchaos", "import sys; sys.exit(0)\nfrom kchaos", "checks.py:1: it can't be run: SystemExit: 0"),
         ("from kchaos", "from kchaso", "checks.py:1: it can't be run: ModuleNotFoundError"),
         ('@always(id="PY-1", title="three serve")', "", "checks.py: the file declares no property"),
         ("PY-1", "SHOP-2", "checks.py:3: the id SHOP-2 is that of kchaos.yaml:6"),

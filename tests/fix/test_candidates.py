@@ -64,13 +64,15 @@ def test_a_budget_is_never_taken_away() -> None:
     assert not any(edit.op == "remove" for option in found for edit in option.edits)
 
 
-def test_pods_that_must_be_together_keep_apart_first() -> None:
-    """Then they are spread; a selector of others is left alone."""
+def test_pods_that_must_be_together_keep_apart_last() -> None:
+    """They are spread first, as that gives nothing up; a selector of others is left alone."""
     term = "- {topologyKey: kubernetes.io/hostname, labelSelector: {matchLabels: {app: APP}}}\n"
     pod = "      affinity:\n        podAffinity:\n          requiredDuringSchedulingIgnoredDuringExecution:\n          " + term
-    mine = words(workload("  replicas: 3\n", pod.replace("APP", "w")), "KC202", "node-power-loss")
-    assert mine[0] == "spec.template.spec.affinity.podAffinity → podAntiAffinity"
-    assert mine[1].startswith("spec.template.spec.topologySpreadConstraints: and")
+    text = workload("  replicas: 3\n", pod.replace("APP", "w"))
+    mine = words(text, "KC202", "node-power-loss")
+    assert mine[0].startswith("spec.template.spec.topologySpreadConstraints: and")
+    assert mine[-1] == "spec.template.spec.affinity.podAffinity → podAntiAffinity"
+    assert offered(text, "KC202", "node-power-loss")[-1].gives_up == "that pods stand together"
     assert "podAntiAffinity" not in " ".join(words(workload("  replicas: 3\n", pod.replace("APP", "other")), "KC202", "node-power-loss"))
 
 
@@ -93,6 +95,75 @@ def test_two_replicas_where_there_is_one() -> None:
     assert words(workload(kind="StatefulSet"), "KC202", "drain", subject="StatefulSet/default/w") == []
 
 
+HOST = "      volumes: [{name: d, hostPath: {path: /srv, type: TYPE}}]\n"
+MOUNT = "        volumeMounts: [{name: d, mountPath: /data, readOnly: RO}]\n"
+CLAIM = (
+    "---\napiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {name: c}\n"
+    "spec: {storageClassName: disk, accessModes: [ReadWriteMany], resources: {requests: {storage: 1Gi}}}\n"
+    "---\napiVersion: v1\nkind: PersistentVolume\nmetadata: {name: v}\n"
+    "spec: {storageClassName: CLASS, accessModes: [ReadWriteMany], capacity: {storage: 1Gi}, SOURCE}\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("host", "read_only", "more"), [("Directory", "false", False), ("Directory", "true", True), ("Socket", "false", True)]
+)
+def test_no_second_pod_writes_on_another_node(host: str, read_only: str, more: bool) -> None:
+    """Data in a hostPath would be two sets of data; what is only read, and sockets, are none."""
+    text = workload(pod=HOST.replace("TYPE", host), container=MOUNT.replace("RO", read_only))
+    assert bool(words(text, "KC202", "drain")) == more
+    several = workload("  replicas: 2\n", HOST.replace("TYPE", host), container=MOUNT.replace("RO", read_only))
+    assert ("spec.replicas: 2 → 3" in words(several, "MINE-1", "drain")) == more
+
+
+@pytest.mark.parametrize(
+    ("class_", "source", "more"),
+    [
+        ("disk", "local: {path: /srv}", False),
+        ("disk", "hostPath: {path: /srv}", False),
+        ("disk", "nfs: {server: x, path: /srv}", True),
+        ("other", "local: {path: /srv}", True),
+        ("other", "claimRef: {name: c, namespace: default}, local: {path: /srv}", False),
+        ("disk", "claimRef: {name: other, namespace: default}, local: {path: /srv}", True),
+    ],
+)
+def test_no_second_pod_of_a_local_volume(class_: str, source: str, more: bool) -> None:
+    """Whatever its access mode says, it is a folder of one node."""
+    text = workload(pod="      volumes: [{name: d, persistentVolumeClaim: {claimName: c}}]\n", container=MOUNT.replace("RO", "false"))
+    assert bool(words(text + CLAIM.replace("CLASS", class_).replace("SOURCE", source), "KC202", "drain")) == more
+
+
+def test_a_spread_over_zones_needs_their_labels() -> None:
+    """They are thought to be there, so it stays the first choice where a zone is lost."""
+    found = offered(workload("  replicas: 3\n"), "KC202", "zone-power-loss")
+    assert [one.name for one in found] == ["pods spread over zones", "pods spread over nodes"]
+    assert "topology.kubernetes.io/zone" in found[0].needs and not found[1].needs
+    alone = {one.name: one.needs for one in offered(workload(), "KC202", "zone-power-loss")}
+    assert "topology.kubernetes.io/zone" in alone["two replicas spread over zones"]
+    assert not alone["two replicas"] and not alone["two replicas spread over nodes"]
+
+
+HOOK = (
+    "---\napiVersion: admissionregistration.k8s.io/v1\nkind: ValidatingWebhookConfiguration\nmetadata: {name: h}\n"
+    "webhooks:\n- name: h.example.com\n  clientConfig: {service: {namespace: default, name: w, path: /v}}\n"
+    '  rules: [{apiGroups: [""], apiVersions: [v1], operations: [CREATE], resources: [pods]}]\n'
+    "  admissionReviewVersions: [v1]\n  sideEffects: None\n"
+)
+
+
+def test_a_webhook_gives_up_its_neighbours() -> None:
+    """What is left out is a namespace: all that lives there is then no longer asked about."""
+
+    def first(text: str) -> Option:
+        return offered(text, "KC208", summary="h.example.com", subject="ValidatingWebhookConfiguration//h")[0]
+
+    assert (first(workload() + HOOK).name, first(workload() + HOOK).gives_up) == ("it is not asked about its own namespace", "")
+    other = "---\n" + workload().replace("name: w}", "name: x}", 1)
+    assert first(workload() + HOOK + other).gives_up == "that it is asked about what else is in the namespace default: Deployment x"
+    elsewhere = other.replace("name: x}", "name: x, namespace: far}", 1)
+    assert first(workload() + HOOK + elsewhere).gives_up == ""
+
+
 def test_a_rollout_brings_new_pods_first() -> None:
     spec = "  replicas: 1\n  strategy: {rollingUpdate: {maxUnavailable: 1, maxSurge: 0}}\n"
     found = offered(workload(spec), "KC202", "rollout")[0]
@@ -106,8 +177,11 @@ def test_hooks_wait_within_their_grace() -> None:
     """A short grace grows by as much; before 1.30 there is no action `sleep`."""
     found = offered(workload(pod="      terminationGracePeriodSeconds: 4\n"), "KC205", "rollout", subject="Service/default/w")[0]
     assert [edit.value for edit in found.edits] == [{"sleep": {"seconds": 5}}, 9]
-    old = offered(workload(), "KC205", "rollout", subject="Service/default/w", version="1.29")[0]
-    assert old.edits[0].value == {"exec": {"command": ["sleep", "5"]}}
+    assert not found.needs
+    old = offered(workload(), "KC205", "rollout", subject="Service/default/w", version="1.29")
+    hooks = [one for one in old if "preStop" in one.name]
+    assert hooks[0].edits[0].value == {"exec": {"command": ["sleep", "5"]}}
+    assert len(hooks) > 2 and {one.needs for one in hooks} == {"a `sleep` in the image"}
     longer = workload(container="        lifecycle: {preStop: {sleep: {seconds: 2}}}\n")
     assert words(longer, "KC205", "rollout", subject="Service/default/w")[0].endswith("preStop.sleep.seconds: 2 → 5")
 

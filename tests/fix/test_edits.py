@@ -166,6 +166,54 @@ def test_a_document_is_added_at_the_end() -> None:
         cut('{"kind": "Deployment", "metadata": {"name": "web"}}', Edit(Op.ADD, WEB, (), new))
 
 
+def test_documents_in_braces_are_no_json() -> None:
+    """Several of them, or keys without quotes: another document may follow."""
+    new = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "n"}}
+    web = "{kind: Deployment, metadata: {name: web}}"
+    for text in (f"{web}\n---\n{{kind: A, metadata: {{name: a}}}}\n", web):
+        assert [one.value for one in roots(cut(text, Edit(Op.ADD, WEB, (), new)))] == [*(one.value for one in roots(text)), new]
+
+
+@pytest.mark.parametrize("nothing", ["", " ~", " null", " # to do"])
+def test_nothing_becomes_a_mapping(nothing: str) -> None:
+    """However it is written."""
+    after = cut(of_web(f"  strategy:{nothing}\n  b: 1\n"), Edit(Op.SET, WEB, ("spec", "strategy", "type"), "Recreate"))
+    assert roots(after)[0].value["spec"] == {"strategy": {"type": "Recreate"}, "b": 1}
+
+
+def test_other_encodings_are_refused() -> None:
+    """They are read, but not written; and never taken for something rendered."""
+    text = Text("a.yaml", (MAP.format(name="web")).encode("utf-16"))
+    draft = Draft.of(load([text]).manifests, [text], ())
+    for edit in (Edit(Op.SET, "ConfigMap/default/web", ("data", "a"), "x"), Edit(Op.ADD, "ConfigMap/default/web", (), {})):
+        with pytest.raises(EditRefused, match=r"a\.yaml can't be edited: text that is not UTF-8"):
+            draft.with_edits([edit])
+
+
+MAP = "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}}}\ndata: {{a: b}}\n"
+
+
+def _twice(texts: list[Text]) -> list[str]:
+    return [note.level for note in load(texts).notes if note.rule == "KC306"]
+
+
+def test_copies_are_edited_alike() -> None:
+    """In one file or in two; what only has the same name is not touched."""
+    one, other = MAP.format(name="web"), MAP.format(name="db")
+    texts = [
+        Text("a.yaml", f"{one}---\n{other}---\n# again\n{one}".encode()),
+        Text("b.yaml", one.encode()),
+        Text("c.yaml", one.replace("a: b", "c: d").encode()),
+        Text("d.yaml", one.encode()),
+    ]
+    edit = Edit(Op.SET, "ConfigMap/default/web", ("data", "a"), "x")
+    after = Draft.of(load(texts).manifests, texts, ()).with_edits([edit])
+    changed = one.replace("a: b", "a: x")
+    assert after.texts["a.yaml"] == f"{changed}---\n{other}---\n# again\n{changed}"
+    assert (after.texts["b.yaml"], after.texts["c.yaml"], after.texts["d.yaml"]) == (changed, one.replace("a: b", "c: d"), changed)
+    assert _twice(after.written(texts)) == _twice(texts) == ["info", "info", "warning", "warning"]
+
+
 def test_a_byte_order_mark_stays() -> None:
     """Notepad writes one, and kubectl takes it."""
     before = (BOM + of_web("  a: 1\n")).encode()

@@ -100,10 +100,62 @@ def test_an_interruption_keeps_what_is_confirmed(race: tuple[Question, Answer]) 
     assert not change.found and change.stopped == "interrupted" and change.examples == 4
 
 
+def test_what_the_loader_says_of_the_edited_files_counts() -> None:
+    """An object is declared twice, and one copy only can be edited (the other spells its namespace): the fix would bring a warning."""
+    first, _, rest = RACE.partition("\n---\n")
+    assert "\n  name: " in first
+    again = first.replace("\n  name: ", "\n  namespace: default\n  name: ", 1)
+    question, answer = asked(f"{again}\n---\n{first}\n---\n{rest}", "rollout")
+    change = change_of(question, answer)
+    assert answer.result.findings and change.tried > 0
+    assert not change.found and change.after == (0, 1)
+
+
 def test_accepted_findings_are_left_alone() -> None:
     """They are no trouble to anybody."""
     settings = Settings(accept=(Accept(id="KC205", reason="we retry", date="2026-01-01"),))
     assert change_of(*asked(RACE, settings=settings)).before == (0, 0)
+
+
+HOOK = """
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingWebhookConfiguration
+metadata: {name: hook}
+webhooks:
+- name: hook.example.com
+  clientConfig: {service: {namespace: default, name: hook, path: /v}}
+  rules: [{apiGroups: [""], apiVersions: [v1], operations: [CREATE], resources: [pods]}]
+  admissionReviewVersions: [v1]
+  sideEffects: None
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: hook}
+spec:
+  replicas: 2
+  selector: {matchLabels: {app: hook}}
+  template:
+    metadata: {labels: {app: hook}}
+    spec:
+      containers:
+      - name: hook
+        image: x/hook:1
+        ports: [{containerPort: 8443}]
+        readinessProbe: {tcpSocket: {port: 8443}}
+        lifecycle: {preStop: {sleep: {seconds: 5}}}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: hook}
+spec: {selector: {app: hook}, ports: [{port: 443, targetPort: 8443}]}
+"""
+
+
+def test_an_edit_that_only_helps_without_another_is_left_out() -> None:
+    """A webhook that stops its own pods is mended: then they need no spread, though without both edits both are missed."""
+    change = change_of(*asked(HOOK, "node-power-loss,zone-power-loss,drain,rollout"))
+    assert change.after == (0, 0) and change.passes
+    assert [one.partition(":")[0] for one in change.edits] == ["ValidatingWebhookConfiguration hook"] and change.lines == 5
 
 
 def test_no_second_database() -> None:

@@ -177,6 +177,13 @@ def two_faults_break_the_quorum(bad: bool, patch: pytest.MonkeyPatch) -> Found:
     return _members((10.0, up, up), (20.0, 3, 3), workload=DB, faults=("drain", "node-pause"))
 
 
+@CASES.bug("KC202", "more than one fault", Severity.INFO)
+def a_cut_through_the_cluster_breaks_the_quorum(bad: bool, patch: pytest.MonkeyPatch) -> Found:
+    """It takes several nodes at once, and when it heals several members that were given up meanwhile."""
+    up = 1 if bad else 2
+    return _members((10.0, up, up), (20.0, 3, 3), workload=DB, faults=("partition-ring",))
+
+
 @CASES.bug("KC202", "ready too early", Severity.WARNING)
 def a_quorum_of_members_that_only_count_as_ready(bad: bool, patch: pytest.MonkeyPatch) -> Found:
     return _members((10.0, 1 if bad else 2, 3), (20.0, 3, 3), workload=DB, faults=("rollout",))
