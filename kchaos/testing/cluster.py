@@ -7,12 +7,11 @@ scenario, so that a failure can be run again.
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from os import PathLike, fspath
 from pathlib import Path
-from typing import Any, NamedTuple, ParamSpec, TypeGuard, TypeVar
+from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 import msgspec
 
@@ -39,6 +38,7 @@ from kchaos.models.manifests.load import Text, load
 from kchaos.nemesis.fault import Evidence, bit
 from kchaos.properties.own.declared import undecided
 from kchaos.scenario import Scenario, Step
+from kchaos.testing.arguments import check_claim, check_name, check_spans, in_words, is_number, json_tree
 from kchaos.testing.files import Files, shown, stem_of
 from kchaos.testing.marks import wrong_numbers, wrong_types
 
@@ -47,8 +47,6 @@ ANSWER_S = 0.1
 PATIENCE_S = 180.0
 """How long a user waits for the API server's answer before the next look, and for how long at most: a user's client asks again for two
 minutes while no server can be reached, and for longer while servers keep it waiting."""
-MOMENT_S = 0.001
-"""The shortest time that can pass: session times are rounded to it."""
 What = str | PathLike[str] | Obj | Sequence[Obj]
 Images = dict[Any, tuple[System, Boot]]
 """Booted empty clusters by what they were asked for; they live as long as the session."""
@@ -211,7 +209,7 @@ class SimulatedCluster:
         """Change an object by a merge patch. Raises Refused."""
         if not isinstance(body, Mapping):
             raise InvalidScenario(f"a merge patch is a dict, not {body!r}", hint='write such as {"metadata": {"labels": {"tier": "web"}}}')
-        self._user("patch", target, patch=_json_tree("a merge patch", body))
+        self._user("patch", target, patch=json_tree("a merge patch", body))
 
     @_plain
     def scale(self, workload: str, replicas: int) -> None:
@@ -226,7 +224,7 @@ class SimulatedCluster:
     @_plain
     def inject(self, fault: str, target: str = "", **args: Any) -> Fault:
         """Inject a fault of `kchaos faults`, or begin an operation such as drain or rollout. Raises InvalidScenario for what makes no sense."""
-        _check_name("the name of a fault", fault)
+        check_name("the name of a fault", fault)
         kind = catalog().get(fault)
         running = self._running
         if not target:
@@ -252,22 +250,22 @@ class SimulatedCluster:
     @_plain
     def advance(self, seconds: float) -> None:
         """Let virtual time pass."""
-        if not _is_number(seconds) or seconds < 0:
-            raise InvalidScenario(f"time can't advance by {_in_words(seconds)}", hint="write seconds from 0 on")
+        if not is_number(seconds) or seconds < 0:
+            raise InvalidScenario(f"time can't advance by {in_words(seconds)}", hint="write seconds from 0 on")
         session = self._running.session
         session.advance(round(session.t + seconds, 3))
 
     @_plain
     def settle(self, within_s: float = 600.0) -> None:
         """Let time pass until nothing but upkeep happens, for ``within_s`` virtual seconds at the longest."""
-        _check_spans(within_s=within_s)
+        check_spans(within_s=within_s)
         self._running.session.rest(within_s)
 
     @_plain
     def eventually(self, claim: Callable[[], Any], within_s: float = 300.0, every_s: float = 1.0) -> None:
         """Let time pass until a claim holds (returns something true, and asserts nothing false). Fails after ``within_s`` virtual seconds."""
-        _check_claim("eventually", claim)
-        _check_spans(within_s=within_s, every_s=every_s)
+        check_claim("eventually", claim)
+        check_spans(within_s=within_s, every_s=every_s)
         end, why = round(self.now + within_s, 3), _asked(claim)
         while why and self.now < end:
             self.advance(min(every_s, end - self.now))
@@ -278,8 +276,8 @@ class SimulatedCluster:
     @_plain
     def always(self, claim: Callable[[], Any], for_s: float = 60.0, every_s: float = 1.0) -> None:
         """Let ``for_s`` virtual seconds pass, and fail as soon as a claim does not hold."""
-        _check_claim("always", claim)
-        _check_spans(for_s=for_s, every_s=every_s)
+        check_claim("always", claim)
+        check_spans(for_s=for_s, every_s=every_s)
         begun, end = self.now, round(self.now + for_s, 3)
         while True:
             if why := _asked(claim):
@@ -293,13 +291,13 @@ class SimulatedCluster:
     @_plain
     def ready(self, workload: str) -> int:
         """Return how many pods of ``Kind/namespace/name`` are Ready and not being deleted."""
-        _check_name("a workload", workload)
+        check_name("a workload", workload)
         return self._seen.ready(workload)
 
     @_plain
     def pods(self, workload: str) -> list[Obj]:
         """Return all pods of ``Kind/namespace/name``, by name."""
-        _check_name("a workload", workload)
+        check_name("a workload", workload)
         return self._seen.pods(workload)
 
     @_plain
@@ -310,7 +308,7 @@ class SimulatedCluster:
     @_plain
     def get(self, target: str) -> Obj | None:
         """Return the object ``Kind/namespace/name`` (``Kind/name`` if it has no namespace), None if there is none."""
-        _check_name("an object", target)
+        check_name("an object", target)
         return self._seen.get(target)
 
     @property
@@ -405,7 +403,7 @@ class SimulatedCluster:
                 if not isinstance(one, Mapping | list | tuple):
                     raise InvalidScenario(f"{one!r} is no Kubernetes object", hint="give a path, YAML text, a dict, or a list of dicts")
                 objects = [one] if isinstance(one, Mapping) else one
-                trees = [_json_tree("a Kubernetes object", obj) for obj in objects]
+                trees = [json_tree("a Kubernetes object", obj) for obj in objects]
                 texts += [Text(f"cluster.apply()[{index}]", json.dumps(tree).encode("utf-8")) for tree in trees]
         loaded = load(texts, namespace, self._settings().kubernetes or DEFAULT)
         for note in loaded.notes:
@@ -446,43 +444,6 @@ class SimulatedCluster:
 def _refuses(mark: Mapping[str, Any], what: str, target: str) -> bool:
     """Tell whether a mark says that this request was refused, and no other that was under way."""
     return mark.get("state") == "refused" and mark.get("what") == what and mark.get("target") == target
-
-
-def _json_tree(what: str, value: object) -> Any:
-    """Return a value of Python as what JSON makes of it: tuples are lists, keys are text."""
-    try:
-        return json.loads(json.dumps(value, allow_nan=False))
-    except (TypeError, ValueError) as error:
-        raise InvalidScenario(
-            f"{what} can't be written as JSON: {error}", hint="dicts, lists, texts, numbers, True, False and None can"
-        ) from None
-
-
-def _check_name(what: str, name: object) -> None:
-    if not isinstance(name, str):
-        raise InvalidScenario(f"{name!r} can't be {what}", hint="write a text, such as Deployment/default/web or node-power-loss")
-
-
-def _is_number(value: object) -> TypeGuard[float]:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _in_words(seconds: object) -> str:
-    return f"{seconds} s" if isinstance(seconds, int | float) else repr(seconds)
-
-
-def _check_spans(**spans: float) -> None:
-    """Refuse spans of virtual time in which no time passes: whoever waits in such steps waits for ever. The clock counts milliseconds."""
-    for name, value in spans.items():
-        if not _is_number(value) or value < MOMENT_S:
-            raise InvalidScenario(f"{name} is {value!r}", hint=f"write seconds, {MOMENT_S} or more")
-
-
-def _check_claim(method: str, claim: object) -> None:
-    if not callable(claim):
-        raise InvalidScenario(
-            f"cluster.{method}() asks a claim again and again, and {claim!r} is no function", hint="write lambda: before what shall hold"
-        )
 
 
 def _asked(claim: Callable[[], Any]) -> str:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
+from kchaos.models.api.decode import without_null_items
 from kchaos.models.api.quantities import unreadable
 from kchaos.models.api.resources import REMOVED, RESOURCES, by_kind
 from kchaos.models.api.schema import misfits
@@ -234,6 +235,7 @@ class _Reading:
             return
         for one in reversed(found):  # all of them unknown fields
             obj = _without(obj, one.path)
+        obj = without_null_items(obj)
         hook = str((get(obj, "metadata", "annotations", default={}) or {}).get("helm.sh/hook") or "")
         if hook and not any(part.strip() in INSTALL_HOOKS for part in hook.split(",")):
             self._note("KC313", "info", file, line, f"{label} is a helm hook ({hook}) that `helm install` does not run: left out")

@@ -118,6 +118,12 @@ def test_unknown_fields() -> None:
     assert obj["spec"]["template"]["spec"]["containers"] == [{"name": "c", "image": "nginx"}]
 
 
+def test_nulls_in_lists() -> None:
+    """They are empty things, as the API server reads them, and told by its validation."""
+    found = read(POD.replace("[{name: c, image: nginx}]", "[null]"))
+    assert [one.obj["spec"] for one in found.manifests] == [{"containers": [{}]}]
+
+
 def test_declared_twice() -> None:
     """The later one counts, and the note says where both stand."""
     other = DEPLOYMENT.replace("replicas: 2", "replicas: 3")
