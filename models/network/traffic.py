@@ -28,6 +28,8 @@ from kchaos.models.network.proxy import Backend, Entry
 Rules = Mapping[str, Entry]
 RATE = 10.0
 """Requests a second, if nothing else is said."""
+SOON_S = 1e-3
+"""Nothing is looked at again sooner: the end of a connection must lie behind by then, whatever was rounded."""
 ATTEMPTS = 2
 """resolv.conf(5): a resolver asks twice; each time the rules choose a replica anew."""
 
@@ -80,7 +82,8 @@ class Traffic:
         self._asked = asked
         self._names = names
         self._later = later
-        self._due_s = 0.0
+        self._due: dict[float, None] = {}
+        """When connections that are kept end: for these moments a look is due already."""
         self._pods: dict[str, tuple[str, ...]] = {}
         self._flows: dict[tuple[str, str], dict[Backend, Held]] = {}
         """Connections that are kept, by Service and node."""
@@ -223,9 +226,10 @@ class Traffic:
             now = self._now()
             flows = tcp(before, entry, lambda backend: self._check(backend, node), now)
             end_s = next_s(flows)
-            if end_s is not None and not now < self._due_s <= end_s:
-                self._due_s = end_s
-                self._later(end_s - now)
+            self._due = {due: None for due in self._due if due > now + SOON_S}
+            if end_s is not None and end_s not in self._due:  # each end once: every look at many flows would ask again otherwise
+                self._due[end_s] = None
+                self._later(max(SOON_S, end_s - now))
         self._flows[service, node] = flows
         return tuple((held.share, backend) for backend, held in flows.items())
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 
 from kchaos.history.record import Mark
 from kchaos.models.network.flows import HANG_S, Held, follow, next_s, tcp, udp
 from kchaos.models.network.proxy import Backend, Entry
+from kchaos.models.network.traffic import Traffic
 from tests.support import one, step, system_of
 
 A, B, C = (Backend(f"shop/{name}", f"node-{name}", f"10.244.0.{i}") for i, name in enumerate("abc"))
@@ -101,3 +105,29 @@ def test_udp_flows_lose_more_than_new_connections_in_a_rollout() -> None:
         sum(_lost(WEB.replace("PROTOCOL", one), False, "rollout", "Deployment/default/web").values()) for one in ("TCP", "UDP")
     )
     assert udp_lost > tcp_lost > 0.0
+
+
+def test_rounding_does_not_stop_time() -> None:
+    """Where since + HANG_S - since is less than HANG_S by a hair, a connection is not over at the moment that was computed for it."""
+    since = next(one / 7 for one in range(1, 10_000) if (one / 7 + HANG_S) - one / 7 < HANG_S)
+    port: Any = SimpleNamespace(protocol="tcp")
+    names: Any = SimpleNamespace(entries={})
+    entry = _entry(A)._replace(use=((port, port),))
+    asked: list[float] = []
+    clock, silent = [0.0], [""]
+    traffic = Traffic(
+        lambda: clock[0], lambda: {"node-1": {"shop/a": entry}}, lambda backend, node: silent[0], lambda *_: None, lambda *_: None,
+        names, asked.append,
+    )  # fmt: skip
+    traffic.watch("shop/a", kept=True)
+    traffic.recompute()
+    for moment, why in ((since, "timeout"), (since + HANG_S, "timeout")):
+        clock[0], silent[0] = moment, why
+        traffic.changed()
+        traffic.recompute()
+        traffic.recompute()
+    assert len(asked) == 2 and min(asked) > 0.0
+    clock[0] += asked[-1]
+    traffic.changed()
+    traffic.recompute()
+    assert len(asked) == 2, "by then it is over"
