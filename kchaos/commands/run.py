@@ -98,7 +98,8 @@ def run(paths: tuple[str, ...], options: dict[str, Any]) -> int:
         from kchaos.commands.writes import writes
 
         return writes(options["sweep"], question, options["as_json"], options["quiet"])
-    _forewarn(options["out"] or Path(FOLDER), errors)
+    out: Path = options["out"] or Path(FOLDER) / name_of(paths)
+    _forewarn(out, errors)
     bar = _Bar(errors) if not options["quiet"] else None
     began = time.monotonic()
     try:
@@ -110,10 +111,10 @@ def run(paths: tuple[str, ...], options: dict[str, Any]) -> int:
     if options["fix"] and not result.examples.interrupted:
         from kchaos.commands.fix import change, places
 
-        where_to = places(question.texts, options["out"] or Path(FOLDER) / name_of(paths), helm)
+        where_to = places(question.texts, out, helm)
         result = msgspec.structs.replace(result, change=change(question, answer, where_to, errors, options["quiet"]))
     result = msgspec.structs.replace(result, duration_s=round(time.monotonic() - began, 3))
-    result, folder, unwritten = _write(answer, result, formats, options["out"], paths)
+    result, folder, unwritten = _write(answer, result, formats, out)
     problems += [*unwritten, *_keep(answer, corpus)]
     problems += [f"not tried again: {file}: {why}" for file, why in result.corpus.get("why", {}).items()]
     where = str(folder / "report.html") if folder is not None and "html" in formats else str(folder or "")
@@ -239,9 +240,7 @@ def _report(name: str, result: Result, path: Path) -> None:
     path.write_bytes(FORMATS[name].render(result))
 
 
-def _write(
-    answer: Answer, result: Result, formats: tuple[str, ...], out: Path | None, paths: tuple[str, ...]
-) -> tuple[Result, Path | None, list[str]]:
+def _write(answer: Answer, result: Result, formats: tuple[str, ...], out: Path) -> tuple[Result, Path | None, list[str]]:
     """Write reports and replays; return the result with the replays' paths in it, the folder, and what went wrong."""
     placed = result
 
@@ -258,7 +257,7 @@ def _write(
             files |= files_of(placed.change)
         return files
 
-    folder, problems = write_all(out if out is not None else Path(FOLDER) / name_of(paths), files_at)
+    folder, problems = write_all(out, files_at)
     return (placed if folder is not None else with_replays(result, None)), folder, problems
 
 

@@ -62,8 +62,7 @@ def write_all(folder: Path, files_at: Callable[[Path], Files], keep: bool = Fals
     """Write the files that belong into a folder; if that can't be written, into a temporary one.
 
     ``files_at`` gets the folder, so that files can name each other. Replays and the patch that an earlier run left there are taken away
-    first, unless
-    they are to be kept: they belong to other findings. Return where the files are (None: nowhere) and what went wrong, in words.
+    first, unless they are to be kept: they belong to other findings. Return where the files are (None: nowhere) and what went wrong.
     """
     problems: list[str] = []
     candidates: list[Callable[[], Path]] = [lambda: folder, lambda: Path(tempfile.mkdtemp(prefix="kchaos-"))]

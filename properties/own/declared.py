@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal, Protocol, get_args
 
@@ -135,7 +136,7 @@ class _Faults:
         return max((until for (_, name), until in self._felt.items() if name in self._excepted), default=-math.inf)
 
 
-class _Monitor:
+class _Monitor(ABC):
     """What all forms share: the state, the faults, and what is said of a breach."""
 
     def __init__(self, declared: Declared, context: Context) -> None:
@@ -195,9 +196,9 @@ class _Monitor:
         """Let time pass until ``t``."""
         return ()
 
+    @abstractmethod
     def _look(self, t: float) -> Iterable[Violation]:
         """Judge what is now."""
-        raise NotImplementedError
 
     def _value(self, one: Predicate, t: float, counts: bool = True) -> bool | None:
         """Return what a predicate is; None if that is undecided, which is told in the end if it ``counts``."""
@@ -274,8 +275,9 @@ class _Bounded(_Monitor):
         if self._opened is None:
             self._opened, self._met = t, self._says.told()
 
+    @abstractmethod
     def _broken(self, opened: float) -> Violation:
-        raise NotImplementedError
+        """Return the breach of what opened then."""
 
     def _end(self, t: float) -> Iterable[Violation]:
         if self._opened is None:
