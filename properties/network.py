@@ -39,7 +39,7 @@ class _Packets(BaseMonitor, ABC):
 LATE_S = 10.0
 """The controller writes EndpointSlices at once and kube-proxy syncs once a second; the rest is for a busy API server."""
 AFTER_FAULTS_S = 60.0
-"""After a fault, what was cut off has first to find its API server again."""
+"""After a fault, what was cut off has first to find its API server again: a reflector waits up to 30 s, and as much again by its jitter."""
 AFTER_REFUSALS_S = 1005.0
 """A controller whose writes were refused tries again when its work queue's back-off is over, up to 1000 s (DefaultControllerRateLimiter)."""
 REFUSALS = ("request-refused", "request-conflict", "request-throttled", "request-failed-after-commit", "answer-lost", "store-full")
@@ -91,7 +91,7 @@ class _Unready(UnderFaults):
             if self.heal_s is None:
                 return
             refused = any(one["name"] in REFUSALS for one in self.faults)
-            from_s = self.heal_s + (AFTER_REFUSALS_S if refused else AFTER_FAULTS_S) - LATE_S
+            from_s = self.heal_s + (AFTER_REFUSALS_S if refused else AFTER_FAULTS_S)
         for pod in pods:
             since = max(self._since.get(pod, t), from_s)
             if t - since > LATE_S:

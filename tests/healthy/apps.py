@@ -35,7 +35,7 @@ POLICY = ("apiVersion: policy/v1beta1", "apiVersion: policy/v1")
 AS_THEY_ARE = (
     "airflow", "aws-ebs-csi", "bookinfo", "cassandra", "centraldashboard", "cert-manager", "clickhouse", "cluster-autoscaler", "coredns-addon",
     "daemonset-priority-gke", "external-dns", "flannel", "fluentd", "guestbook", "hello-app-gke", "ingress-nginx", "kong", "longhorn",
-    "metrics-server", "mongodb", "nats", "online-boutique", "rabbitmq", "redis-cluster-gke", "redis-sentinel", "robot-shop",
+    "metrics-server", "mongodb", "nats", "online-boutique", "postgresql-ha", "rabbitmq", "redis-cluster-gke", "redis-sentinel", "robot-shop",
     "sentry", "sock-shop", "thanos", "zookeeper",
 )  # fmt: skip
 APPS: tuple[App, ...] = (

@@ -56,13 +56,13 @@ def requests_to_a_pod_that_is_gone(bad: bool, patch: pytest.MonkeyPatch) -> Foun
 
 @CASES.bug("KC048", "unready endpoint")
 def rules_that_stay_stale_after_a_fault(bad: bool, patch: pytest.MonkeyPatch) -> Found:
-    """While kube-proxy is stopped nothing is promised; long after it is."""
+    """While kube-proxy is stopped nothing is promised, nor until its back-off (60 s at most) is over; long after it is."""
     history = _sent_to("web-0", "web-1")
     history.mark("fault", step=0, name="proxy-stopped", action="injected", args={"target": "node-1"}, planned=False)
     history.put(pod("web-1", "node-1", False))
     history.wait(100.0)
     history.mark("phase", name="heal")
-    history.wait(70.0 if bad else 5.0)
+    history.wait(75.0 if bad else 65.0)
     history.mark("asked", service="shop/web", pods=["shop/web-0"])
     return about(history.end(), "KC048")
 
