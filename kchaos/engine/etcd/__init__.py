@@ -1,0 +1,1 @@
+"""Campaigns against a real etcd: workload, faults, what is recorded, the verdict."""

@@ -1,0 +1,86 @@
+"""A real etcd cluster behind one interface, whatever it runs on: local processes or containers.
+
+All calls are synchronous and take well under a second, but for :meth:`Cluster.start`; an asyncio program calls them in a thread. What the
+environment does wrong is a :class:`kchaos.errors.HarnessError` of one sentence that says how to mend it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+
+class LinkBytes(NamedTuple):
+    """What Toxiproxy took in and passed on for one directed pair, both ways of its connections, in bytes."""
+
+    received: int
+    sent: int
+
+
+class Links(Protocol):
+    """The peer connections of a cluster: one Toxiproxy proxy per directed pair (source dials target).
+
+    A connection carries data both ways, so that cutting ``a -> b`` one-way disables the proxy a->b and stops the downstream of b->a
+    (a ``timeout`` toxic of 0 ms); measured in docs/etcd.md.
+    """
+
+    def cut(self, pairs: Sequence[tuple[str, str]]) -> None:
+        """Let no data pass from source to target, for each pair, from now on; pairs cut before stay cut."""
+
+    def toxic(self, pairs: Sequence[tuple[str, str]], kind: str, **attributes: int) -> None:
+        """Lay a toxic on the data from source to target of each pair: latency (latency, jitter ms), bandwidth (rate KB/s),
+        reset_peer (timeout ms), slow_close (delay ms). The same kind again on a pair changes its attributes.
+        """
+
+    def heal(self, pairs: Sequence[tuple[str, str]] | None = None) -> None:
+        """Undo all cuts and toxics of these pairs; None: of all."""
+
+    def bytes(self) -> Mapping[tuple[str, str], LinkBytes]:
+        """Return the counters of each directed pair's proxy since it was made."""
+
+
+class Cluster(Protocol):
+    """1, 3 or 5 etcd members with Toxiproxy between them."""
+
+    @property
+    def members(self) -> tuple[str, ...]:
+        """Return their names: m1, m2, …"""
+
+    @property
+    def links(self) -> Links:
+        """Return their peer connections."""
+
+    @property
+    def versions(self) -> Mapping[str, str]:
+        """Return what runs: etcd, toxiproxy, backend, and for containers docker and image; known once started."""
+
+    def start(self) -> None:
+        """Start all, and wait until every member answers a linearizable read. Raises HarnessError; then nothing is left."""
+
+    def stop(self) -> None:
+        """Leave no process, container, network, port or directory; may be called twice, and after a start that failed."""
+
+    def endpoint(self, member: str) -> str:
+        """Return where clients reach it, host:port; the same over restarts."""
+
+    def kill(self, member: str) -> None:
+        """SIGKILL it, and wait until it is gone; nothing happens if it does not run."""
+
+    def restart(self, member: str) -> None:
+        """Start a killed member again with its data; does not wait until it serves. Raises HarnessError if it exits at once."""
+
+    def pause(self, member: str) -> None:
+        """SIGSTOP it (containers: freeze)."""
+
+    def resume(self, member: str) -> None:
+        """SIGCONT it."""
+
+    def state(self, member: str) -> str:
+        """Return running, paused or exited."""
+
+    def log(self, member: str) -> str:
+        """Return what it wrote, over all its starts."""
+
+    def keep_logs(self, folder: Path) -> Sequence[Path]:
+        """Copy the logs of all members and proxies into a folder."""
