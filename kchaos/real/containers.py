@@ -38,6 +38,8 @@ FIRST_LISTEN = 2400
 """Proxies to member j listen on this port plus j."""
 READY_WITHIN_S = 60.0
 POLL_S = 0.03
+ASK_S = 0.25
+"""A read that is asked for before there is a leader is kept waiting; asked again, it is answered as soon as there is one."""
 GONE_WITHIN_S = 10.0
 TRIES = 3
 """Starts with new ports, if another program was quicker to take one."""
@@ -205,7 +207,8 @@ class ContainerCluster:
         waiting = list(self.members)
         until = time.monotonic() + READY_WITHIN_S
         while True:
-            waiting = [member for member in waiting if not reads(HOST, self._clients[member])]
+            serves = self._asked().each("ask etcd", lambda member: reads(HOST, self._clients[member], ASK_S), waiting)
+            waiting = [member for member, yes in zip(waiting, serves, strict=True) if not yes]
             for member in waiting:
                 if self.state(member) == "exited":
                     self._require_version(self._asked().words(self._image, ["etcd", "--version"]))  # an old one does not know our flags
