@@ -155,7 +155,7 @@ def explain(what: str) -> int:
 @click.option("--out", type=PATH, help="Folder for run, result and report. Default: .kchaos/etcd.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON document (docs/etcd.md).")
 @click.option("-q", "--quiet", is_flag=True, help="Print the verdict only.")
-def etcd(context: click.Context, **options: Any) -> int:
+def etcd(context: click.Context, /, **options: Any) -> int:
     """Run a real etcd cluster under faults, and judge it: linearizable, durable, watches whole, members agree.
 
     \b
