@@ -21,7 +21,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, Any
 
 from kchaos.errors import HarnessError, InvalidScenario
 from kchaos.real import binaries
@@ -38,6 +37,9 @@ READY_WITHIN_S = 30.0
 POLL_S = 0.01
 LISTENS_WITHIN_S = 0.5
 """How long a restarted member may take to open its ports (measured: 20 to 60 ms) before it is let alone to recover."""
+STARTED = "became follower at term"
+"""In the log of a member that has begun with Raft. Before that a new member asks each peer for the cluster that it may belong to already
+(etcd: isMemberBootstrapped), and a peer that listens but does not serve yet costs it a second; one that refuses costs it nothing."""
 TRIES = 3
 """Starts with new ports, if another program was quicker to take one."""
 FLAGS = (
@@ -222,7 +224,9 @@ class ProcessCluster:
             self._running[name] = Member(name, command, environ, folder / f"{name}.log", clients[name])
         for member in self._running.values():
             self._launch(member)
-        self._wait_for_members()
+        self._wait_for_members(lambda member: STARTED in self._text(member.name))
+        self._tell_front(front, "open")
+        self._wait_for_members(lambda member: reads(HOST, member.client))
 
     def _run(
         self, name: str, command: Sequence[str], stdin: int = subprocess.DEVNULL, stdout: int | None = None, extra: Mapping[str, str] | None = None
@@ -262,11 +266,17 @@ class ProcessCluster:
             self._ended("Toxiproxy", "toxiproxy")
         return toxiproxy.version()
 
-    def _wait_for_front(self, front: subprocess.Popen[bytes], routes: Mapping[str, Mapping[str, int]]) -> Mapping[str, int]:
-        assert front.stdin is not None and front.stdout is not None
-        with suppress(BrokenPipeError):
-            front.stdin.write(json.dumps(routes).encode() + b"\n")
+    def _tell_front(self, front: subprocess.Popen[bytes], line: str) -> None:
+        assert front.stdin is not None
+        try:
+            front.stdin.write(line.encode() + b"\n")
             front.stdin.flush()
+        except BrokenPipeError:
+            self._ended("the SOCKS front", "front")
+
+    def _wait_for_front(self, front: subprocess.Popen[bytes], routes: Mapping[str, Mapping[str, int]]) -> Mapping[str, int]:
+        assert front.stdout is not None
+        self._tell_front(front, json.dumps(routes))
         line = front.stdout.readline()
         if not line:
             self._ended("the SOCKS front", "front")
@@ -277,14 +287,14 @@ class ProcessCluster:
         why = reason(self._text(log))
         raise (_Taken if "taken by another program" in why else HarnessError)(f"{what} has ended: {why}")
 
-    def _wait_for_members(self) -> None:
+    def _wait_for_members(self, good: Callable[[Member], bool]) -> None:
         waiting = dict(self._running)
 
         def ready() -> bool:
             for name, member in tuple(waiting.items()):
                 if member.process is not None and member.process.poll() is not None:
                     self._ended(f"etcd {name}", name)
-                if reads(HOST, member.client):
+                if good(member):
                     del waiting[name]
             return not waiting
 

@@ -2,8 +2,9 @@
 
 etcd dials its peers through the proxy of its environment (``http.ProxyFromEnvironment`` in its transport, 3.4 to 3.6). One listener per
 source member tells who dials; the address asked for tells whom; the pair has a Toxiproxy proxy. Beyond the handshake (RFC 1928: no
-authentication, CONNECT) no byte is looked at. It reads one line of JSON, ``{source: {"address:port": local port}}``, answers with one line,
-``{source: port it listens on}``, and ends when its standard input closes, so that it never outlives its parent.
+authentication, CONNECT) no byte is looked at. It reads one line of JSON, ``{source: {"address:port": local port}}``, and answers with one,
+``{source: port it listens on}``. It refuses everybody until it reads a second line, and ends when its standard input closes, so that it
+never outlives its parent.
 
 Run as a module of its own, it must start fast: nothing but the standard library is imported.
 """
@@ -67,9 +68,10 @@ class _Side(asyncio.Protocol):
 class _Client(_Side):
     """A connection from a member, which says first where it wants to go."""
 
-    def __init__(self, routes: Mapping[str, int]) -> None:
+    def __init__(self, routes: Mapping[str, int], opened: asyncio.Event) -> None:
         super().__init__()
         self._routes = routes
+        self._opened = opened
         self._head = b""
         self._greeted = False
         self._dialling: asyncio.Task[None] | None = None
@@ -101,6 +103,8 @@ class _Client(_Side):
 
     async def _dial(self, port: int) -> None:
         try:
+            if not self._opened.is_set():
+                raise ConnectionRefusedError
             _, other = await asyncio.get_running_loop().create_connection(_Side, HOST, port)
         except OSError:
             if self.transport is not None:
@@ -120,13 +124,16 @@ async def serve() -> None:
     """Serve until standard input closes."""
     loop = asyncio.get_running_loop()
     config = json.loads(await loop.run_in_executor(None, sys.stdin.readline))
+    opened = asyncio.Event()
     ports = {}
     for source, routes in config.items():
-        server = await loop.create_server(lambda routes=routes: _Client(routes), HOST, 0)  # type: ignore[misc]  # its default is its type
+        server = await loop.create_server(lambda routes=routes: _Client(routes, opened), HOST, 0)  # type: ignore[misc]  # its default is its type
         ports[source] = server.sockets[0].getsockname()[1]
     sys.stdout.write(json.dumps(ports) + "\n")
     sys.stdout.flush()
-    await loop.run_in_executor(None, sys.stdin.read)
+    if await loop.run_in_executor(None, sys.stdin.readline):
+        opened.set()
+        await loop.run_in_executor(None, sys.stdin.read)
 
 
 if __name__ == "__main__":
