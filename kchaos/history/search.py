@@ -20,8 +20,6 @@ from kchaos.history.operations import Operation
 from kchaos.history.placement import Placed, Timed
 from kchaos.history.replay import Failure, Key, Replay
 
-AHEAD = 2_000
-"""How many operations behind a gap are looked at for what they say of it."""
 ANY = ""
 """Of a write in a class: a value that nobody saw; as a demand: whatever value. Real values have a mark before them (:func:`_told`)."""
 
@@ -90,6 +88,8 @@ class Search:
         self._replay = Replay(operations, placed, log, undoable=True)
         self._nodes: list[Node] = []
         self._touching: dict[str, list[int]] = {}
+        self._about: dict[str, list[int]] = {key: [] for index in placed.unknown for key, _ in operations[index].writes}
+        """Key that an unknown write touches -> the places in the order at which anything is said or done about it."""
         self._demands = self._demanded()
         self._by_key: dict[str, list[Class]] = {}
         self._classify(timed)
@@ -222,20 +222,29 @@ class Search:
     # -- what is possible at all ---------------------------------------------------------------------------------------
 
     def _demanded(self) -> dict[int, dict[str, str | None]]:
-        """Return what each gap must have done, by the log and by answers that name it."""
+        """Return what each gap must have done, by the log and by answers that name it; note where each key is spoken of."""
         gaps = set(self._gaps)
         demands: dict[int, dict[str, str | None]] = {}
-        for index in self._placed.order:
+        about = self._about
+        for place, index in enumerate(self._placed.order):
             operation = self._operations[index]
-            for key, value, mod, _, create in operation.seen:
-                if mod in gaps:
-                    demands.setdefault(mod, {})[key] = _told(value)
-                if create in gaps:
-                    demands.setdefault(create, {}).setdefault(key, ANY)
-            if operation.succeeded:
-                for key, mod in operation.compares:
+            _, _, _, _, _, _, compares, writes, _, _, succeeded, seen, _, _ = operation
+            for key, value, mod, _, create in seen:
+                if key in about:
+                    about[key].append(place)
                     if mod in gaps:
-                        demands.setdefault(mod, {}).setdefault(key, ANY)
+                        demands.setdefault(mod, {})[key] = _told(value)
+                    if create in gaps:
+                        demands.setdefault(create, {}).setdefault(key, ANY)
+            if compares and succeeded:
+                for key, mod in compares:
+                    if key in about:
+                        about[key].append(place)
+                        if mod in gaps:
+                            demands.setdefault(mod, {}).setdefault(key, ANY)
+            for key, _ in writes:
+                if key in about:
+                    about[key].append(place)
         for gap in self._gaps if self._log is not None else ():
             assert self._log is not None
             if self._log.covers(gap):
@@ -293,34 +302,39 @@ class Search:
         found = self._looked.get(gap)
         if found is not None:
             return found
-        out: dict[str, Ahead] = {}
-        closed: set[str] = set()
-        puts: dict[str, int] = {}
-        position, order = self._placed.position, self._placed.order
         first = bisect_left(self._gaps, gap)
-        place = at
-        for place in range(at, min(at + AHEAD, len(order))):
-            index = order[place]
-            operation = self._operations[index]
-            as_of = (position[index] >> 1) - (not position[index] & 1)
-            told: list[tuple[Key, bool]] = [(tuple(one), False) for one in operation.seen]  # type: ignore[misc]  # a NamedTuple of the same fields
-            if operation.succeeded:
-                told += [((key, None, mod, 0, 0), True) for key, mod in operation.compares]
-            for seen, mod_only in told:
-                key = seen[0]
-                if key in self._by_key and key not in closed:
-                    closed.add(key)
-                    out[key] = Ahead(place, seen, puts.get(key, 0), bisect_right(self._gaps, as_of) - first, mod_only)
-            if not position[index] & 1:
-                for key, value in operation.writes:
-                    puts[key] = puts.get(key, 0) + 1
-                    if value is None:
-                        closed.add(key)
-            if len(closed) >= len(self._by_key):
-                break
-        self._steps += place - at
+        out: dict[str, Ahead] = {}
+        for key, places in self._about.items():
+            if self._by_key[key][0].floors[0] < gap:
+                ahead = self._next(key, places, bisect_left(places, at), first)
+                if ahead is not None:
+                    out[key] = ahead
         self._looked[gap] = out
         return out
+
+    def _next(self, key: str, places: Sequence[int], start: int, first: int) -> Ahead | None:
+        """Return the next answer about a key, from the ``start``-th place at which it is spoken of; ``first``: the number of the gap at hand."""
+        puts = 0
+        for number in range(start, len(places)):
+            place = places[number]
+            index = self._placed.order[place]
+            position = self._placed.position[index]
+            operation = self._operations[index]
+            self._steps += 1
+            gaps = bisect_right(self._gaps, (position >> 1) - (not position & 1)) - first  # a change answers as of before it
+            for seen in operation.seen:
+                if seen[0] == key:
+                    return Ahead(place, tuple(seen), puts, gaps, False)  # type: ignore[arg-type]  # a NamedTuple of the same fields
+            for one, mod in operation.compares if operation.succeeded else ():
+                if one == key:
+                    return Ahead(place, (key, None, mod, 0, 0), puts, gaps, True)
+            if not position & 1:
+                for one, value in operation.writes:
+                    if one == key:
+                        if value is None:
+                            return None
+                        puts += 1
+        return None
 
     def _prune(self, node: Node) -> None:
         """Leave the options that the next answers allow, those that they ask for first; what they depend on is noted."""
