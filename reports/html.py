@@ -18,6 +18,7 @@ from kchaos.reports import change, recovery
 from kchaos.reports.columns import COLUMNS, count, headline, pods, ranked, seconds, text, worst
 from kchaos.reports.diagram import LEFT, RIGHT, WIDTH, diagram
 from kchaos.reports.matrix import table
+from kchaos.reports.pasted import pytest_file
 from kchaos.reports.topology import WIDTH as TOPOLOGY
 from kchaos.reports.topology import states, topologies
 
@@ -106,5 +107,6 @@ def _templates() -> dict[str, str]:
 _HELPERS: dict[str, Any] = {
     "text": text, "seconds": seconds, "count": count, "pods": pods, "worst": worst, "sentence": sentence, "diagram": diagram, "frame": (WIDTH, LEFT, RIGHT),
     "change": change, "topologies": topologies, "recoveries": recovery.rows, "states": states, "topology_width": TOPOLOGY,
+    "pytest_file": pytest_file,
 }  # fmt: skip
 """What templates may call."""
