@@ -127,7 +127,7 @@ KINDS: tuple[Kind[Target], ...] = (
     Kind(name="rolling-restart", summary="all members are killed and started again, one after the other", klass="process", target="cluster",
          inject=_rolling, evidence=_EVIDENCE),
     Kind(name="kill-loop", summary="a member is killed again and again, as soon as it serves", klass="process", target="member",
-         arguments=(Argument("times", 5, 1, 100_000, whole=True, usual=(3, 10)), Argument("serving_ms", 100, 0, 60_000, whole=True, usual=(0, 500))),
+         arguments=(Argument("times", 10, 1, 100_000, whole=True, usual=(5, 20)), Argument("serving_ms", 100, 0, 60_000, whole=True, usual=(0, 500))),
          inject=_loop, evidence=_EVIDENCE),
     Kind(name="pause", summary="a member is stopped (SIGSTOP), and goes on later where it was (SIGCONT)", klass="process", target="member",
          inject=lambda target, args: _Paused(target, args["target"]), evidence="seconds of silence, terms, leaders"),

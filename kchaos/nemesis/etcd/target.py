@@ -12,7 +12,7 @@ from kchaos.nemesis.targets import Call, Resolved
 from kchaos.real.cluster import Cluster
 from kchaos.real.probe import peer_trouble, serves
 
-AGAIN_S = 0.1
+AGAIN_S = 0.02
 SERVES_WITHIN_S = 30.0
 """How long a member may take to serve again after a restart: recovery of its log, and an election or two."""
 SYMBOLS = {"leader()": "who leads now", "follower()": "the first member that does not lead now"}
