@@ -254,7 +254,7 @@ def test_a_proxy_of_the_users_environment_is_not_asked(servers: tuple[Server, Se
 @contextmanager
 def answering(status: int, body: bytes) -> Iterator[int]:
     class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:  # noqa: N802
+        def do_GET(self) -> None:
             self.send_response(status)
             self.end_headers()
             self.wfile.write(body)
