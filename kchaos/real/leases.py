@@ -102,6 +102,10 @@ class Lease:
             self.path.unlink(missing_ok=True)
             self._file.close()
 
+    def leave(self) -> None:
+        """Let go of it without giving it back: what it lists could not be removed now, the next run will try."""
+        self._file.close()
+
     def clean(self, hook: Hook | None = None) -> None:
         """Remove all that the lease lists, as a sweep would do, then give it back."""
         clear(self.path, hook)

@@ -37,6 +37,9 @@ class EtcdFinding(msgspec.Struct, frozen=True, kw_only=True):
     severity: Severity
     summary: str
     witness: tuple[str, ...] = ()
+    proof: tuple[dict[str, Any], ...] = ()
+    """The witness as data, in its order (the last is what contradicts the others), each as :meth:`kchaos.history.anomaly.Witness.data`
+    gives it: ``words``, and if it is an operation of a client ``operation`` (the fields of its mark)."""
     t: float = 0.0
     times: int = 1
     """How many violations of this root there are; the first is told."""
