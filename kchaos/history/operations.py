@@ -75,6 +75,7 @@ class Operation(NamedTuple):
 
 
 _DEFAULTS = Operation._field_defaults
+_FIELDS = frozenset(Operation._fields)
 
 
 def mark_data(operation: Operation) -> dict[str, Any]:
@@ -84,4 +85,10 @@ def mark_data(operation: Operation) -> dict[str, Any]:
 
 def operation_of(mark: Mark) -> Operation:
     """Return the operation that a mark holds. Raises msgspec.ValidationError for one that holds none."""
-    return msgspec.convert(mark.data, Operation)
+    data = mark.data
+    if not data.keys() <= _FIELDS:
+        raise msgspec.ValidationError(f"an operation has no `{min(data.keys() - _FIELDS)}`")
+    try:
+        return msgspec.convert([data[name] if name in data else _DEFAULTS[name] for name in Operation._fields], Operation)
+    except KeyError as error:
+        raise msgspec.ValidationError(f"an operation needs `{error.args[0]}`") from error
