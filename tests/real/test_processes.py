@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -56,6 +57,15 @@ def ours(temp: Path) -> list[psutil.Process]:
                 found.append(process)
         except psutil.Error:
             continue
+    return found
+
+
+def with_argument(temp: Path, argument: str) -> list[psutil.Process]:
+    found = []
+    for one in ours(temp):
+        with contextlib.suppress(psutil.Error):  # it has just ended
+            if argument in one.cmdline():
+                found.append(one)
     return found
 
 
@@ -211,7 +221,7 @@ def test_a_member_that_exits_at_once_is_told_with_its_last_words(cluster: Proces
 @pytest.mark.parametrize("name", ["toxiproxy", "front"])
 def test_what_stands_between_the_members_and_ends_by_itself_is_said(cluster: ProcessCluster, tmp_path: Path, name: str) -> None:
     marks = {"toxiproxy": "-proxy-metrics", "front": "kchaos.real.socks"}
-    (process,) = [one for one in ours(tmp_path / "temp") if marks[name] in one.cmdline()]
+    (process,) = with_argument(tmp_path / "temp", marks[name])
     assert cluster.state("m1") == "running"
     process.kill()
     with pytest.raises(HarnessError, match=f"{name} of the cluster has ended by itself"):
@@ -373,8 +383,7 @@ def test_after_kill_9_the_next_run_cleans_up(tmp_path: Path, delay_ms: int | Non
     time.sleep((delay_ms or 0) / 1000)
     process.kill()
     process.communicate(timeout=30)
-    fronts = lambda: [one for one in ours(tmp_path / "temp") if "kchaos.real.socks" in one.cmdline()]  # noqa: E731
-    until(lambda: not fronts(), "the front ends with its parent")
+    until(lambda: not with_argument(tmp_path / "temp", "kchaos.real.socks"), "the front ends with its parent")
     # a child that the dead run was about to start holds its lock until it is the program that it shall be, some microseconds
     until(lambda: bool(sweep()) or not list(home().iterdir()), "the lease is swept", 10.0)
     nothing_left(tmp_path / "temp")
