@@ -9,7 +9,7 @@ from kchaos.history.record import Run
 from kchaos.reports.diagram import LEFT, RIGHT, WIDTH
 from kchaos.reports.etcd.facts import Facts, facts
 from kchaos.reports.etcd.overtime import Overtime, duration, overtime
-from kchaos.reports.etcd.verdict import around, asked, figures, headline
+from kchaos.reports.etcd.verdict import around, asked, figures, headline, named
 from kchaos.reports.etcd.witness import WIDTH as DRAWN
 from kchaos.reports.etcd.witness import Shown, Witness, drawn, witnesses
 from kchaos.reports.etcd.words import count, shortened
@@ -81,7 +81,7 @@ def _page(result: EtcdResult, found: Facts, picture: Overtime, limits: Limits) -
     values = {
         "r": result, "facts": found, "picture": picture, "headline": headline(result), "asked": asked(result), "figures": figures(result),
         "findings": [_told(result, one, found) for one in result.findings[: limits.findings]], "glossary": GLOSSARY,
-        "outcomes": {state: [name for name, stands in result.coverage.properties.items() if stands == state] for state in ("violated", "held", "not exercised")},
+        "standing": {state: named(result, state) for state in ("violated", "unknown", "held", "not exercised")},
     }  # fmt: skip
 
     def text(value: object) -> str:
@@ -93,9 +93,7 @@ def _page(result: EtcdResult, found: Facts, picture: Overtime, limits: Limits) -
 
 def _told(result: EtcdResult, one: EtcdFinding, found: Facts) -> Told:
     shown = witnesses(one)
-    start = min((each.operation.call_s for each in shown), default=one.t)
-    end = max((each.operation.return_s for each in shown), default=one.t)
-    return Told(one, shown, drawn(shown, found) if shown else None, around(result, start, max(end, one.t)))
+    return Told(one, shown, drawn(shown, found) if shown else None, around(result, one))
 
 
 def _duration(value: float | None) -> str:

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from kchaos.engine.etcd.result import EtcdFinding, EtcdResult
 from kchaos.models.manifests.load import visible
-from kchaos.reports.etcd.verdict import around, figures, headline
+from kchaos.reports.etcd.verdict import around, figures, headline, named
 from kchaos.reports.etcd.words import facts
 from kchaos.reports.terminal import STYLE
 
@@ -26,7 +26,7 @@ def show(result: EtcdResult, console: Console, report: str = "", quiet: bool = F
     console.print(Text(headline(result), style=STYLE[result.verdict]), soft_wrap=True)
     if quiet:
         return
-    for reason in result.reasons[:LISTED] if result.verdict == "unknown" else ():
+    for reason in result.reasons[1:LISTED] if result.verdict == "unknown" else ():
         console.print(Text(f"  {reason}", style="magenta"), soft_wrap=True)
     versions = ", ".join(f"{name} {version}" for name, version in result.versions.items())
     console.print(Text(f"{versions}; seed {result.seed}", style="dim"), soft_wrap=True)
@@ -39,7 +39,7 @@ def show(result: EtcdResult, console: Console, report: str = "", quiet: bool = F
     _faults(result, console)
     for remark in result.coverage.remarks[:LISTED]:
         console.print(Text(f"remark: {remark}", style="yellow"), soft_wrap=True)
-    untested = [name for name, stands in result.coverage.properties.items() if stands == "not exercised"]
+    untested = named(result, "not exercised")
     if untested:
         console.print(Text(f"Not exercised, so nothing is claimed: {_some(untested)}", style="dim"), soft_wrap=True)
     if result.not_modelled:
@@ -70,7 +70,7 @@ def _finding(result: EtcdResult, one: EtcdFinding, console: Console) -> None:
         console.print(Text(f"  {number}. {witness}"), soft_wrap=True)
     if len(one.witness) > WITNESSES:
         console.print(f"  … {len(one.witness) - WITNESSES} more witnesses", style="dim")
-    near = around(result, one.t, one.t)
+    near = around(result, one)
     if near:
         says = "; ".join(f"{fault.name} {', '.join(fault.targets)} at {fault.at_s:.1f} s{'' if fault.bit else ' (inert)'}" for fault in near[:LISTED])
         console.print(Text(f"  faults around it: {says}", style="dim"), soft_wrap=True)
@@ -79,19 +79,21 @@ def _finding(result: EtcdResult, one: EtcdFinding, console: Console) -> None:
 
 
 def _faults(result: EtcdResult, console: Console) -> None:
+    console.print()
     for word, style, found in (
-        ("bit", "default", [one for one in result.faults if one.bit]),
-        ("inert", "yellow", [one for one in result.faults if not one.bit and not one.why]),
-        ("never injected", "yellow", [one for one in result.faults if one.why]),
+        ("Faults that bit", "default", [one for one in result.faults if one.bit]),
+        ("Without effect, so nothing is claimed of them", "yellow", [one for one in result.faults if not one.bit and not one.why]),
+        ("Not injected", "yellow", [one for one in result.faults if one.why]),
     ):
-        if found:
-            names = Counter(one.name for one in found)
-            why = "; ".join(dict.fromkeys(one.why for one in found if one.why))
-            says = _some([name if number == 1 else f"{name} ×{number}" for name, number in names.items()])
-            console.print(Text(f"Faults that {word}: " if word == "bit" else f"Faults {word}: ", style=style).append(says + (f" ({why})" if why else "")), soft_wrap=True)
-    bit = [one for one in result.faults if one.bit and one.evidence]
-    if bit:
-        console.print(Text(f"  such as {bit[0].name} {', '.join(bit[0].targets)}: {facts(bit[0].evidence)}", style="dim"), soft_wrap=True)
+        if not found:
+            continue
+        names = Counter(one.name for one in found)
+        why = "; ".join(dict.fromkeys(one.why for one in found if one.why))
+        says = _some([name if number == 1 else f"{name} ×{number}" for name, number in names.items()])
+        console.print(Text(f"{word}: ", style=style).append(says + (f" ({why})" if why else "")), soft_wrap=True)
+        told = next((one for one in found if facts(one.evidence)), None)
+        if told is not None:
+            console.print(Text(f"  such as {told.name} {', '.join(told.targets)}: {facts(told.evidence)}", style="dim"), soft_wrap=True)
     if result.coverage.faults_never:
         console.print(Text(f"Never exercised: {_some(result.coverage.faults_never)} (--faults NAME or a larger --budget does)", style="dim"), soft_wrap=True)
 

@@ -111,12 +111,14 @@ def etcd_result(verdict: Verdict = Verdict.PASS, text: str = "", findings: int =
     return EtcdResult(**{
         "kchaos": "0.6", "command": f"kchaos etcd --members 3 --seed 1 {text}", "verdict": verdict, "exit_code": int(verdict.exit_code), "backend": "process",
         "members": 3,
-        "reasons": (f"few operations: 12{text}",) if verdict == Verdict.UNKNOWN else (), "seed": 1, "seconds": seconds, "operations": operations,
+        "reasons": {Verdict.PASS: (), Verdict.FAIL: (f"KC500 failed{text}",) * findings, Verdict.UNKNOWN: (f"few operations: 12{text}",)}[verdict],
+        "seed": 1, "seconds": seconds, "operations": operations,
         "ok": operations * 97 // 100, "failed": operations // 100, "unknown": operations * 2 // 100, "operations_per_s": operations / seconds, "elections": 3,
         "by_kind": {"put": operations // 2, "get": operations // 2}, "faults": faults,
         "findings": tuple(lost_write(text, n) for n in range(findings)) if failed else (),
         "coverage": Coverage(
-            properties={"linearizable": "violated" if failed else "held", "durable": "held", f"watch-complete{text}": "not exercised"}, faults_bit=("kill",),
+            properties={"KC500": "violated" if failed else "held", "KC501": "held", "KC502": "not exercised"},
+            names={"KC500": "linearizable", "KC501": "durable", "KC502": f"watch-complete{text}"}, faults_bit=("kill",),
             faults_never=("reset", f"slow-close{text}"), remarks=(f"throughput was low: 100 operations/s{text}",),
         ),
         "versions": {"etcd": f"3.5.1{text}", "toxiproxy": "2.12.0", "python": "3.11.2"}, "run": f"out/etcd.run.jsonl{text}", "digest": "d" * 64,

@@ -52,7 +52,9 @@ class Coverage(msgspec.Struct, frozen=True, kw_only=True):
     """What was put to the test, and what was not: nothing is claimed of the latter."""
 
     properties: dict[str, str] = {}
-    """id: held, violated, or not exercised."""
+    """id: held, violated, unknown, or not exercised."""
+    names: dict[str, str] = {}
+    """id: the property's name."""
     faults_bit: tuple[str, ...] = ()
     faults_inert: tuple[str, ...] = ()
     faults_never: tuple[str, ...] = ()
