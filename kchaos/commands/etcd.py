@@ -52,9 +52,9 @@ class _Line:
 def etcd(options: dict[str, Any]) -> int:
     """Do it; return the exit code."""
     needed("etcd", LIBRARIES)
-    from kchaos.engine.etcd.clusters import cluster_of
     from kchaos.engine.etcd.drive import Failed, Interrupted, Load, drive
     from kchaos.engine.etcd.schedule import draw
+    from kchaos.real.backends import cluster_of
 
     count = int(options["members"])
     kinds = _kinds(options["faults"], count)
@@ -67,7 +67,7 @@ def etcd(options: dict[str, Any]) -> int:
         steps=draw(options["seed"], kinds, members, chaos_s), budget=Budget(chaos_s=chaos_s, chaos_at_least_s=chaos_s, settle_s=SETTLE_S),
     )  # fmt: skip
     out: Path = options["out"] or Path(OUT)
-    cluster = cluster_of(options["backend"], members, image=options["image"], binary=options["binary"])
+    cluster = cluster_of(options["backend"], count, image=options["image"], binary=options["binary"])
     line = _Line(errors) if not options["quiet"] else None
     code: int | None = None
     try:
@@ -140,7 +140,7 @@ def _seconds(text: str) -> float:
 
 def _judged(run: Run, saved: str, kinds: tuple[str, ...]) -> tuple[EtcdResult, str]:
     from kchaos.engine.etcd.judge import result_of
-    from kchaos.reports.etcd import html
+    from kchaos.reports.etcd.page import html
 
     result = result_of(run, command=shlex.join(["kchaos", *sys.argv[1:]]), saved=saved, kinds=kinds)
     return result, html(result, run)
@@ -165,7 +165,7 @@ def _finish(run: Run, out: Path, options: dict[str, Any], kinds: tuple[str, ...]
 
 
 def _tell(result: EtcdResult, folder: Path | None, as_json: bool, quiet: bool, problems: list[str]) -> None:
-    from kchaos.reports.etcd_terminal import show
+    from kchaos.reports.etcd.terminal import show
 
     try:
         if as_json:

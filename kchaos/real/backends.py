@@ -22,7 +22,8 @@ def cluster_of(backend: str, size: int, *, binary: str | None = None, image: str
     if backend == "containers":
         if binary is not None:
             raise InvalidScenario("--binary is for processes", hint="name an image by --image NAME, or leave out --backend containers")
+        from kchaos.real import images
         from kchaos.real.containers import ContainerCluster
 
-        return ContainerCluster(size, image=image)
+        return ContainerCluster(size, image or images.ETCD)
     raise InvalidScenario(f"there is no backend {backend!r}", hint=f"write {' or '.join(BACKENDS)}")

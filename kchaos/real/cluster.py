@@ -14,7 +14,7 @@ Undo = Callable[[], None]
 
 
 class LinkBytes(NamedTuple):
-    """What Toxiproxy took in and passed on for one directed pair, both ways of its connections, in bytes."""
+    """Of the data from source to target, in bytes: what the source has sent, and what has arrived. The rest is held, or dropped."""
 
     received: int
     sent: int
@@ -23,8 +23,8 @@ class LinkBytes(NamedTuple):
 class Links(Protocol):
     """The peer connections of a cluster: one Toxiproxy proxy per directed pair (source dials target).
 
-    A connection carries data both ways, so that cutting ``a -> b`` one-way disables the proxy a->b and stops the downstream of b->a
-    (a ``timeout`` toxic of 0 ms); measured in docs/etcd.md.
+    A connection carries data both ways, so that a cut of a -> b drops what a sends on the connections that it has dialled (upstream of the
+    proxy a->b) and on those that b has dialled (downstream of b->a); measured in docs/adr/0007-peer-proxies-of-processes.md.
     """
 
     def cut(self, pairs: Sequence[tuple[str, str]]) -> Undo:
@@ -42,7 +42,7 @@ class Links(Protocol):
         """Undo everything at once."""
 
     def bytes(self) -> Mapping[tuple[str, str], LinkBytes]:
-        """Return the counters of each directed pair's proxy since it was made."""
+        """Return what was sent and what arrived of the data of each directed pair since the start; a member that is down keeps its figures."""
 
 
 class Cluster(Protocol):

@@ -24,7 +24,7 @@ from kchaos.nemesis.etcd.catalog import catalog
 from kchaos.nemesis.etcd.target import Target
 from kchaos.nemesis.schedule import Nemesis
 from kchaos.real.cluster import Cluster
-from kchaos.real.logs import troubles
+from kchaos.real.logs import alarms
 from kchaos.real.probe import serves
 from kchaos.scenario import At, Scenario
 
@@ -136,6 +136,7 @@ class _Driver:
                 await final_reads(endpoints, self.recorder)
                 await asyncio.to_thread(self._logs)
             finally:
+                self._target.ended.set()
                 telling.cancel()
                 await workload.stop()
                 await poller.stop()
@@ -176,7 +177,7 @@ class _Driver:
 
     def _logs(self) -> None:
         for member in self._cluster.members:
-            for line in troubles(self._cluster.log(member)):
+            for line in alarms(self._cluster.log(member)):
                 self.recorder.mark("panic", member=member, line=line)
 
     async def _tell(self, workload: Workload) -> None:

@@ -53,6 +53,7 @@ def result_of(run: Run, *, command: str, saved: str, kinds: Sequence[str] = ()) 
             prop.id: "violated" if any(one is prop for one, _ in broken) else "unknown" if any(one is prop for one, _ in open_)
             else "held" if prop.id in exercised else "not exercised" for prop in ETCD.values()
         },
+        names={prop.id: prop.name for prop in ETCD.values()},
         faults_bit=_names(one.name for one in faults if one.bit), faults_inert=_names(one.name for one in faults if not one.bit),
         faults_never=tuple(name for name in kinds if all(one.name != name for one in faults)),
         remarks=tuple(_remarks(counts, rate, coverage_of=exercised)),
@@ -89,7 +90,8 @@ def _findings(found: Iterable[tuple[Property, Violation]], saved: str) -> Iterab
     for (prop, violation), times in sorted(firsts, key=lambda one: (one[0][1].severity.rank, one[0][1].t)):
         yield EtcdFinding(
             id=prop.id, property=prop.name, claim=prop.claim, source=prop.source, severity=violation.severity, summary=violation.summary,
-            witness=tuple(str(one) for one in violation.figures.get("witness", ())), t=violation.t, times=times,
+            witness=tuple(str(one["words"]) for one in violation.figures.get("witness", ())),
+            proof=tuple(violation.figures.get("witness", ())), t=violation.t, times=times,
             fingerprint=fingerprint(prop.id, violation.root), replay=f"kchaos etcd check {saved}" if saved else "",
         )  # fmt: skip
 

@@ -37,6 +37,9 @@ class EtcdFinding(msgspec.Struct, frozen=True, kw_only=True):
     severity: Severity
     summary: str
     witness: tuple[str, ...] = ()
+    proof: tuple[dict[str, Any], ...] = ()
+    """The witness as data, in its order (the last is what contradicts the others), each as :meth:`kchaos.history.anomaly.Witness.data`
+    gives it: ``words``, and if it is an operation of a client ``operation`` (the fields of its mark)."""
     t: float = 0.0
     times: int = 1
     """How many violations of this root there are; the first is told."""
@@ -49,7 +52,9 @@ class Coverage(msgspec.Struct, frozen=True, kw_only=True):
     """What was put to the test, and what was not: nothing is claimed of the latter."""
 
     properties: dict[str, str] = {}
-    """id: held, violated, or not exercised."""
+    """id: held, violated, unknown, or not exercised."""
+    names: dict[str, str] = {}
+    """id: the property's name."""
     faults_bit: tuple[str, ...] = ()
     faults_inert: tuple[str, ...] = ()
     faults_never: tuple[str, ...] = ()
