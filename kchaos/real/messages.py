@@ -5,7 +5,7 @@ Keys and values are text, UTF-8 on the wire; bytes of others that are no UTF-8 a
 
 from __future__ import annotations
 
-from enum import StrEnum
+from enum import Enum, auto
 from typing import Any, NamedTuple
 
 from kchaos.real import etcd_pb2 as pb
@@ -24,22 +24,31 @@ class KeyValue(NamedTuple):
     create_revision: int
 
 
-class Target(StrEnum):
-    """What of a key a transaction compares."""
+class Target(Enum):
+    """What of a key a transaction compares; an absent key has version and revisions 0."""
 
-    VERSION = "version"
-    CREATE = "create_revision"
-    MOD = "mod_revision"
-    VALUE = "value"
+    VERSION = auto()
+    CREATE = auto()
+    MOD = auto()
+    VALUE = auto()
+
+
+class Result(Enum):
+    """How what is there must compare with what is expected."""
+
+    EQUAL = auto()
+    GREATER = auto()
+    LESS = auto()
+    NOT_EQUAL = auto()
 
 
 class Compare(NamedTuple):
-    """A condition of a transaction; ``result`` is EQUAL, GREATER, LESS or NOT_EQUAL. An absent key has version and revisions 0."""
+    """A condition of a transaction; ``expected`` is text for VALUE, else a number."""
 
     key: str
     target: Target
     expected: int | str
-    result: str = "EQUAL"
+    result: Result = Result.EQUAL
 
 
 class Get(NamedTuple):
@@ -148,22 +157,27 @@ def prefix_end(prefix: str) -> str:
 
 
 def text_of(raw: bytes) -> str:
+    """Return bytes as text."""
     return raw.decode(errors="backslashreplace")
 
 
 def pair(kv: pb.KeyValue) -> KeyValue:
+    """Return one key of an answer."""
     return KeyValue(text_of(kv.key), text_of(kv.value), kv.mod_revision, kv.version, kv.create_revision)
 
 
 def pairs(kvs: Any) -> tuple[KeyValue, ...]:
+    """Return the keys of an answer."""
     return tuple(map(pair, kvs))
 
 
 def before(done: pb.PutResponse) -> tuple[KeyValue, ...]:
+    """Return what was there before a put, if it asked for it and there was something."""
     return (pair(done.prev_kv),) if done.HasField("prev_kv") else ()
 
 
 def event_of(event: pb.Event) -> Event:
+    """Return one change of a watch."""
     kv = event.kv
     gone = event.type == pb.Event.DELETE
     previous = pair(event.prev_kv) if event.HasField("prev_kv") else None
@@ -171,20 +185,24 @@ def event_of(event: pb.Event) -> Event:
 
 
 def range_request(request: Get) -> pb.RangeRequest:
+    """Return a read as a message."""
     return pb.RangeRequest(
         key=request.key.encode(), range_end=request.end.encode(), revision=request.revision, serializable=request.serializable
     )
 
 
 def put_request(request: Put) -> pb.PutRequest:
+    """Return a write as a message."""
     return pb.PutRequest(key=request.key.encode(), value=request.value.encode(), prev_kv=request.previous)
 
 
 def delete_request(request: Delete) -> pb.DeleteRangeRequest:
+    """Return a deletion as a message."""
     return pb.DeleteRangeRequest(key=request.key.encode(), range_end=request.end.encode(), prev_kv=request.previous)
 
 
 def request_op(request: Request) -> pb.RequestOp:
+    """Return a part of a transaction as a message."""
     if isinstance(request, Get):
         return pb.RequestOp(request_range=range_request(request))
     if isinstance(request, Put):
@@ -192,14 +210,13 @@ def request_op(request: Request) -> pb.RequestOp:
     return pb.RequestOp(request_delete_range=delete_request(request))
 
 
-_TARGETS = {Target.VERSION: "VERSION", Target.CREATE: "CREATE", Target.MOD: "MOD", Target.VALUE: "VALUE"}
-
-
 def compare_of(compare: Compare) -> pb.Compare:
-    expected = compare.expected.encode() if isinstance(compare.expected, str) else compare.expected
-    return pb.Compare(
-        key=compare.key.encode(),
-        result=pb.Compare.CompareResult.Value(compare.result),
-        target=pb.Compare.CompareTarget.Value(_TARGETS[compare.target]),
-        **{compare.target.value: expected},
-    )
+    """Return a condition of a transaction as a message."""
+    key, expected, result = compare.key.encode(), compare.expected, compare.result.name
+    if isinstance(expected, str):
+        return pb.Compare(key=key, result=result, target="VALUE", value=expected.encode())
+    if compare.target is Target.VERSION:
+        return pb.Compare(key=key, result=result, target="VERSION", version=expected)
+    if compare.target is Target.CREATE:
+        return pb.Compare(key=key, result=result, target="CREATE", create_revision=expected)
+    return pb.Compare(key=key, result=result, target="MOD", mod_revision=expected)
