@@ -14,7 +14,7 @@ help:
 	@echo "make docs    the documentation as a site, in site/: open site/index.html"
 	@echo "make mutants hunt all mutants of the models, and write docs/mutants.md"
 	@echo "make screenshots  take the pictures of docs/pictures anew (Chromium)"
-	@echo "make tools   install what some tests need besides Python (Debian: browser, kubectl, helm)"
+	@echo "make tools   install what some tests need besides Python (Debian: browser, kubectl, helm, etcd, Toxiproxy, Docker)"
 
 venv: $(STAMP)
 

@@ -33,10 +33,11 @@ PATH = _Named(path_type=Path)
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, prog_name="kchaos")
 def cli() -> None:
-    """Does this survive? Ask it of Kubernetes manifests, in seconds, without a cluster.
+    """Does this survive? Ask it of Kubernetes manifests, in seconds, without a cluster; or of a real etcd.
 
     \b
       kchaos run DIR            run an application through every single fault
+      kchaos etcd               run a real etcd cluster under faults
       kchaos replay FILE        the same failure again
       kchaos shrink FILE        its smallest form
       kchaos explain FILE       its story; or `kchaos explain KC202`: the rule
@@ -136,13 +137,66 @@ def explain(what: str) -> int:
     return do(what)
 
 
+@cli.group(invoke_without_command=True)
+@click.pass_context
+@click.option(
+    "--backend", type=click.Choice(["process", "containers"]), default="process", show_default=True,
+    help="Local processes (etcd and toxiproxy-server on PATH), or containers (Docker).",
+)
+@click.option("--members", type=click.Choice(["1", "3", "5"]), default="3", show_default=True, help="Members of the cluster.")
+@click.option("--binary", type=PATH, metavar="PATH", help="The etcd to run as processes. Default: etcd on PATH.")
+@click.option("--image", metavar="NAME", help="The image to run in containers. Default: the official one.")
+@click.option("--faults", metavar="LIST", help="Only these faults, separated by commas (`kchaos faults --of etcd`; `none` for none). Default: all.")
+@click.option("--budget", default="60s", show_default=True, metavar="60s|10m", help="How long faults come; boot, settling and final reads come on top.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of operations and faults; what the cluster makes of them is its own.")
+@click.option("--clients", type=click.IntRange(1, 1000), default=24, show_default=True, help="Clients that ask at the same time.")
+@click.option("--rate", type=click.FloatRange(0, min_open=True), help="Operations per second at most, in all. Default: as many as are answered.")
+@click.option("--keep", is_flag=True, help="Keep the members' logs also when nothing is wrong.")
+@click.option("--out", type=PATH, help="Folder for run, result and report. Default: .kchaos/etcd.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON document (docs/etcd.md).")
+@click.option("-q", "--quiet", is_flag=True, help="Print the verdict only.")
+def etcd(context: click.Context, /, **options: Any) -> int:
+    """Run a real etcd cluster under faults, and judge it: linearizable, durable, watches whole, members agree.
+
+    \b
+    kchaos etcd --budget 30s          three local processes, Toxiproxy between them
+    kchaos etcd --backend containers  the same with the official images
+    kchaos etcd check RUN             judge a saved run again
+
+    \b
+    Exit codes: 0 pass, 1 a property is broken, 2 wrong usage, 3 unknown, 4 kchaos could not run.
+    """
+    if context.invoked_subcommand is not None:
+        given = [name for name in options if context.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT]
+        if given:
+            flag = f"--{given[0].replace('_', '-')}"
+            raise click.UsageError(f"{flag} stands before {context.invoked_subcommand}, which would not heed it: write it after, if it is one of its own")
+        return 0
+    from kchaos.commands.etcd import etcd as do
+
+    return do(options)
+
+
+@etcd.command()
+@click.argument("file", type=PATH, metavar="RUN")
+@click.option("--out", type=PATH, help="Folder for the report. Default: beside RUN.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON document.")
+@click.option("-q", "--quiet", is_flag=True, help="Print the verdict only.")
+def check(file: Path, out: Path | None, as_json: bool, quiet: bool) -> int:
+    """Judge a saved run (etcd.run.jsonl) again."""
+    from kchaos.commands.etcd import check as do
+
+    return do(file, out, as_json, quiet)
+
+
 @cli.command()
 @click.option("--json", "as_json", is_flag=True)
-def faults(as_json: bool) -> int:
+@click.option("--of", "system", type=click.Choice(["kubernetes", "etcd"]), default="kubernetes", show_default=True, help="Whose faults.")
+def faults(as_json: bool, system: str) -> int:
     """List the faults and steps of users that exist."""
     from kchaos.commands.lists import faults as do
 
-    return do(as_json)
+    return do(as_json, system)
 
 
 @cli.command()

@@ -16,6 +16,8 @@ from kchaos.testing.options import OUT, Options, add_options, read_options
 from kchaos.testing.session import ATTRIBUTE, Session, begin, no_owner
 
 if TYPE_CHECKING:
+    from kchaos.real.cluster import Cluster
+    from kchaos.real.toxiproxy import Toxiproxy
     from kchaos.testing.cluster import SimulatedCluster
     from kchaos.testing.run import ChaosRun
 
@@ -202,3 +204,39 @@ def kchaos_cluster(request: pytest.FixtureRequest) -> Iterator[SimulatedCluster]
 def cluster(kchaos_cluster: SimulatedCluster) -> SimulatedCluster:
     """A simulated cluster: apply objects, advance time, inject a fault, assert."""
     return kchaos_cluster
+
+
+# -- real servers ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def etcd_cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
+    """A real etcd cluster with Toxiproxy between its members, one for each session (and each worker of pytest-xdist); see docs/pytest.md."""
+    from kchaos.testing.real import refused
+
+    asked = request.config.stash[_OPTIONS].etcd
+    with refused("etcd_cluster"):
+        from kchaos.fixtures.etcd import etcd_cluster as running
+
+        context = running(asked.backend, asked.members, binary=asked.binary, image=asked.image)
+        found = context.__enter__()
+    try:
+        yield found
+    finally:
+        context.__exit__(None, None, None)
+
+
+@pytest.fixture(scope="session")
+def toxiproxy(request: pytest.FixtureRequest) -> Iterator[Toxiproxy]:
+    """A real Toxiproxy server, one for each session (and each worker of pytest-xdist)."""
+    from kchaos.testing.real import refused
+
+    with refused("toxiproxy"):
+        from kchaos.fixtures.etcd import toxiproxy as running
+
+        context = running()
+        found = context.__enter__()
+    try:
+        yield found
+    finally:
+        context.__exit__(None, None, None)

@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import re
-from importlib import resources
 from typing import Any, NamedTuple
-
-from jinja2 import DictLoader, Environment, StrictUndefined
-from markupsafe import Markup
 
 from kchaos.engine.pictures import TIMELINES
 from kchaos.engine.result import Result
@@ -18,11 +12,10 @@ from kchaos.reports import change, recovery
 from kchaos.reports.columns import COLUMNS, count, headline, pods, ranked, seconds, text, worst
 from kchaos.reports.diagram import LEFT, RIGHT, WIDTH, diagram
 from kchaos.reports.matrix import table
+from kchaos.reports.offline import MOST, fill
+from kchaos.reports.pasted import pytest_file
 from kchaos.reports.topology import WIDTH as TOPOLOGY
 from kchaos.reports.topology import states, topologies
-
-MOST = 1_000_000
-"""Bytes of a page: one that would be larger has shorter lists and fewer pictures."""
 
 
 class Limits(NamedTuple):
@@ -55,8 +48,6 @@ class Limits(NamedTuple):
 
 _NUMBERED = re.compile(r"\d+\. ([^:]*): ")
 """What a story's sentence begins with."""
-_UNFIT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
-"""What may not stand in HTML, or can't be written as UTF-8."""
 
 
 def html(result: Result) -> str:
@@ -70,23 +61,16 @@ def html(result: Result) -> str:
 
 
 def _page(result: Result, limits: Limits) -> str:
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, loader=DictLoader(_templates()),
-    )  # fmt: skip
-    environment.globals.update(_HELPERS, limits=limits)
-    environment.filters["zip"] = zip
-    script = resources.files(__package__).joinpath("report.js").read_text(encoding="utf-8")
-    style = resources.files(__package__).joinpath("report.css").read_text(encoding="utf-8")
     columns = [fault.name for fault in result.faults if any(worst(one, (fault.name,)) for one in result.workloads)]
     open_ = [f for f in result.findings if not f.accepted]
-    page = environment.get_template("report.html.j2").render(
-        r=result, headline=headline(result), rows=ranked(result), columns=columns, matrix=table(result.matrix, [one.id for one in result.properties]),
-        sorts=[(name, faults) for name, faults in COLUMNS if any(fault in columns for fault in faults)],
-        loud=[f for f in open_ if f.severity.value != "info"], quiet=[f for f in open_ if f.severity.value == "info"],
-        accepted=[f for f in result.findings if f.accepted], timelines=dict(list(result.timelines.items())[: limits.pictures]),
-        script=Markup(script), style=Markup(style), script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),  # our own text
-    )  # fmt: skip
-    return _UNFIT.sub("\ufffd", page)
+    values = {
+        "r": result, "headline": headline(result), "rows": ranked(result), "columns": columns,
+        "matrix": table(result.matrix, [one.id for one in result.properties]),
+        "sorts": [(name, faults) for name, faults in COLUMNS if any(fault in columns for fault in faults)],
+        "loud": [f for f in open_ if f.severity.value != "info"], "quiet": [f for f in open_ if f.severity.value == "info"],
+        "accepted": [f for f in result.findings if f.accepted], "timelines": dict(list(result.timelines.items())[: limits.pictures]),
+    }  # fmt: skip
+    return fill("report.html.j2", {**_HELPERS, "limits": limits}, values)
 
 
 def sentence(text: str, moment: Moment) -> str:
@@ -98,13 +82,9 @@ def sentence(text: str, moment: Moment) -> str:
     return text[found.end() :] if alone else f"{found[1]}: {text[found.end() :]}"
 
 
-def _templates() -> dict[str, str]:
-    files = resources.files(__package__).iterdir()
-    return {one.name: one.read_text(encoding="utf-8") for one in files if one.name.endswith(".j2")}
-
-
 _HELPERS: dict[str, Any] = {
     "text": text, "seconds": seconds, "count": count, "pods": pods, "worst": worst, "sentence": sentence, "diagram": diagram, "frame": (WIDTH, LEFT, RIGHT),
     "change": change, "topologies": topologies, "recoveries": recovery.rows, "states": states, "topology_width": TOPOLOGY,
+    "pytest_file": pytest_file,
 }  # fmt: skip
 """What templates may call."""

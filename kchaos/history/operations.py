@@ -6,6 +6,7 @@ outcomes (https://github.com/jepsen-io/jepsen): ``ok``, ``failed`` (it certainly
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any, NamedTuple
 
@@ -84,4 +85,12 @@ def mark_data(operation: Operation) -> dict[str, Any]:
 
 def operation_of(mark: Mark) -> Operation:
     """Return the operation that a mark holds. Raises msgspec.ValidationError for one that holds none."""
-    return msgspec.convert(mark.data, Operation)
+    return operation_in(mark.data)
+
+
+def operation_in(data: Mapping[str, Any]) -> Operation:
+    """Return the operation that is told by :func:`mark_data`, or by its JSON. Raises msgspec.ValidationError for what tells none."""
+    missing = [name for name in Operation._fields if name not in data and name not in _DEFAULTS]
+    if missing:
+        raise msgspec.ValidationError(f"an operation without {', '.join(missing)}")
+    return msgspec.convert([data.get(name, _DEFAULTS.get(name)) for name in Operation._fields], Operation)

@@ -6,13 +6,15 @@ environment does wrong is a :class:`kchaos.errors.HarnessError` of one sentence 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
+Undo = Callable[[], None]
+
 
 class LinkBytes(NamedTuple):
-    """What Toxiproxy took in and passed on for one directed pair, both ways of its connections, in bytes."""
+    """Of the data from source to target, in bytes: what the source has sent, and what has arrived. The rest is held, or dropped."""
 
     received: int
     sent: int
@@ -21,23 +23,26 @@ class LinkBytes(NamedTuple):
 class Links(Protocol):
     """The peer connections of a cluster: one Toxiproxy proxy per directed pair (source dials target).
 
-    A connection carries data both ways, so that cutting ``a -> b`` one-way disables the proxy a->b and stops the downstream of b->a
-    (a ``timeout`` toxic of 0 ms); measured in docs/etcd.md.
+    A connection carries data both ways, so that a cut of a -> b drops what a sends on the connections that it has dialled (upstream of the
+    proxy a->b) and on those that b has dialled (downstream of b->a); measured in docs/adr/0007-peer-proxies-of-processes.md.
     """
 
-    def cut(self, pairs: Sequence[tuple[str, str]]) -> None:
-        """Let no data pass from source to target, for each pair, from now on; pairs cut before stay cut."""
+    def cut(self, pairs: Sequence[tuple[str, str]]) -> Undo:
+        """Let no data pass from source to target, for each pair, until the undo that is returned is called.
 
-    def toxic(self, pairs: Sequence[tuple[str, str]], kind: str, **attributes: int) -> None:
-        """Lay a toxic on the data from source to target of each pair: latency (latency, jitter ms), bandwidth (rate KB/s),
-        reset_peer (timeout ms), slow_close (delay ms). The same kind again on a pair changes its attributes.
+        Cuts and toxics may overlap: a pair is whole again when the last of them is undone. Calling an undo twice does nothing.
         """
 
-    def heal(self, pairs: Sequence[tuple[str, str]] | None = None) -> None:
-        """Undo all cuts and toxics of these pairs; None: of all."""
+    def toxic(self, pairs: Sequence[tuple[str, str]], kind: str, **attributes: int) -> Undo:
+        """Lay a toxic on the data from source to target of each pair, until it is undone: latency (latency, jitter ms), bandwidth
+        (rate KB/s), reset_peer (timeout ms), slow_close (delay ms). Where two of one kind overlap on a pair, the later one counts.
+        """
+
+    def heal(self) -> None:
+        """Undo everything at once."""
 
     def bytes(self) -> Mapping[tuple[str, str], LinkBytes]:
-        """Return the counters of each directed pair's proxy since it was made."""
+        """Return what was sent and what arrived of the data of each directed pair since the start; a member that is down keeps its figures."""
 
 
 class Cluster(Protocol):

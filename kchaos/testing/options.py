@@ -16,6 +16,19 @@ OUT = ".kchaos/pytest"
 REPORT = f"{OUT}/report.html"
 
 
+ETCD_BACKENDS = ("process", "containers")
+ETCD_SIZES = ("1", "3", "5")
+
+
+class EtcdOptions(NamedTuple):
+    """What the fixture ``etcd_cluster`` is."""
+
+    backend: str = "process"
+    members: int = 3
+    binary: str | None = None
+    image: str | None = None
+
+
 class Options(NamedTuple):
     """What the whole session was asked for. None: each test has its own."""
 
@@ -24,6 +37,7 @@ class Options(NamedTuple):
     seed: int | None = None
     budget: str | None = None
     replay: Path | None = None
+    etcd: EtcdOptions = EtcdOptions()
 
 
 def add_options(parser: pytest.Parser) -> None:
@@ -41,6 +55,10 @@ def add_options(parser: pytest.Parser) -> None:
         "--kchaos-report", metavar="FILE", action="append", default=[],
         help=f"report of the session, .html or .json, may be repeated; none: no report (default: {REPORT})",
     )  # fmt: skip
+    group.addoption("--kchaos-etcd-backend", metavar="NAME", default="process", help="what `etcd_cluster` runs on: process (default) or containers")
+    group.addoption("--kchaos-etcd-members", metavar="N", default="3", help="members of `etcd_cluster`: 1, 3 (default) or 5")
+    group.addoption("--kchaos-etcd-binary", metavar="PATH", help="the etcd of `etcd_cluster` as processes (default: etcd on PATH)")
+    group.addoption("--kchaos-etcd-image", metavar="NAME", help="the image of `etcd_cluster` in containers (default: the official one)")
     parser.addini("kchaos_corpus", "where failures of @chaos tests are kept, from rootdir on", default=CORPUS)
     parser.addini("kchaos_report", "report of the session, .html or .json, from rootdir on; none: no report", default=REPORT)
 
@@ -59,6 +77,7 @@ def read_options(config: pytest.Config) -> Options:
     replay = config.getoption("--kchaos-replay")
     if replay is not None:
         _check_scenario(config.invocation_params.dir / replay)
+    etcd = _etcd(config)
     here, root = config.invocation_params.dir, config.rootpath
     asked, ini = config.getoption("--kchaos-corpus"), config.getini("kchaos_corpus")
     reports = config.getoption("--kchaos-report")
@@ -66,7 +85,22 @@ def read_options(config: pytest.Config) -> Options:
         corpus=here / asked if asked else root / ini,
         reports=_reports("--kchaos-report", reports, here) if reports else _reports("kchaos_report", [config.getini("kchaos_report")], root),
         seed=int(seed) if seed is not None else None, budget=budget, replay=here / replay if replay is not None else None,
+        etcd=etcd,
     )  # fmt: skip
+
+
+def _etcd(config: pytest.Config) -> EtcdOptions:
+    backend, members = config.getoption("--kchaos-etcd-backend"), config.getoption("--kchaos-etcd-members")
+    binary, image = config.getoption("--kchaos-etcd-binary"), config.getoption("--kchaos-etcd-image")
+    if backend not in ETCD_BACKENDS:
+        raise _refused(f"--kchaos-etcd-backend: there is no {backend!r}", f"write {' or '.join(ETCD_BACKENDS)}")
+    if members not in ETCD_SIZES:
+        raise _refused(f"--kchaos-etcd-members: a cluster of {members!r} can't be had", "write 1, 3 or 5")
+    if binary is not None and backend != "process":
+        raise _refused("--kchaos-etcd-binary is for processes", "name an image by --kchaos-etcd-image")
+    if image is not None and backend != "containers":
+        raise _refused("--kchaos-etcd-image is for containers", "add --kchaos-etcd-backend containers")
+    return EtcdOptions(backend, int(members), binary, image)
 
 
 def _refused(what: str, instead: str) -> Exception:

@@ -14,7 +14,8 @@ import pytest
 from kchaos import reports
 from kchaos.cli import run_cli
 from kchaos.engine.result import BaselineResult
-from kchaos.reports.html import MOST, Limits, html
+from kchaos.reports.html import Limits, html
+from kchaos.reports.offline import MOST
 from tests.reports.events import many, report
 from tests.reports.hostile import NASTY, finding, large, result, whole
 from tests.support import ROOT, SITUATIONS

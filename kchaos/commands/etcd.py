@@ -1,0 +1,203 @@
+"""`kchaos etcd`: a real cluster under faults, and `kchaos etcd check`: a saved run judged again."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import tempfile
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from rich.console import Console
+from rich.status import Status
+
+from kchaos.commands.extra import needed
+from kchaos.engine.campaign import BudgetOption
+from kchaos.engine.etcd.result import EtcdResult
+from kchaos.engine.output import Files, harmless, mute, whole, write_all
+from kchaos.errors import ExitCode, HarnessError, InvalidScenario, KchaosError
+from kchaos.history.record import Run
+from kchaos.history.record import load as load_run
+from kchaos.scenario import Budget, Scenario
+
+OUT = ".kchaos/etcd"
+RUN = "etcd.run.jsonl"
+SYSTEM = "etcd"
+SETTLE_S = 30.0
+LIBRARIES = ("grpc", "google.protobuf", "psutil", "testcontainers", "toxiproxy")
+
+
+class _Line:
+    """One line on standard error that follows the run."""
+
+    def __init__(self, console: Console) -> None:
+        self._status: Status | None = console.status("starting the cluster") if console.is_terminal else None
+        if self._status is not None:
+            self._status.start()
+
+    def told(self, phase: str, counts: Any, faults: int, elections: int) -> None:
+        """Take the figures of a run under way."""
+        if self._status is not None:
+            said = f"{phase}: {counts.rate:,.0f} operations/s, {counts.operations:,} in all, {counts.unknown:,} unknown; {faults} faults, {elections} elections"
+            self._status.update(said)
+
+    def stop(self) -> None:
+        """Take the line away."""
+        if self._status is not None:
+            self._status.stop()
+
+
+def etcd(options: dict[str, Any]) -> int:
+    """Do it; return the exit code."""
+    needed("etcd", LIBRARIES)
+    from kchaos.engine.etcd.drive import Failed, Interrupted, Load, drive
+    from kchaos.engine.etcd.schedule import draw
+    from kchaos.real.backends import cluster_of
+
+    count = int(options["members"])
+    kinds = _kinds(options["faults"], count)
+    chaos_s = _seconds(options["budget"])
+    errors = Console(stderr=True)
+    members = tuple(f"m{n}" for n in range(1, count + 1))
+    scenario = Scenario(
+        name=SYSTEM, system=SYSTEM, seed=options["seed"], topology={"backend": options["backend"], "members": list(members)},
+        inputs={"faults": [kind.name for kind in kinds], "clients": options["clients"], "rate": options["rate"]},
+        steps=draw(options["seed"], kinds, members, chaos_s), budget=Budget(chaos_s=chaos_s, chaos_at_least_s=chaos_s, settle_s=SETTLE_S),
+    )  # fmt: skip
+    out: Path = options["out"] or Path(OUT)
+    cluster = cluster_of(options["backend"], count, image=options["image"], binary=options["binary"])
+    line = _Line(errors) if not options["quiet"] else None
+    code: int | None = None
+    try:
+        cluster.start()
+        try:
+            run = drive(cluster, scenario, Load(clients=options["clients"], rate=options["rate"]), line)
+        except Interrupted as stop:
+            _line_off(line)
+            where = _rescue(stop.run, out)
+            errors.print(harmless(f"interrupted: what was recorded so far is in {where}; `kchaos etcd check {where}` judges it"), style="magenta", soft_wrap=True)
+            if isinstance(stop.__cause__, KeyboardInterrupt):
+                raise stop.__cause__ from None
+            raise
+        except Failed as broken:
+            _line_off(line)
+            where = _rescue(broken.run, out)
+            cluster.keep_logs(out / "logs")
+            errors.print(harmless(f"what was recorded until then is in {where}, the logs in {out / 'logs'}"), style="magenta", soft_wrap=True)
+            cause = broken.__cause__
+            raise cause if isinstance(cause, KchaosError) else HarnessError(f"the run broke off: {cause}") from cause
+        _line_off(line)
+        code, result = _finish(run, out, options, tuple(kind.name for kind in kinds))
+        if options["keep"] or result.exit_code == ExitCode.VIOLATION:
+            kept = cluster.keep_logs(out / "logs")
+            errors.print(harmless(f"logs of the members: {', '.join(map(str, kept))}"), style="dim", soft_wrap=True)
+    finally:
+        _line_off(line)
+        cluster.stop()
+    return code
+
+
+def check(file: Path, out: Path | None, as_json: bool, quiet: bool) -> int:
+    """Judge a saved run again, and write its report."""
+    run = load_run(file)
+    if run.header.scenario.get("system") != SYSTEM:
+        raise InvalidScenario(f"{file} is not a run of etcd", hint="`kchaos explain FILE` tells of a run of Kubernetes")
+    kinds = tuple(str(name) for name in run.header.scenario.get("inputs", {}).get("faults", ()))
+    result, page = _judged(run, str(file), kinds)
+    folder = out or file.parent
+    where, problems = write_all(folder, lambda _: {"report.html": partial(_text, page)}, keep=True)
+    _tell(result, where, as_json, quiet, problems)
+    return result.exit_code
+
+
+def _kinds(names: str | None, members: int) -> tuple[Any, ...]:
+    """Return the kinds of faults that are asked for. Raises InvalidScenario for what does not exist or does not fit."""
+    from kchaos.engine.etcd.schedule import fitting
+    from kchaos.nemesis.etcd.catalog import catalog
+
+    known = catalog()
+    if names is None or names.strip() == "all":
+        return fitting(tuple(known), members)
+    if names.strip() == "none":
+        return ()
+    asked = tuple(known.get(name.strip()) for name in names.split(",") if name.strip())
+    if not asked:
+        raise InvalidScenario("--faults names no fault", hint="write for example kill,isolate; `all`, or `none`")
+    left_out = [kind.name for kind in asked if kind not in fitting(asked, members)]
+    if left_out:
+        raise InvalidScenario(f"{', '.join(left_out)} can't happen with {members} members", hint="ask for --members 5, or leave it out")
+    return asked
+
+
+def _seconds(text: str) -> float:
+    found = BudgetOption.of(text).seconds
+    if found is None:
+        raise InvalidScenario(f"--budget {text} is no time", hint="write for example 60s or 10m")
+    return found
+
+
+def _judged(run: Run, saved: str, kinds: tuple[str, ...]) -> tuple[EtcdResult, str]:
+    from kchaos.engine.etcd.judge import result_of
+    from kchaos.reports.etcd.page import html
+
+    result = result_of(run, command=shlex.join(["kchaos", *sys.argv[1:]]), saved=saved, kinds=kinds)
+    return result, html(result, run)
+
+
+def _finish(run: Run, out: Path, options: dict[str, Any], kinds: tuple[str, ...]) -> tuple[int, EtcdResult]:
+    """Write run, result and report; print; return the exit code."""
+    placed: EtcdResult | None = None
+
+    def files_at(folder: Path) -> Files:
+        nonlocal placed
+        placed, page = _judged(run, str(folder / RUN), kinds)
+        return {
+            RUN: run.save, "report.html": partial(_text, page),
+            "result.json": lambda path: path.write_bytes(msgspec.json.format(msgspec.json.encode(placed), indent=2) + b"\n"),
+        }  # fmt: skip
+
+    folder, problems = write_all(out, files_at, keep=True)
+    assert placed is not None
+    _tell(placed, folder, options["as_json"], options["quiet"], problems)
+    return placed.exit_code, placed
+
+
+def _tell(result: EtcdResult, folder: Path | None, as_json: bool, quiet: bool, problems: list[str]) -> None:
+    from kchaos.reports.etcd.terminal import show
+
+    try:
+        if as_json:
+            sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(result), indent=2) + b"\n")
+            sys.stdout.buffer.flush()
+        else:
+            show(result, Console(), str(folder / "report.html") if folder is not None else "", quiet)
+            sys.stdout.flush()
+    except (BrokenPipeError, SystemExit):  # rich makes the second of the first
+        mute()
+    for problem in problems:
+        Console(stderr=True).print(f"warning: {harmless(problem)}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+
+
+def _rescue(run: Run, out: Path) -> Path:
+    """Save what was recorded, in a temporary folder if need be; return where it is."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        whole(out / RUN, run.save)
+        return out / RUN
+    except OSError:
+        folder = Path(tempfile.mkdtemp(prefix="kchaos-"))
+        whole(folder / RUN, run.save)
+        return folder / RUN
+
+
+def _text(text: str, path: Path) -> None:
+    path.write_text(text, encoding="utf-8")
+
+
+def _line_off(line: _Line | None) -> None:
+    if line is not None:
+        line.stop()
+
+

@@ -1,0 +1,190 @@
+"""One run of a real etcd: boot, chaos, heal, settle, final reads; all of it recorded.
+
+The workload and the watchers live on one asyncio loop. Faults act through calls that block (signals, Docker, Toxiproxy), so they have a
+thread of their own, one after the other: a rolling restart delays the next fault, never the workload.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple, Protocol
+
+import msgspec
+
+from kchaos import __version__
+from kchaos.engine.etcd.final import final_reads
+from kchaos.engine.etcd.poll import Poller
+from kchaos.engine.etcd.workload import Counts, Mix, Workload
+from kchaos.history.record import Entry, Header, Mark, Run
+from kchaos.history.recorder import Recorder
+from kchaos.nemesis.etcd.catalog import catalog
+from kchaos.nemesis.etcd.target import Target
+from kchaos.nemesis.schedule import Nemesis
+from kchaos.real.cluster import Cluster
+from kchaos.real.logs import alarms
+from kchaos.real.probe import serves
+from kchaos.scenario import At, Scenario
+
+AFTER_S = 1.0
+"""How long the workload goes on once the cluster has settled, so that there are reads after the last fault."""
+TICK_S = 0.05
+
+
+class Load(NamedTuple):
+    """What the clients do."""
+
+    clients: int = 24
+    rate: float | None = None
+    """Operations per second in all; None: as fast as they are answered."""
+    mix: Mix = Mix()
+
+
+class Listener(Protocol):
+    """Hears how a run goes on; called a few times a second."""
+
+    def told(self, phase: str, counts: Counts, faults: int, elections: int) -> None:
+        """Take the figures so far: operations, faults that were injected, elections after the first."""
+
+
+class Interrupted(Exception):
+    """Ctrl-C or SIGTERM in the middle: ``run`` is what was recorded until then."""
+
+    def __init__(self, run: Run) -> None:
+        super().__init__("interrupted")
+        self.run = run
+
+
+class Failed(Exception):
+    """The environment failed in the middle: ``run`` is what was recorded until then, ``__cause__`` the error."""
+
+    def __init__(self, run: Run) -> None:
+        super().__init__("failed")
+        self.run = run
+
+
+def drive(cluster: Cluster, scenario: Scenario, load: Load, listener: Listener | None = None, facts: Mapping[str, str] | None = None) -> Run:
+    """Run a scenario on a cluster that has been started, and return what happened; the cluster is whole again, and still there.
+
+    Raises Interrupted and Failed with what was recorded.
+    """
+    driver = _Driver(cluster, scenario, load, listener, facts or {})
+    try:
+        asyncio.run(driver.run())
+    except (KeyboardInterrupt, asyncio.CancelledError) as error:
+        raise Interrupted(driver.recorder.finish()) from error
+    except Exception as error:
+        raise Failed(driver.recorder.finish()) from error
+    return driver.recorder.finish()
+
+
+class _Driver:
+    def __init__(self, cluster: Cluster, scenario: Scenario, load: Load, listener: Listener | None, facts: Mapping[str, str]) -> None:
+        self._cluster = cluster
+        self._scenario = scenario
+        self._load = load
+        self._listener = listener
+        self._facts = facts
+        began = time.monotonic()
+        self._now: Callable[[], float] = lambda: time.monotonic() - began
+        header = Header(kchaos=__version__, scenario=msgspec.to_builtins(scenario))
+        self.recorder = Recorder(header, self._now)
+        self._target = Target(cluster, self.recorder.mark)
+        self._nemesis = Nemesis(self._target, catalog(), scenario.steps, _never, self.recorder.mark)
+        self._terms: set[int] = set()
+        self._faults = 0
+        self._phase = ""
+        self.recorder.listeners.append(self._seen)
+
+    def _seen(self, entry: Entry) -> None:
+        if not isinstance(entry, Mark):
+            return
+        if entry.what == "status":
+            self._target.observe(entry.t, entry.data)
+            if entry.data.get("leader"):
+                self._terms.add(entry.data["raft_term"])
+        elif entry.what == "fault" and entry.data["action"] == "injected":
+            self._faults += 1
+
+    def _begin(self, phase: str) -> None:
+        self._phase = phase
+        self.recorder.mark("phase", name=phase)
+
+    async def run(self) -> None:
+        """Go through all phases."""
+        self._begin("boot")
+        self.recorder.mark("versions", kchaos=__version__, **self._cluster.versions, **self._facts)
+        for member in self._cluster.members:
+            self.recorder.mark("member", member=member, event="started")
+        endpoints = {member: self._cluster.endpoint(member) for member in self._cluster.members}
+        workload = Workload(endpoints, self.recorder, self._scenario.seed, clients=self._load.clients, rate=self._load.rate, mix=self._load.mix)
+        poller = Poller(endpoints, self.recorder)
+        with ThreadPoolExecutor(1, "nemesis") as pool:
+            telling = asyncio.create_task(self._tell(workload))
+            try:
+                await poller.start()
+                await workload.start()
+                await self._chaos(pool)
+                await self._heal(pool)
+                await self._settle()
+                await asyncio.sleep(AFTER_S)
+                await workload.stop()
+                self._begin("final")
+                self._nemesis.report()
+                await final_reads(endpoints, self.recorder)
+                await asyncio.to_thread(self._logs)
+            finally:
+                self._target.ended.set()
+                telling.cancel()
+                await workload.stop()
+                await poller.stop()
+
+    async def _chaos(self, pool: ThreadPoolExecutor) -> None:
+        """Fire and undo the steps at their times, in this order; what is late because another took long comes at once."""
+        self._begin("chaos")
+        loop = asyncio.get_running_loop()
+        began_s = self._now()
+        due: list[tuple[float, int, Callable[[int], None], int]] = []
+        for index, step in enumerate(self._scenario.steps):
+            at_s = step.when.s if isinstance(step.when, At) else 0.0
+            due.append((at_s, 2 * index, self._nemesis.fire, index))
+            if step.for_s is not None:
+                due.append((at_s + step.for_s, 2 * index + 1, self._nemesis.undo, index))
+        for at_s, _, act, index in sorted(due, key=lambda one: one[:2]):
+            if at_s > self._scenario.budget.chaos_s:
+                break
+            await asyncio.sleep(max(0.0, began_s + at_s - self._now()))
+            await loop.run_in_executor(pool, act, index)
+        await asyncio.sleep(max(0.0, began_s + self._scenario.budget.chaos_s - self._now()))
+
+    async def _heal(self, pool: ThreadPoolExecutor) -> None:
+        self._begin("heal")
+        await asyncio.get_running_loop().run_in_executor(pool, self._nemesis.heal)
+        await asyncio.to_thread(self._cluster.links.heal)
+
+    async def _settle(self) -> None:
+        """Wait until every member serves and all follow one leader, within the scenario's bound; KC410 judges whether they did."""
+        self._begin("settle")
+        until_s = self._now() + self._scenario.budget.settle_s
+        while self._now() < until_s:
+            served = await asyncio.gather(*(asyncio.to_thread(serves, self._cluster.endpoint(name)) for name in self._cluster.members))
+            since = [one for name in self._cluster.members if (one := self._target.statuses.get(name)) is not None and one.t > self._now() - 1.0]
+            if all(served) and len(since) == len(self._cluster.members) and len({one.leader for one in since}) == 1 and since[0].leader:
+                return
+            await asyncio.sleep(TICK_S)
+
+    def _logs(self) -> None:
+        for member in self._cluster.members:
+            for line in alarms(self._cluster.log(member)):
+                self.recorder.mark("panic", member=member, line=line)
+
+    async def _tell(self, workload: Workload) -> None:
+        while self._listener is not None:
+            self._listener.told(self._phase, workload.counts, self._faults, max(0, len(self._terms) - 1))
+            await asyncio.sleep(0.25)
+
+
+def _never(_after_s: float, _callback: Callable[[], None]) -> Any:
+    raise AssertionError("faults of real etcd fire at times, not at events")

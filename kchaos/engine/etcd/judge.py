@@ -1,0 +1,145 @@
+"""A run of a real etcd is judged: properties over its marks, and what they are worth by what was done and what bit.
+
+Everything here follows from the run alone, so that a saved one can be judged again, by this kchaos or a later one.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from kchaos import __version__
+from kchaos.check.property import Context, Monitors, Property, Severity, Violation
+from kchaos.check.verdict import Verdict, fingerprint
+from kchaos.engine.etcd.result import Coverage, EtcdFinding, EtcdResult, FaultLine
+from kchaos.history.operations import OP, Outcome
+from kchaos.history.record import Mark, Run
+from kchaos.properties.etcd import ETCD
+from kchaos.properties.own.declared import undecided
+
+FEW = 100
+"""Acknowledged operations per second below which the report says that little was asked; a slow cluster is not a wrong one."""
+MANY_UNKNOWN = 0.2
+NOT_MODELLED = (
+    "leases, authentication, compaction, defragmentation, snapshots and membership changes are not part of the workload",
+    "disks are not disturbed: a killed member keeps what it wrote, synced or not (SIGKILL spares the page cache)",
+    "clocks are not disturbed",
+)
+"""What a run of this version does not do, in words."""
+
+
+def result_of(run: Run, *, command: str, saved: str, kinds: Sequence[str] = ()) -> EtcdResult:
+    """Return what a run came to. ``saved``: where it lies; ``kinds``: the faults that were asked for, to tell of those that never came."""
+    marks = [entry for entry in run.entries if isinstance(entry, Mark)]
+    monitors = Monitors(ETCD.values(), Context())
+    for mark in marks:
+        monitors.feed(mark)
+    end_s = marks[-1].t if marks else 0.0
+    found = monitors.finish(end_s)
+    open_ = [(prop, violation) for prop, violation in found if undecided(violation)]
+    broken = [(prop, violation) for prop, violation in found if not undecided(violation)]
+    findings = tuple(_findings(broken, saved))
+    counts = Counter(mark.data["outcome"] for mark in marks if mark.what == OP)
+    kept = {mark.data["kind"]: 0 for mark in marks if mark.what == OP}
+    for mark in marks:
+        if mark.what == OP:
+            kept[mark.data["kind"]] += 1
+    faults = tuple(_faults(marks))
+    seconds = _asked_s(marks)
+    rate = counts[Outcome.OK] / seconds if seconds > 0 else 0.0
+    exercised = monitors.exercised()
+    coverage = Coverage(
+        properties={
+            prop.id: "violated" if any(one is prop for one, _ in broken) else "unknown" if any(one is prop for one, _ in open_)
+            else "held" if prop.id in exercised else "not exercised" for prop in ETCD.values()
+        },
+        names={prop.id: prop.name for prop in ETCD.values()},
+        faults_bit=_names(one.name for one in faults if one.bit), faults_inert=_names(one.name for one in faults if not one.bit),
+        faults_never=tuple(name for name in kinds if all(one.name != name for one in faults)),
+        remarks=tuple(_remarks(counts, rate, coverage_of=exercised)),
+    )  # fmt: skip
+    verdict, reasons = _verdict(findings, open_, counts)
+    header = run.header.scenario
+    return EtcdResult(
+        kchaos=__version__, command=command, verdict=verdict, exit_code=int(verdict.exit_code), reasons=tuple(reasons),
+        backend=str(header.get("topology", {}).get("backend", "")), members=len(header.get("topology", {}).get("members", ())),
+        seed=int(header.get("seed", 0)), seconds=round(end_s, 3), operations=sum(counts.values()), ok=counts[Outcome.OK],
+        failed=counts[Outcome.FAILED], unknown=counts[Outcome.UNKNOWN], operations_per_s=round(rate, 1), by_kind=dict(sorted(kept.items())),
+        elections=_elections(marks), faults=faults, findings=findings, coverage=coverage,
+        versions=next(({name: str(value) for name, value in mark.data.items()} for mark in marks if mark.what == "versions"), {}),
+        run=saved, digest=run.digest, not_modelled=NOT_MODELLED,
+    )  # fmt: skip
+
+
+def _verdict(findings: Sequence[EtcdFinding], open_: Sequence[tuple[Property, Violation]], counts: Counter[str]) -> tuple[Verdict, list[str]]:
+    errors = [one for one in findings if one.severity is Severity.ERROR]
+    if errors:
+        return Verdict.FAIL, [f"{one.id} {one.property}: {one.summary}" for one in errors]
+    reasons = [f"{prop.id} {prop.name}: {violation.summary}" for prop, violation in open_]
+    if not counts[Outcome.OK]:
+        reasons.append("no operation was acknowledged, so there is nothing to judge")
+    return (Verdict.UNKNOWN, reasons) if reasons else (Verdict.PASS, [])
+
+
+def _findings(found: Iterable[tuple[Property, Violation]], saved: str) -> Iterable[EtcdFinding]:
+    """Yield one finding for each property and root, with its first violation, the worst first."""
+    groups: dict[tuple[str, str], list[tuple[Property, Violation]]] = {}
+    for prop, violation in found:
+        groups.setdefault((prop.id, violation.root), []).append((prop, violation))
+    firsts = [(min(group, key=lambda pair: pair[1].t), len(group)) for group in groups.values()]
+    for (prop, violation), times in sorted(firsts, key=lambda one: (one[0][1].severity.rank, one[0][1].t)):
+        yield EtcdFinding(
+            id=prop.id, property=prop.name, claim=prop.claim, source=prop.source, severity=violation.severity, summary=violation.summary,
+            witness=tuple(str(one["words"]) for one in violation.figures.get("witness", ())),
+            proof=tuple(violation.figures.get("witness", ())), t=violation.t, times=times,
+            fingerprint=fingerprint(prop.id, violation.root), replay=f"kchaos etcd check {saved}" if saved else "",
+        )  # fmt: skip
+
+
+def _faults(marks: Sequence[Mark]) -> Iterable[FaultLine]:
+    """Yield every fault of which there is evidence, or of which it is told that it had no target, by time."""
+    injected: dict[int, list[Mark]] = {}
+    healed: dict[int, float] = {}
+    evidence: dict[int, Mark] = {}
+    for mark in marks:
+        if mark.what == "fault" and mark.data["action"] in ("injected", "unresolved"):
+            injected.setdefault(mark.data["step"], []).append(mark)
+        elif mark.what == "fault" and mark.data["action"] == "healed":
+            healed[mark.data["step"]] = mark.t
+        elif mark.what == "evidence":
+            evidence[mark.data["step"]] = mark
+    for step, began in sorted(injected.items(), key=lambda one: (one[1][0].t, one[0])):
+        said = evidence[step].data if step in evidence else {}
+        yield FaultLine(
+            name=began[0].data["name"], at_s=round(began[0].t, 3), until_s=round(healed[step], 3) if step in healed else None,
+            targets=tuple(str(one.data["args"].get("target", "")) for one in began if one.data["action"] == "injected"),
+            args={name: value for name, value in began[0].data["args"].items() if name != "target"},
+            bit=said.get("status") == "bit", evidence=said.get("evidence", {}), why=str(said.get("why", "")),
+        )  # fmt: skip
+
+
+def _asked_s(marks: Sequence[Mark]) -> float:
+    """Return for how many seconds operations were asked."""
+    times = [(mark.data["call_s"], mark.data["return_s"]) for mark in marks if mark.what == OP]
+    return max(end for _, end in times) - min(begin for begin, _ in times) if times else 0.0
+
+
+def _elections(marks: Iterable[Mark]) -> int:
+    """Return how many terms with a leader began after the first that was seen."""
+    terms = {mark.data["raft_term"] for mark in marks if mark.what == "status" and "error" not in mark.data and mark.data.get("leader")}
+    return max(0, len(terms) - 1)
+
+
+def _names(names: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(names))
+
+
+def _remarks(counts: Counter[str], rate: float, coverage_of: Sequence[str]) -> Iterable[str]:
+    asked = sum(counts.values())
+    if counts[Outcome.OK] and rate < FEW:
+        yield f"only {rate:.0f} operations per second were acknowledged: a slow machine or a long outage; little was asked, nothing is wrong"
+    if asked and counts[Outcome.UNKNOWN] / asked > MANY_UNKNOWN:
+        yield f"{counts[Outcome.UNKNOWN]} of {asked} outcomes are unknown: such an operation proves little"
+    for prop in ETCD.values():
+        if prop.id not in coverage_of:
+            yield f"{prop.id} {prop.name} was not put to the test"

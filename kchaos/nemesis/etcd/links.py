@@ -1,0 +1,110 @@
+"""Faults of the peer connections: partitions in every shape, one-way loss, delay, narrow bandwidth, resets, slow close."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from kchaos.nemesis.arguments import Argument
+from kchaos.nemesis.etcd.target import Target
+from kchaos.nemesis.etcd.traces import Traces
+from kchaos.nemesis.fault import Active, Evidence, Kind
+from kchaos.nemesis.shapes import Cuts, between, bridge, halves, isolate, one_way, ring
+from kchaos.real.cluster import Undo
+
+Members = tuple[str, ...]
+Choose = Callable[[Members, str, Mapping[str, Any]], Cuts]
+"""Called with all members, the target (or the leader, for a target ``cluster``), and the step's arguments."""
+
+
+class _Links:
+    """Links that are cut, or have a toxic."""
+
+    def __init__(self, target: Target, pairs: Cuts, toxic: str = "", **attributes: int) -> None:
+        self._target = target
+        self._pairs = pairs
+        self._traces = Traces(target, pairs, slowed=toxic in ("latency", "bandwidth"))
+        links = target.cluster.links
+        self._undo: Undo = links.toxic(pairs, toxic, **attributes) if toxic else links.cut(pairs)
+
+    def undo(self) -> None:
+        """Let everything pass again; what was seen until then is the evidence."""
+        try:
+            self._traces.close()
+        finally:
+            self._undo()
+
+    def evidence(self) -> Evidence:
+        """Return what the cut or the toxic did."""
+        return self._traces.so_far()
+
+
+def _others(members: Members, name: str) -> Members:
+    return tuple(one for one in members if one != name)
+
+
+def _from(members: Members, name: str) -> Members:
+    """Return the members, turned so that ``name`` is the first (nobody: as they are)."""
+    at = members.index(name) if name in members else 0
+    return members[at:] + members[:at]
+
+
+def _halves(members: Members, leader: str, args: Mapping[str, Any]) -> Cuts:
+    """Cut a majority from a minority; the leader is in the one that ``leader_in`` says."""
+    order = _from(members, leader)
+    larger, smaller = halves(order if args["leader_in"] == "majority" else (*_others(order, order[0]), order[0]))
+    return between(larger, smaller)
+
+
+def _bridge(members: Members, leader: str, _args: Mapping[str, Any]) -> Cuts:
+    """Cut two groups from each other; a member that does not lead reaches both, so that the leader sees a part only."""
+    order = _from(members, leader)
+    half = len(order) // 2
+    return bridge(order[:half], order[half], order[half + 1 :])
+
+
+def _pairs_of(members: Members, name: str, _args: Mapping[str, Any]) -> Cuts:
+    return isolate(name, members)
+
+
+def _cutting(name: str, summary: str, choose: Choose, target: str, *arguments: Argument, level1: bool = True) -> Kind[Target]:
+    def inject(what: Target, args: dict[str, Any]) -> Active:
+        victim = what.leader if target == "cluster" else args["target"]
+        return _Links(what, choose(what.cluster.members, victim, args))
+
+    return Kind(
+        name=name, summary=summary, klass="network", target=target, arguments=arguments, level1=level1, inject=inject,
+        evidence="applied index that stands still, terms, leaders, failed peer connections, bytes held",
+    )  # fmt: skip
+
+
+def _poisoned(name: str, summary: str, toxic: str, evidence: str, *arguments: Argument) -> Kind[Target]:
+    """Return a kind that lays a toxic on all connections of a member, both ways; the arguments are the toxic's attributes."""
+
+    def inject(what: Target, args: dict[str, Any]) -> Active:
+        attributes = {one.name.partition("_")[0]: int(args[one.name]) for one in arguments}
+        return _Links(what, isolate(args["target"], what.cluster.members), toxic, **attributes)
+
+    return Kind(name=name, summary=summary, klass="network", target="member", arguments=arguments, inject=inject, evidence=evidence)
+
+
+_SIDE = Argument("leader_in", "minority", choices=("minority", "majority"))
+KINDS = (
+    _cutting("isolate", "a member is cut off from all others", _pairs_of, "member"),
+    _cutting("partition-halves", "a majority and a minority of the members don't reach each other", _halves, "cluster", _SIDE),
+    _cutting("partition-bridge", "two groups don't reach each other, one member reaches both", _bridge, "cluster"),
+    _cutting("partition-ring", "every member reaches a majority, no two the same one (five members)",
+             lambda members, leader, _: ring(_from(members, leader)), "cluster"),
+    _cutting("one-way-from", "what a member sends to its peers is lost; what they send arrives",
+             lambda members, name, _: one_way((name,), _others(members, name)), "member"),
+    _cutting("one-way-to", "what a member's peers send to it is lost; what it sends arrives",
+             lambda members, name, _: one_way(_others(members, name), (name,)), "member"),
+    _poisoned("latency", "all that passes between a member and its peers is late", "latency", "bytes slowed, terms, leaders",
+              Argument("latency_ms", 100, 1, 10_000, whole=True, usual=(20, 400)), Argument("jitter_ms", 50, 0, 10_000, whole=True, usual=(0, 200))),
+    _poisoned("bandwidth", "a member's peer connections are narrow", "bandwidth", "bytes slowed, applied index that stands still",
+              Argument("rate_kb_s", 20, 1, 100_000, whole=True, usual=(5, 100))),
+    _poisoned("reset", "a member's peer connections are reset, again and again", "reset_peer", "failed peer connections",
+              Argument("timeout_ms", 200, 0, 60_000, whole=True, usual=(0, 500))),
+    _poisoned("slow-close", "a member's peer connections close late", "slow_close", "failed peer connections",
+              Argument("delay_ms", 1000, 1, 60_000, whole=True, usual=(100, 2000))),
+)  # fmt: skip

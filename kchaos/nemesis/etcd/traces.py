@@ -1,0 +1,81 @@
+"""Evidence that a fault bit: what changed in the members and between them while it lasted.
+
+Four things that only a working fault can cause: a member whose applied index stands still while another's goes on, a new term or leader,
+broken connections between peers (etcd's own counters), and bytes that Toxiproxy took and did not pass on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from kchaos.nemesis.etcd.target import Status, Target
+from kchaos.nemesis.fault import Evidence
+
+MOVES = 20
+"""Entries that another member must have applied for a stand-still to count: fewer can be an idle cluster, or a poll between two batches."""
+Pairs = Sequence[tuple[str, str]]
+
+
+class Traces:
+    """Looks on from injection to :meth:`close`; ``pairs`` are the links that the fault is about."""
+
+    def __init__(self, target: Target, pairs: Pairs = (), slowed: bool = False) -> None:
+        self._target = target
+        self._pairs = tuple(pairs)
+        self._slowed = slowed
+        self._term = target.term
+        self._leader = target.leader
+        self._leaders: set[str] = set()
+        self._last: dict[str, Status] = {}
+        self._since: dict[str, tuple[float, int]] = {}
+        self._lag = 0
+        self._still_s = 0.0
+        self._before = target.cluster.links.bytes() if self._pairs else {}
+        self._trouble = target.trouble()
+        self._found: Evidence | None = None
+        target.listeners.append(self._seen)
+
+    def _seen(self, member: str, status: Status) -> None:
+        """Take one status: a member stands still while its applied index is what it was, and the others' rises."""
+        if status.leader and status.leader != self._leader:
+            self._leaders.add(status.leader)
+        front = max((one.applied for one in self._last.values()), default=status.applied)
+        before = self._last.get(member)
+        self._last[member] = status
+        if before is None or before.applied != status.applied:
+            self._since[member] = (status.t, max(front, status.applied))
+            return
+        since, front_then = self._since.setdefault(member, (status.t, front))
+        if front - front_then >= MOVES:
+            self._still_s = max(self._still_s, status.t - since)
+            self._lag = max(self._lag, front - status.applied)
+
+    def close(self) -> Evidence:
+        """Stop looking, and return what was seen; the same again when called again."""
+        if self._found is None:
+            self._target.listeners.remove(self._seen)
+            self._found = self._counted()
+        return self._found
+
+    def so_far(self) -> Evidence:
+        """Return what was seen until now."""
+        return self._found if self._found is not None else self._counted()
+
+    def _counted(self) -> Evidence:
+        after = self._target.cluster.links.bytes() if self._pairs else {}
+        held = passed = 0
+        for pair in self._pairs:
+            if pair in after and pair in self._before:
+                received = after[pair].received - self._before[pair].received
+                sent = after[pair].sent - self._before[pair].sent
+                held += max(0, received - sent)
+                passed += max(0, sent)
+        found: Evidence = {
+            "stood_still_s": round(self._still_s, 2), "applied_lag": self._lag, "terms": max(0, self._target.term - self._term),
+            "new_leaders": len(self._leaders), "peer_failures": int(max(0.0, self._target.trouble() - self._trouble)),
+        }  # fmt: skip
+        if self._pairs:
+            found["bytes_held"] = held
+        if self._slowed:
+            found["bytes_slowed"] = passed
+        return found

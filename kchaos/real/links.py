@@ -1,0 +1,171 @@
+"""Cuts and toxics of directed pairs, decided purely: what is laid now says which toxics each proxy must have, and a difference is applied.
+
+A connection carries data both ways, and which side dialled it is etcd's affair (a follower dials the stream on which it is sent the log).
+So what concerns the data from a to b is laid on the upstream of proxy a->b *and* on the downstream of b->a.
+
+A cut is a ``timeout`` toxic of 0 ms: it takes data in and drops it, as a network does that loses every packet; when it goes, Toxiproxy
+closes the connections that have lost data, so no stream is ever resumed with a hole. Disabling the proxy a->b instead, the other way to
+stop it, closes the connections a has dialled, and with them the streams on which b answers: a one-way cut would be none (measured: see
+docs/adr/0007-peer-proxies-of-processes.md).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from kchaos.errors import InvalidScenario
+from kchaos.real.cluster import LinkBytes, Undo
+
+if TYPE_CHECKING:
+    from kchaos.real.toxiproxy import Toxiproxy
+
+Pair = tuple[str, str]
+CUT = "timeout"
+ATTRIBUTES = {
+    CUT: ("timeout",), "latency": ("latency", "jitter"), "bandwidth": ("rate",), "reset_peer": ("timeout",), "slow_close": ("delay",),
+}  # fmt: skip
+"""What each toxic takes (https://github.com/Shopify/toxiproxy#toxics): ms, but for rate in KB/s."""
+
+
+class Layer(NamedTuple):
+    """One cut or toxic that is laid on the data of some pairs."""
+
+    pairs: tuple[Pair, ...]
+    kind: str
+    attributes: tuple[tuple[str, int], ...] = ()
+
+
+class Spot(NamedTuple):
+    """Where a toxic is: on which proxy (source, target), on which stream, of which kind."""
+
+    proxy: Pair
+    stream: str
+    kind: str
+
+    @property
+    def name(self) -> str:
+        """Return the toxic's name, unique on its proxy."""
+        return f"{self.kind}_{self.stream}"
+
+
+Attributes = tuple[tuple[str, int], ...]
+Wanted = Mapping[Spot, Attributes]
+
+
+class Change(NamedTuple):
+    """One call to Toxiproxy: ``attributes`` None removes; ``new`` adds, else they are changed."""
+
+    spot: Spot
+    attributes: Attributes | None
+    new: bool = False
+
+
+def wanted(layers: Iterable[Layer]) -> Wanted:
+    """Return which toxics must be where for these layers, the earliest first; of two of one kind at a spot the later one counts."""
+    found: dict[Spot, Attributes] = {}
+    for layer in layers:
+        for a, b in layer.pairs:
+            for spot in (Spot((a, b), "upstream", layer.kind), Spot((b, a), "downstream", layer.kind)):
+                found[spot] = layer.attributes
+    return found
+
+
+def difference(now: Wanted, then: Wanted) -> tuple[Change, ...]:
+    """Return the calls that lead from one state to another: additions first, so that no pair is whole for a moment between two layers."""
+    added = [Change(spot, attributes, True) for spot, attributes in then.items() if spot not in now]
+    changed = [Change(spot, attributes) for spot, attributes in then.items() if spot in now and now[spot] != attributes]
+    return (*added, *changed, *(Change(spot, None) for spot in now if spot not in then))
+
+
+class ToxicLinks:
+    """Implements :class:`kchaos.real.cluster.Links`. ``proxies``: the server and the proxy's name of each directed pair.
+
+    ``traffic`` counts what passes while connections live; without it, what Toxiproxy counts of those that have ended is all there is.
+    Calls may come from several threads.
+    """
+
+    def __init__(
+        self, proxies: Mapping[Pair, tuple[Toxiproxy, str]], traffic: Callable[[], Mapping[Pair, LinkBytes]] | None = None
+    ) -> None:
+        self._proxies = dict(proxies)
+        self._traffic = traffic
+        self._layers: dict[int, Layer] = {}
+        self._laid: dict[Spot, Attributes] = {}
+        self._number = 0
+        self._lock = threading.Lock()
+
+    def cut(self, pairs: Sequence[Pair]) -> Undo:
+        """Let no data pass from source to target until undone."""
+        return self._lay(Layer(self._known(pairs), CUT, (("timeout", 0),)))
+
+    def toxic(self, pairs: Sequence[Pair], kind: str, **attributes: int) -> Undo:
+        """Lay a toxic on the data from source to target of each pair until undone. Raises InvalidScenario for one that does not exist."""
+        takes = ATTRIBUTES.get(kind)
+        if takes is None or kind == CUT:
+            raise InvalidScenario(f"there is no toxic {kind}", hint="latency, bandwidth, reset_peer, slow_close")
+        if strange := [name for name in attributes if name not in takes]:
+            raise InvalidScenario(f"the toxic {kind} takes no {strange[0]}", hint=", ".join(takes))
+        full = tuple((name, attributes.get(name, 0)) for name in takes)  # all, so that a change leaves nothing of what was before
+        return self._lay(Layer(self._known(pairs), kind, full))
+
+    def heal(self) -> None:
+        """Undo everything at once."""
+        with self._lock:
+            self._layers.clear()
+            self._apply()
+
+    def bytes(self) -> Mapping[Pair, LinkBytes]:
+        """Return what was sent and what arrived of the data of each directed pair."""
+        if self._traffic is not None:
+            return self._traffic()
+        pages = {id(server): server.passed() for server, _ in {id(one[0]): one for one in self._proxies.values()}.values()}
+        found: dict[Pair, LinkBytes] = {}
+        for a, b in self._proxies:
+            received = sent = 0
+            for pair, stream in (((a, b), "upstream"), ((b, a), "downstream")):
+                if pair in self._proxies:
+                    server, name = self._proxies[pair]
+                    passed = pages[id(server)].get((name, stream))
+                    received, sent = (received + passed.received, sent + passed.sent) if passed else (received, sent)
+            found[a, b] = LinkBytes(received, sent)
+        return found
+
+    def _known(self, pairs: Sequence[Pair]) -> tuple[Pair, ...]:
+        if strange := [pair for pair in pairs if pair not in self._proxies]:
+            raise InvalidScenario(f"there is no link from {strange[0][0]} to {strange[0][1]}")
+        return tuple(pairs)
+
+    def _lay(self, layer: Layer) -> Undo:
+        with self._lock:
+            self._number += 1
+            number = self._number
+            self._layers[number] = layer
+            try:
+                self._apply()
+            except BaseException:  # whoever laid it gets no undo: what is there of it is taken back with the next change at the latest
+                del self._layers[number]
+                raise
+
+        def undo() -> None:
+            with self._lock:
+                if self._layers.pop(number, None) is not None:
+                    self._apply()
+
+        return undo
+
+    def _apply(self) -> None:
+        """Bring Toxiproxy to what the layers want; what was done is noted call by call, so that a failure in the middle loses nothing."""
+        for change in difference(self._laid, wanted(self._layers.values())):
+            spot = change.spot
+            server, name = self._proxies[spot.proxy]
+            if change.attributes is None:
+                server.remove_toxic(name, spot.name)
+                del self._laid[spot]
+                continue
+            if change.new:
+                server.add_toxic(name, spot.name, spot.kind, spot.stream, dict(change.attributes))
+            else:
+                server.update_toxic(name, spot.name, dict(change.attributes))
+            self._laid[spot] = change.attributes

@@ -1,0 +1,100 @@
+"""The page of a run of real etcd: verdict and witnesses first, then the run over time, then all that a sceptic asks next."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from kchaos.engine.etcd.result import EtcdFinding, EtcdResult
+from kchaos.history.record import Run
+from kchaos.reports.diagram import LEFT, RIGHT, WIDTH
+from kchaos.reports.etcd.facts import Facts, facts
+from kchaos.reports.etcd.overtime import Overtime, duration, overtime
+from kchaos.reports.etcd.verdict import around, asked, figures, headline, named
+from kchaos.reports.etcd.witness import WIDTH as DRAWN
+from kchaos.reports.etcd.witness import Shown, Witness, drawn, witnesses
+from kchaos.reports.etcd.words import count, shortened
+from kchaos.reports.etcd.words import facts as told
+from kchaos.reports.offline import MOST, fill
+
+
+class Limits(NamedTuple):
+    """How many of each sort a page shows; it says how many it leaves out, and result.json has all."""
+
+    findings: int = 20
+    """Those that are told in full."""
+    lines: int = 100
+    """Those that are told in a line."""
+    witness: int = 8
+    faults: int = 400
+    around: int = 12
+    errors: int = 20
+    watchers: int = 50
+    panics: int = 20
+    listed: int = 100
+    letters: int = 400
+    """Of a text of the run."""
+
+    def times(self, share: float) -> Limits:
+        """Return a share of them, at least one of each."""
+        return Limits(*(max(1, int(one * share)) for one in self))
+
+
+class Told(NamedTuple):
+    """A finding with what shows it."""
+
+    finding: EtcdFinding
+    shown: list[Shown]
+    picture: Witness | None
+    around: list[Any]
+
+
+GLOSSARY = (
+    ("linearizable", "every call seems to happen at one instant between its begin and its answer, in an order that all clients agree on"),
+    ("serializable read", "a read that any member may answer from its own, perhaps old, state: it need not see the latest, but it must see a state that once was"),
+    ("revision", "etcd's counter of changes: each transaction that changes something takes the next one; an answer's header holds the latest"),
+    ("mod_revision", "the revision at which a key was last written"),
+    ("unknown outcome", "no answer came, or one that says nothing: the call may take effect at any time after its begin, once or never"),
+    ("failed", "the call certainly took no effect"),
+    ("durable", "what was acknowledged is there for ever after, over crashes and restarts"),
+    ("term", "Raft's counter of elections: there is at most one leader in a term"),
+    ("applied index", "how far a member has come in the log that all share; one that is cut off stands still"),
+    ("quorum", "more than half of the members: without it nothing is acknowledged"),
+    ("bit", "a fault whose evidence shows that it did something; one that did nothing counts as no test at all"),
+    ("witness", "the two to four operations or events that suffice to show that a property was violated"),
+)  # fmt: skip
+"""The field's words, as this page uses them."""
+
+
+def html(result: EtcdResult, run: Run) -> str:
+    """Return the page, of at most :data:`kchaos.reports.offline.MOST` bytes."""
+    found = facts(run)
+    picture = overtime(result, found)
+    page = ""
+    for share in (1.0, 0.5, 0.2, 0.05):
+        page = _page(result, found, picture, Limits().times(share))
+        if len(page.encode("utf-8")) <= MOST:
+            break
+    return page
+
+
+def _page(result: EtcdResult, found: Facts, picture: Overtime, limits: Limits) -> str:
+    values = {
+        "r": result, "facts": found, "picture": picture, "headline": headline(result), "asked": asked(result), "figures": figures(result),
+        "findings": [_told(result, one, found) for one in result.findings[: limits.findings]], "glossary": GLOSSARY,
+        "standing": {state: named(result, state) for state in ("violated", "unknown", "held", "not exercised")},
+    }  # fmt: skip
+
+    def text(value: object) -> str:
+        return shortened(str(value), limits.letters)
+
+    helpers = {"limits": limits, "duration": _duration, "count": count, "told": told, "text": text, "frame": (WIDTH, LEFT, RIGHT), "drawn_width": DRAWN}
+    return fill("etcd.html.j2", helpers, values, package=__package__)
+
+
+def _told(result: EtcdResult, one: EtcdFinding, found: Facts) -> Told:
+    shown = witnesses(one)
+    return Told(one, shown, drawn(shown, found) if shown else None, around(result, one))
+
+
+def _duration(value: float | None) -> str:
+    return "-" if value is None else duration(value)

@@ -1,0 +1,261 @@
+"""Faults of real etcd on a cluster that only writes down what is done to it: what is cut, killed and undone, and what counts as evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kchaos.nemesis.etcd import target as targets
+from kchaos.nemesis.etcd.catalog import catalog
+from kchaos.nemesis.etcd.target import Target, resolve
+from kchaos.nemesis.fault import bit
+from kchaos.real.cluster import LinkBytes, Undo
+from kchaos.real.probe import counters
+
+Pairs = Sequence[tuple[str, str]]
+
+
+class FakeLinks:
+    """Keeps what is laid on which pairs."""
+
+    def __init__(self) -> None:
+        self.laid: list[tuple[str, tuple[tuple[str, str], ...], dict[str, int]]] = []
+        self.counts: dict[tuple[str, str], LinkBytes] = {}
+
+    def cut(self, pairs: Pairs) -> Undo:
+        return self._lay("cut", pairs, {})
+
+    def toxic(self, pairs: Pairs, kind: str, **attributes: int) -> Undo:
+        return self._lay(kind, pairs, attributes)
+
+    def _lay(self, kind: str, pairs: Pairs, attributes: dict[str, int]) -> Undo:
+        entry = (kind, tuple(pairs), attributes)
+        self.laid.append(entry)
+        return lambda: self.laid.remove(entry)
+
+    def heal(self) -> None:
+        self.laid.clear()
+
+    def bytes(self) -> Mapping[tuple[str, str], LinkBytes]:
+        return dict(self.counts)
+
+
+class FakeCluster:
+    """Members that are running, paused or exited."""
+
+    def __init__(self, count: int) -> None:
+        self.members = tuple(f"m{n}" for n in range(1, count + 1))
+        self.links = FakeLinks()
+        self.versions: Mapping[str, str] = {}
+        self.states = dict.fromkeys(self.members, "running")
+
+    def start(self) -> None: ...
+    def stop(self) -> None: ...
+    def endpoint(self, member: str) -> str:
+        return f"{member}:2379"
+
+    def kill(self, member: str) -> None:
+        self.states[member] = "exited"
+
+    def restart(self, member: str) -> None:
+        assert self.states[member] == "exited"
+        self.states[member] = "running"
+
+    def pause(self, member: str) -> None:
+        self.states[member] = "paused"
+
+    def resume(self, member: str) -> None:
+        self.states[member] = "running"
+
+    def state(self, member: str) -> str:
+        return self.states[member]
+
+    def log(self, member: str) -> str:
+        return ""
+
+    def keep_logs(self, folder: Path) -> Sequence[Path]:
+        return ()
+
+
+@pytest.fixture
+def make(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], Target]:
+    """Return what makes a target of so many members, m1 leading; no member has trouble with its peers, and each serves at once."""
+    monkeypatch.setattr(targets, "peer_trouble", lambda endpoint: 0.0)
+    monkeypatch.setattr(targets, "serves", lambda endpoint: True)
+
+    def made(count: int) -> Target:
+        target = Target(FakeCluster(count), lambda what, **data: None)
+        for name in target.cluster.members:
+            tell(target, 0.0, name)
+        return target
+
+    return made
+
+
+def tell(target: Target, t: float, member: str, applied: int = 100, term: int = 2, leader: str = "m1") -> None:
+    target.observe(t, {"member": member, "revision": 1, "raft_term": term, "raft_applied_index": applied, "leader": leader, "raft_index": applied, "db_size": 0})
+
+
+def inject(target_: Target, name: str, /, **args: Any) -> Any:
+    kind = catalog().get(name)
+    return kind.inject(target_, kind.complete(args))
+
+
+def cut(target: Target) -> set[tuple[str, str]]:
+    links = target.cluster.links
+    assert isinstance(links, FakeLinks)
+    return {pair for kind, pairs, _ in links.laid for pair in pairs if kind == "cut"}
+
+
+def test_an_isolated_member_is_cut_both_ways_and_nothing_else(make: Callable[[int], Target]) -> None:
+    target = make(3)
+    fault = inject(target, "isolate", target="m2")
+    assert cut(target) == {("m2", "m1"), ("m2", "m3"), ("m1", "m2"), ("m3", "m2")}
+    fault.undo()
+    assert cut(target) == set()
+
+
+@pytest.mark.parametrize("side, small", [("minority", "m1"), ("majority", "m3")])
+def test_the_leader_is_on_the_side_that_is_asked_for(make: Callable[[int], Target], side: str, small: str) -> None:
+    target = make(3)
+    inject(target, "partition-halves", target="cluster", leader_in=side)
+    lonely = {a for a in target.cluster.members if sum(one == a for one, _ in cut(target)) == 2}
+    assert (("m1" in lonely) == (side == "minority")) and len(lonely) == 1
+
+
+def test_one_way_faults_cut_one_direction(make: Callable[[int], Target]) -> None:
+    target = make(3)
+    inject(target, "one-way-from", target="m1")
+    assert cut(target) == {("m1", "m2"), ("m1", "m3")}
+    other = make(3)
+    inject(other, "one-way-to", target="m1")
+    assert cut(other) == {("m2", "m1"), ("m3", "m1")}
+
+
+def test_in_a_bridge_one_member_that_does_not_lead_reaches_all(make: Callable[[int], Target]) -> None:
+    target = make(5)
+    inject(target, "partition-bridge", target="cluster")
+    free = [name for name in target.cluster.members if all(name not in pair for pair in cut(target))]
+    assert len(free) == 1 and free != ["m1"]
+
+
+def test_in_a_ring_every_member_reaches_a_majority_and_no_two_the_same(make: Callable[[int], Target]) -> None:
+    target = make(5)
+    inject(target, "partition-ring", target="cluster")
+    reach = [frozenset(b for b in target.cluster.members if (a, b) not in cut(target)) for a in target.cluster.members]
+    assert all(len(one) == 3 for one in reach) and len(set(reach)) == 5
+
+
+def test_toxics_carry_their_arguments_by_toxiproxys_names(make: Callable[[int], Target]) -> None:
+    target = make(3)
+    links = target.cluster.links
+    assert isinstance(links, FakeLinks)
+    for name, args, toxic, attributes in (
+        ("latency", {"latency_ms": 70, "jitter_ms": 9}, "latency", {"latency": 70, "jitter": 9}),
+        ("bandwidth", {"rate_kb_s": 7}, "bandwidth", {"rate": 7}), ("reset", {"timeout_ms": 5}, "reset_peer", {"timeout": 5}),
+        ("slow-close", {"delay_ms": 300}, "slow_close", {"delay": 300}),
+    ):  # fmt: skip
+        inject(target, name, target="m3", **args)
+        kind, pairs, said = links.laid.pop()
+        assert (kind, said) == (toxic, attributes) and len(pairs) == 4
+
+
+def test_a_stand_still_while_others_go_on_is_evidence(make: Callable[[int], Target]) -> None:
+    target = make(3)
+    fault = inject(target, "isolate", target="m3")
+    for n in range(1, 9):
+        tell(target, n / 4, "m1", 100 + 30 * n)
+        tell(target, n / 4, "m2", 100 + 30 * n)
+        tell(target, n / 4, "m3", 100)
+    found = fault.evidence()
+    assert found["stood_still_s"] >= 1.5 and found["applied_lag"] >= 200 and bit(found)
+
+
+def test_an_idle_or_healthy_cluster_is_no_evidence(make: Callable[[int], Target]) -> None:
+    target = make(3)
+    fault = inject(target, "isolate", target="m3")
+    for n in range(1, 9):
+        for at, member in enumerate(target.cluster.members):
+            tell(target, n / 4 + at / 50, member, 100 + 30 * n + 10 * at)
+    assert not bit(fault.evidence())
+    idle = make(3)
+    quiet = inject(idle, "isolate", target="m3")
+    for n in range(1, 9):
+        for member in idle.cluster.members:
+            tell(idle, n / 4, member, 100)
+    assert not bit(quiet.evidence())
+
+
+def test_a_new_term_and_leader_are_evidence_and_what_comes_after_the_undo_is_not(make: Callable[[int], Target]) -> None:
+    target = make(3)
+    fault = inject(target, "one-way-from", target="m1")
+    tell(target, 1.0, "m2", term=3, leader="m2")
+    fault.undo()
+    tell(target, 2.0, "m3", term=5, leader="m3")
+    assert (fault.evidence()["terms"], fault.evidence()["new_leaders"]) == (1, 1)
+
+
+def test_bytes_that_were_taken_and_not_passed_on_are_evidence(make: Callable[[int], Target]) -> None:
+    target = make(3)
+    links = target.cluster.links
+    assert isinstance(links, FakeLinks)
+    links.counts = {("m1", "m2"): LinkBytes(500, 500)}
+    fault = inject(target, "one-way-from", target="m1")
+    links.counts = {("m1", "m2"): LinkBytes(900, 600)}
+    assert fault.evidence()["bytes_held"] == 300
+
+
+def test_what_is_killed_serves_again_when_that_is_undone(make: Callable[[int], Target]) -> None:
+    target = make(3)
+    fault = inject(target, "kill", target="m2")
+    assert target.cluster.state("m2") == "exited"
+    fault.undo()
+    fault.undo()
+    assert target.cluster.state("m2") == "running" and fault.evidence()["kills"] == 1
+
+
+def test_a_member_that_is_down_is_not_killed_twice(make: Callable[[int], Target]) -> None:
+    target = make(3)
+    first, second = inject(target, "kill", target="m2"), inject(target, "kill-all", target="cluster")
+    assert second.evidence()["kills"] == 2
+    nothing = inject(target, "kill", target="m2")
+    assert not bit(nothing.evidence())
+    for fault in (nothing, second, first):
+        fault.undo()
+    assert {target.cluster.state(name) for name in target.cluster.members} == {"running"}
+
+
+def test_restarts_leave_every_member_running_and_count_their_kills(make: Callable[[int], Target]) -> None:
+    target = make(3)
+    assert inject(target, "rolling-restart", target="cluster").evidence()["kills"] == 3
+    assert inject(target, "kill-loop", target="m1", times=4, serving_ms=0).evidence()["kills"] == 4
+    assert {target.cluster.state(name) for name in target.cluster.members} == {"running"}
+
+
+def test_a_paused_member_goes_on_unless_it_was_killed_meanwhile(make: Callable[[int], Target]) -> None:
+    target = make(3)
+    fault = inject(target, "pause", target="m1")
+    assert target.cluster.state("m1") == "paused"
+    target.cluster.kill("m1")
+    fault.undo()
+    assert target.cluster.state("m1") == "exited"
+    assert not bit({"paused_s": inject(target, "pause", target="m1").evidence()["paused_s"]})
+
+
+def test_symbolic_targets_follow_the_latest_term(make: Callable[[int], Target]) -> None:
+    target = make(3)
+    kind = catalog().get("kill")
+    tell(target, 1.0, "m3", term=7, leader="m3")
+    assert resolve(target, kind, "member", "leader()", "").names == ("m3",)
+    assert resolve(target, kind, "member", "follower()", "").names == ("m1",)
+    assert resolve(target, kind, "member", "m2", "").names == ("m2",)
+    nobody = resolve(target, kind, "member", "m9", "")
+    assert nobody.names == () and "m9" in nobody.words
+
+
+def test_counters_are_summed_over_their_labels() -> None:
+    text = 'etcd_network_disconnected_peers_total{Local="a",Remote="b"} 2\netcd_network_disconnected_peers_total{Local="a",Remote="c"} 3\n# HELP x\nother 9\n'
+    assert counters(text)["etcd_network_disconnected_peers_total"] == 5.0
