@@ -26,7 +26,7 @@ class Stretch(NamedTuple):
 
 
 class Lane(NamedTuple):
-    """A member over time: its process, when it said itself that it leads or did not answer, and its applied index in pieces."""
+    """A member over time: its process, when it ran and last said that it leads, or did not answer, and its applied index in pieces."""
 
     name: str
     states: tuple[Stretch, ...]
@@ -193,8 +193,14 @@ def _lane(name: str, by: dict[str, list[Mark]], end_s: float) -> Lane:
     if not changes or changes[0][1] != "running":
         changes.insert(0, (0.0, "running"))
     told = stretches([(mark.t, _told(mark.data, name)) for mark in statuses], end_s)
+    states = stretches(changes, end_s)
+    runs = [one for one in states if one.what == "running"]
+    leads = [
+        Stretch(max(one.start, run.start), min(one.end, run.end), "leads")
+        for one in told for run in runs if one.what == "leads" and one.start < run.end and run.start < one.end
+    ]  # fmt: skip
     return Lane(
-        name, tuple(stretches(changes, end_s)), tuple(one for one in told if one.what == "leads"),
+        name, tuple(states), tuple(leads),
         tuple(one for one in told if one.what == "silent"), tuple(_applied(statuses, end_s)),
     )  # fmt: skip
 
