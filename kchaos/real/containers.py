@@ -15,7 +15,7 @@ import os
 import re
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ from kchaos.real.leases import Lease, sweep
 from kchaos.real.links import ToxicLinks
 from kchaos.real.logs import reason
 from kchaos.real.ports import HOST, Ports
-from kchaos.real.processes import FLAGS, SIZES, reads
+from kchaos.real.processes import FLAGS, SIZES, STARTED, reads
 from kchaos.real.toxiproxy import Toxiproxy
 from kchaos.real.traffic import Traffic
 
@@ -50,13 +50,13 @@ _TAKEN = "taken by another program"
 
 
 class ContainerCluster:
-    """Implements :class:`kchaos.real.cluster.Cluster` on containers; ``image`` and ``toxiproxy`` are names of images."""
+    """Implements :class:`kchaos.real.cluster.Cluster` on containers; ``image`` (of etcd) and ``toxiproxy`` are names of images."""
 
-    def __init__(self, size: int = 3, image: str = images.ETCD, *, toxiproxy: str = images.TOXIPROXY, flags: Sequence[str] = ()) -> None:
+    def __init__(self, size: int = 3, image: str | None = None, *, toxiproxy: str = images.TOXIPROXY, flags: Sequence[str] = ()) -> None:
         if size not in SIZES:
             raise InvalidScenario(f"a cluster of {size} members can't be had", hint="1, 3 or 5")
         self.members = tuple(f"m{index}" for index in range(1, size + 1))
-        self._image = image
+        self._image = image or images.ETCD
         self._toxiproxy = toxiproxy
         self._flags = tuple(flags)
         self._versions: dict[str, str] = {}
@@ -126,18 +126,20 @@ class ContainerCluster:
             addresses = self._start_proxies(daemon, network)
             given = [self._given(member, network, addresses) for member in self.members]
             self._etcds = dict(zip(self.members, daemon.start_all(given), strict=True))
-        servers = {member: Toxiproxy(HOST, port) for member, port in self._apis.items()}
+        # only now are there proxies: until then a peer's address refuses, as that of a process that does not listen (see STARTED)
+        self._wait_for_members(lambda member: STARTED in self.log(member))
+        servers = dict(zip(self._apis, daemon.each("set up Toxiproxy", self._lay, self._apis), strict=True))
         self._links = ToxicLinks(
             {(a, b): (servers[a], f"{a}-{b}") for a in servers for b in servers if a != b},
             Traffic({member: self.endpoint(member) for member in self.members}),
         )
-        self._wait_for_members()
+        self._wait_for_members(lambda member: reads(HOST, self._clients[member], ASK_S))
         self._versions = {"etcd": self._version(), "backend": "containers", "image": self._image, "docker": daemon.version()}
         if many:
             self._versions["toxiproxy"] = servers["m1"].version()
 
     def _start_proxies(self, daemon: Daemon, network: str) -> Mapping[str, str]:
-        """Start the Toxiproxy of each member that has peers, with its proxies; return their addresses on the network."""
+        """Start the Toxiproxy of each member that has peers; return their addresses on the network."""
         given = [
             Given(
                 name=f"{network}-toxiproxy-{member}",
@@ -150,17 +152,20 @@ class ContainerCluster:
         ]
         self._proxies = dict(zip(self._apis, daemon.start_all(given), strict=True))
 
-        def lay(source: str) -> str:
-            container = self._proxies[source].get_wrapped_container()
-            server = self._wait_for_toxiproxy(source)
-            for target in self.members:
-                if target != source:
-                    server.create(f"{source}-{target}", f"0.0.0.0:{listens(target)}", f"node{_number(target)}:{PEER_PORT}")
+        def address(member: str) -> str:
+            container = self._proxies[member].get_wrapped_container()
             container.reload()
-            address: str = container.attrs["NetworkSettings"]["Networks"][network]["IPAddress"]
-            return address
+            return str(container.attrs["NetworkSettings"]["Networks"][network]["IPAddress"])
 
-        return dict(zip(self._apis, daemon.each("set up Toxiproxy", lay, self._apis), strict=True))
+        return dict(zip(self._apis, daemon.each("look at Toxiproxy", address, self._apis), strict=True))
+
+    def _lay(self, source: str) -> Toxiproxy:
+        """Make the proxies of a member to its peers."""
+        server = self._wait_for_toxiproxy(source)
+        for target in self.members:
+            if target != source:
+                server.create(f"{source}-{target}", f"0.0.0.0:{listens(target)}", f"node{_number(target)}:{PEER_PORT}")
+        return server
 
     def _wait_for_toxiproxy(self, member: str) -> Toxiproxy:
         server = Toxiproxy(HOST, self._apis[member])
@@ -203,12 +208,12 @@ class ContainerCluster:
             ports={CLIENT_PORT: self._clients[member]},
         )
 
-    def _wait_for_members(self) -> None:
+    def _wait_for_members(self, good: Callable[[str], bool]) -> None:
         waiting = list(self.members)
         until = time.monotonic() + READY_WITHIN_S
         while True:
-            serves = self._asked().each("ask etcd", lambda member: reads(HOST, self._clients[member], ASK_S), waiting)
-            waiting = [member for member, yes in zip(waiting, serves, strict=True) if not yes]
+            are = [good(member) for member in waiting]
+            waiting = [member for member, yes in zip(waiting, are, strict=True) if not yes]
             for member in waiting:
                 if self.state(member) == "exited":
                     self._require_version(self._asked().words(self._image, ["etcd", "--version"]))  # an old one does not know our flags

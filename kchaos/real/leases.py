@@ -17,9 +17,12 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from kchaos.errors import HarnessError
+
+if TYPE_CHECKING:
+    import psutil
 
 MARK = "KCHAOS_LEASE"
 GONE_WITHIN_S = 10.0
@@ -187,9 +190,27 @@ def _end(lease: str, listed: Mapping[int, float]) -> None:
             ends.append(process)
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
-    _, alive = psutil.wait_procs(ends, timeout=GONE_WITHIN_S)
-    if left := [one for one in alive if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]:
-        raise HarnessError(f"process {left[0].pid} of an earlier run does not end {GONE_WITHIN_S:.0f} s after SIGKILL; end it by hand")
+    until = time.monotonic() + GONE_WITHIN_S
+    while left := [one for one in ends if not _ended(one)]:
+        if time.monotonic() > until:
+            raise HarnessError(f"process {left[0].pid} of an earlier run does not end {GONE_WITHIN_S:.0f} s after SIGKILL; end it by hand")
+        time.sleep(0.005)
+
+
+def _ended(process: psutil.Process) -> bool:
+    """Tell whether a process is gone, or holds nothing any more: a zombie that its parent, or a container's lazy init, has not asked for."""
+    import psutil
+
+    try:
+        if not process.is_running():  # its pid may be another's by now
+            return True
+        if process.status() != psutil.STATUS_ZOMBIE:
+            return False
+    except psutil.NoSuchProcess:
+        return True
+    with contextlib.suppress(ChildProcessError):  # a child of ours whose start was broken off: nobody else asks for it
+        os.waitpid(process.pid, os.WNOHANG)
+    return True
 
 
 def remove(folder: Path) -> None:

@@ -136,6 +136,7 @@ class _Driver:
                 await final_reads(endpoints, self.recorder)
                 await asyncio.to_thread(self._logs)
             finally:
+                self._target.ended.set()
                 telling.cancel()
                 await workload.stop()
                 await poller.stop()

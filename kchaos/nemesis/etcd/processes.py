@@ -100,6 +100,8 @@ def _rolling(target: Target, _args: dict[str, Any]) -> Active:
     traces = Traces(target)
     kills, away_s = 0, 0.0
     for member in target.cluster.members:
+        if target.ended.is_set():
+            break
         kills += _kill(target, member)
         _restart(target, member)
         away_s += target.await_serving(member)
@@ -114,7 +116,8 @@ def _loop(target: Target, args: dict[str, Any]) -> Active:
         kills += _kill(target, member)
         _restart(target, member)
         away_s += target.await_serving(member)
-        time.sleep(args["serving_ms"] / 1000)
+        if target.ended.wait(args["serving_ms"] / 1000):
+            break
     return Once({"kills": kills, "down_s": round(away_s, 2), **traces.close()})
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -37,6 +38,8 @@ class Target:
         self.mark = mark
         self.statuses: dict[str, Status] = {}
         self.listeners: list[Callable[[str, Status], None]] = []
+        self.ended = threading.Event()
+        """Set when the run is broken off: a fault that takes its time gives up then."""
 
     def observe(self, t: float, data: Mapping[str, Any]) -> None:
         """Take a ``status`` mark; one of a member that did not answer changes nothing."""
@@ -63,13 +66,14 @@ class Target:
         return sum(one for one in found if one is not None)
 
     def await_serving(self, member: str) -> float:
-        """Wait until a member serves; return the seconds it took. Raises HarnessError if it does not within :data:`SERVES_WITHIN_S`."""
+        """Wait until a member serves, or the run is broken off; return the seconds it took. Raises HarnessError if it does not within :data:`SERVES_WITHIN_S`."""
         began = time.monotonic()
         while not serves(self.cluster.endpoint(member)):
             waited = time.monotonic() - began
             if waited > SERVES_WITHIN_S:
                 raise HarnessError(f"{member} does not serve {waited:.0f} s after it was started again; its log is kept")
-            time.sleep(AGAIN_S)
+            if self.ended.wait(AGAIN_S):
+                break
         return time.monotonic() - began
 
 

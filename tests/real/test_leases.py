@@ -1,0 +1,155 @@
+"""Leases: what a dead run has left is removed, exactly that, and nothing of a run that lives."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from kchaos.errors import HarnessError
+from kchaos.real.leases import MARK, Lease, entries, home, remove, sweep
+
+SLEEPER = [sys.executable, "-c", "import time; time.sleep(600)"]
+Spawn = Callable[..., subprocess.Popen]
+
+
+@pytest.fixture
+def spawn() -> Iterator[Spawn]:
+    started = []
+
+    def one(**environ: str) -> subprocess.Popen:
+        process = subprocess.Popen(SLEEPER, env={**os.environ, **environ}, stdin=subprocess.DEVNULL)
+        started.append(process)
+        return process
+
+    yield one
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+def dies(folder: Path, *lines: dict) -> Path:
+    """Leave the lease of a run that is dead: nobody holds its lock."""
+    path = folder / "0123.lease"
+    path.write_bytes(b"".join(json.dumps(line).encode() + b"\n" for line in ({"owner": 1}, *lines)))
+    return path
+
+
+def gone(process: subprocess.Popen) -> bool:
+    """Tell whether it has ended; what killed it was not its parent's wait."""
+    try:
+        process.wait(5)
+    except subprocess.TimeoutExpired:
+        return False
+    return True
+
+
+def test_processes_and_folders_of_a_dead_run_are_removed(tmp_path: Path, spawn: Spawn) -> None:
+    process = spawn()
+    data = tmp_path / "data"
+    (data / "deep").mkdir(parents=True)
+    leases = tmp_path / "leases"
+    leases.mkdir()
+    path = dies(leases, {"folder": str(data)}, {"pid": process.pid, "created": psutil.Process(process.pid).create_time()})
+    assert sweep(leases) == ["0123"]
+    assert gone(process)
+    assert not data.exists()
+    assert not path.exists()
+
+
+def test_a_pid_that_is_now_another_process_is_left_alone(tmp_path: Path, spawn: Spawn) -> None:
+    process = spawn()
+    dies(tmp_path, {"pid": process.pid, "created": psutil.Process(process.pid).create_time() - 60})
+    assert sweep(tmp_path) == ["0123"]
+    assert process.poll() is None
+
+
+def test_a_process_that_was_not_written_down_yet_is_known_by_its_mark(tmp_path: Path, spawn: Spawn) -> None:
+    marked, other = spawn(**{MARK: "0123"}), spawn(**{MARK: "4567"})
+    dies(tmp_path)
+    sweep(tmp_path)
+    assert gone(marked)
+    assert other.poll() is None
+
+
+def test_a_living_run_keeps_all(tmp_path: Path, spawn: Spawn) -> None:
+    lease = Lease(tmp_path)
+    process = spawn(**lease.environment())
+    lease.own_process(process.pid)
+    data = lease.own_folder(tmp_path / "data")
+    assert sweep(tmp_path) == []
+    assert process.poll() is None
+    assert data.is_dir()
+    lease.clean()
+    assert gone(process)
+    assert not data.exists()
+    assert list(tmp_path.iterdir()) == []
+    lease.release()  # a second time
+
+
+def test_children_do_not_keep_the_lock_of_their_parent(tmp_path: Path, spawn: Spawn) -> None:
+    script = "import sys, subprocess; from pathlib import Path; from kchaos.real.leases import Lease; lease = Lease(Path(sys.argv[1]));"
+    script += "p = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'], stdout=-3, env=lease.environment()); lease.own_process(p.pid);"
+    script += "print(p.pid, flush=True); import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
+    parent = subprocess.run([sys.executable, "-c", script, str(tmp_path)], stdout=subprocess.PIPE, text=True, check=False, timeout=30)
+    child = psutil.Process(int(parent.stdout))
+    assert len(sweep(tmp_path)) == 1
+    assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
+
+
+def test_a_line_cut_in_half_is_left_out(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    path = dies(tmp_path, {"folder": str(data)})
+    with path.open("ab") as file:
+        file.write(b'{"pid": 1, "crea')
+    assert [*entries(path)] == [{"owner": 1}, {"folder": str(data)}]
+    sweep(tmp_path)
+    assert not data.exists()
+
+
+def test_a_docker_label_is_for_the_hook_and_waits_for_one(tmp_path: Path) -> None:
+    asked: list[str] = []
+    path = dies(tmp_path, {"docker": "kchaos.lease=0123"})
+    assert sweep(tmp_path) == []
+    assert path.exists()
+    assert sweep(tmp_path, asked.append) == ["0123"]
+    assert asked == ["kchaos.lease=0123"]
+    assert not path.exists()
+
+
+def test_a_folder_is_written_down_before_it_is_made(tmp_path: Path) -> None:
+    lease = Lease(tmp_path)
+    file = tmp_path / "in-the-way"
+    file.write_text("")
+    with pytest.raises(OSError, match="in-the-way"):
+        lease.own_folder(file)
+    assert {"folder": str(file)} in list(entries(lease.path))
+    lease.release()
+
+
+def test_leases_are_kept_in_the_users_state_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    assert home() == tmp_path / "kchaos" / "leases"
+    assert home().stat().st_mode & 0o077 == 0
+
+
+def test_where_there_is_no_home_the_temp_folder_serves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    in_the_way = tmp_path / "file"
+    in_the_way.write_text("")
+    monkeypatch.setenv("XDG_STATE_HOME", str(in_the_way))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    assert home() == tmp_path / f"kchaos-leases-{os.getuid()}"
+    monkeypatch.setattr("tempfile.tempdir", str(in_the_way))
+    with pytest.raises(HarnessError, match="set XDG_STATE_HOME"):
+        home()
+
+
+def test_removing_what_is_gone_is_no_error(tmp_path: Path) -> None:
+    remove(tmp_path / "nothing")
