@@ -13,7 +13,8 @@ from math import hypot
 from typing import NamedTuple
 
 from kchaos.engine.etcd.result import EtcdFinding
-from kchaos.history.operations import Operation, Outcome, operation_in
+from kchaos.history.operations import OP, Operation, Outcome, operation_of
+from kchaos.history.record import Mark
 from kchaos.reports.diagram import Label, Line, Rect, cut
 from kchaos.reports.etcd import words
 from kchaos.reports.etcd.facts import Facts
@@ -86,7 +87,7 @@ def witnesses(finding: EtcdFinding) -> list[Shown]:
     """Return the operations that prove a finding, in the order in which they began."""
     found = [one["operation"] for one in finding.proof[:MOST] if "operation" in one]
     last = finding.proof[-1].get("operation") if finding.proof else None
-    ordered = sorted(((operation_in(data), data is last) for data in found), key=lambda pair: pair[0].call_s)
+    ordered = sorted(((operation_of(Mark(0.0, OP, data)), data is last) for data in found), key=lambda pair: pair[0].call_s)
     return [Shown(number, one, accused) for number, (one, accused) in enumerate(ordered, start=1)]
 
 
