@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from math import ceil
 from typing import Any, NamedTuple
 
+from kchaos.errors import InvalidScenario
 from kchaos.history.record import Mark, Run
 
 MOST_BUCKETS = 240
@@ -117,12 +118,19 @@ class Facts(NamedTuple):
 
 
 def facts(run: Run) -> Facts:
-    """Return what a page shows of a run."""
+    """Return what a page shows of a run. Raises InvalidScenario for one whose marks are not those of etcd."""
     by: dict[str, list[Mark]] = defaultdict(list)
     for entry in run.entries:
         if isinstance(entry, Mark):
             by[entry.what].append(entry)
-    end_s = max((entry.t for entry in run.entries), default=0.0)
+    try:
+        return _facts(by, max((entry.t for entry in run.entries), default=0.0))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        missing = f"no `{error.args[0]}`" if isinstance(error, KeyError) else str(error)
+        raise InvalidScenario(f"not a run of etcd: {missing} in one of its entries", hint="the file was edited; run it again") from error
+
+
+def _facts(by: dict[str, list[Mark]], end_s: float) -> Facts:
     phases = [(mark.t, str(mark.data["name"])) for mark in by["phase"]]
     width_s = float(next((one for one in WIDTHS_S if end_s / one <= MOST_BUCKETS), WIDTHS_S[-1]))
     load, kinds, errors = _operations(by["op"], width_s, end_s)
@@ -216,7 +224,7 @@ def _applied(statuses: Sequence[Mark], end_s: float) -> list[tuple[tuple[float, 
     gap = end_s / POINTS
     pieces: list[list[tuple[float, int]]] = [[]]
     for mark in statuses:
-        if "error" in mark.data:
+        if "raft_applied_index" not in mark.data:
             if pieces[-1]:
                 pieces.append([])
             continue
