@@ -34,11 +34,13 @@ from kchaos.models.cluster import Cluster
 from kchaos.models.manifests.load import Text, load
 from kchaos.models.topology import spread_over_zones
 from kchaos.properties.own.declared import Declared
+from kchaos.real.processes import ProcessCluster
 from kchaos.reports.etcd.page import html
 from kchaos.scenario import At, Budget, Nth, Scenario, Step
 from kchaos.sim.world import World
 from kchaos.testing.cluster import SimulatedCluster
 from kchaos.testing.files import Files
+from tests.conftest import tool
 from tests.reports.etcdrun import etcd_result, etcd_run
 from tests.reports.events import many, report
 from tests.support import ROOT, Settings
@@ -331,10 +333,31 @@ def etcd_reporting() -> list[Figure]:
     return [Figure("report of an etcd run of 100,000 operations", wall, 2, "s"), Figure("its size", len(page.encode()) / 1e6, 1, "MB")]
 
 
+def etcd_start() -> list[Figure]:
+    """Three real members as local processes with Toxiproxy between them, from start() until each answers a linearizable read; and stop()."""
+    etcd, toxiproxy = tool("etcd"), tool("toxiproxy")
+    if etcd is None or toxiproxy is None:
+        sys.stdout.write("not run: needs etcd, toxiproxy (make tools)\n")
+        return []
+    starts, stops = [], []
+    for _ in range(5):
+        cluster = ProcessCluster(3, etcd, toxiproxy=toxiproxy)
+        begun = time.perf_counter()
+        cluster.start()
+        started = time.perf_counter()
+        cluster.stop()
+        starts.append(started - begun)
+        stops.append(time.perf_counter() - started)
+    return [
+        Figure("start of 3 real etcd members, processes (median)", sorted(starts)[2], 1.5, "s"),
+        Figure("and their stop (median)", sorted(stops)[2], 0.5, "s"),
+    ]
+
+
 def main() -> int:
     figures: list[Figure] = []
     seldom_collect()  # as the command line does
-    for measure in (loop, a_day, examples, own, chaotic, every_write, level_one, loading, reporting, etcd_reporting, many_pods, marginal, plugin):
+    for measure in (loop, a_day, examples, own, chaotic, every_write, level_one, loading, reporting, etcd_reporting, etcd_start, many_pods, marginal, plugin):
         gc.collect()
         for figure in measure():
             figures.append(figure)
