@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
+from datetime import datetime
 
 import pytest
 
@@ -237,6 +239,24 @@ def test_resets_break_the_connections_of_a_member(three: Cluster) -> None:
     undo()
     write(three, leader(three))
     caught_up(three)
+
+
+def test_slow_close_lets_a_dead_member_seem_alive(three: Cluster) -> None:
+    """The leader notices that the streams on which it hears a killed follower have ended, but only when the delay is over."""
+    leads = leader(three)
+    victim = others(three, leads)[0]
+    three.links.toxic(one_way((victim,), (leads,)), "slow_close", delay=700)
+    known = len(three.log(leads).splitlines())
+    killed = time.time()
+    three.kill(victim)
+
+    def noticed() -> list[float]:
+        lines = [json.loads(line) for line in three.log(leads).splitlines()[known:] if line.startswith("{") and line.endswith("}")]
+        lost = [one["ts"] for one in lines if one["msg"].startswith("lost TCP streaming connection") and "stream-reader-type" in one]
+        return [datetime.fromisoformat(one).timestamp() for one in lost]
+
+    until(lambda: len(noticed()) >= 2, "both streams are lost")  # stream MsgApp v2, and stream Message
+    assert min(noticed()) - killed >= 0.7
 
 
 def test_members_that_are_down_keep_their_counters(three: Cluster) -> None:
