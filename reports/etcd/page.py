@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from kchaos.engine.etcd.result import EtcdFinding, EtcdResult
+from kchaos.engine.etcd.result import EtcdFinding, EtcdResult, FaultLine
 from kchaos.history.record import Run
 from kchaos.reports.diagram import LEFT, RIGHT, WIDTH
 from kchaos.reports.etcd.facts import Facts, facts
 from kchaos.reports.etcd.overtime import Overtime, duration, overtime
 from kchaos.reports.etcd.verdict import around, asked, figures, headline, named
 from kchaos.reports.etcd.witness import WIDTH as DRAWN
-from kchaos.reports.etcd.witness import Shown, Witness, drawn, witnesses
+from kchaos.reports.etcd.witness import Shown, Witness, between, drawn, witnesses
 from kchaos.reports.etcd.words import count, shortened
 from kchaos.reports.etcd.words import facts as told
 from kchaos.reports.offline import MOST, fill
@@ -45,7 +45,8 @@ class Told(NamedTuple):
     finding: EtcdFinding
     shown: list[Shown]
     picture: Witness | None
-    around: list[Any]
+    around: list[FaultLine]
+    between: str
 
 
 GLOSSARY = (
@@ -93,7 +94,7 @@ def _page(result: EtcdResult, found: Facts, picture: Overtime, limits: Limits) -
 
 def _told(result: EtcdResult, one: EtcdFinding, found: Facts) -> Told:
     shown = witnesses(one)
-    return Told(one, shown, drawn(shown, found) if shown else None, around(result, one))
+    return Told(one, shown, drawn(shown, found) if shown else None, around(result, one), between(shown, found))
 
 
 def _duration(value: float | None) -> str:

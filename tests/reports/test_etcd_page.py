@@ -135,11 +135,11 @@ def test_members_are_followed_through_their_run() -> None:
     assert [(one.start, one.end, one.what) for one in lane.states] == [
         (0.0, 2.0, "running"), (2.0, 4.0, "down"), (4.0, 6.0, "running"), (6.0, 7.0, "paused"), (7.0, 10.0, "running"),
     ]  # fmt: skip
-    assert [(one.start, one.end) for one in lane.leads] == [(1.0, 2.5)] and [(one.start, one.end) for one in lane.silent] == [(2.5, 5.0)]
+    assert [(one.start, one.end) for one in lane.leads] == [(1.0, 2.0)] and [(one.start, one.end) for one in lane.silent] == [(2.5, 5.0)]
     assert lane.applied == (((1.0, 5),), ((5.0, 9),))
     assert [(one.term, one.leader) for one in found.terms] == [(2, "m1"), (3, "m2")]
     (row,) = found.members
-    assert (row.killed, row.paused, row.led_s, row.reachable) == (1, 1, 1.5, None)
+    assert (row.killed, row.paused, row.led_s, row.reachable) == (1, 1, 1.0, None)
 
 
 def test_watchers_tell_events_and_resumes() -> None:

@@ -90,8 +90,7 @@ def _findings(found: Iterable[tuple[Property, Violation]], saved: str) -> Iterab
     for (prop, violation), times in sorted(firsts, key=lambda one: (one[0][1].severity.rank, one[0][1].t)):
         yield EtcdFinding(
             id=prop.id, property=prop.name, claim=prop.claim, source=prop.source, severity=violation.severity, summary=violation.summary,
-            witness=tuple(str(one["words"]) for one in violation.figures.get("witness", ())),
-            proof=tuple(violation.figures.get("witness", ())), t=violation.t, times=times,
+            witness=tuple(violation.figures.get("witness", ())), proof=tuple(violation.figures.get("witnesses", ())), t=violation.t, times=times,
             fingerprint=fingerprint(prop.id, violation.root), replay=f"kchaos etcd check {saved}" if saved else "",
         )  # fmt: skip
 
