@@ -19,10 +19,6 @@ class Recorder:
         self.entries: list[Entry] = []
         self.listeners: list[Callable[[Entry], None]] = []
 
-    def now(self) -> float:
-        """Return the time that an entry would get now."""
-        return self._now()
-
     def write(self, type_: str, resource: str, key: str, rv: int, actor: str, obj: Any, prev: Any) -> None:
         """Record one committed change."""
         self._add(Write(self._now(), type_, resource, key, rv, actor, obj, prev))

@@ -12,14 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kchaos.engine.etcd.calls import Call, answered, filled, learn, unanswered
-from kchaos.engine.etcd.counts import Counts
+from kchaos.engine.etcd.counters import Counters
 from kchaos.engine.etcd.drawing import Drawer, Mix
-from kchaos.engine.etcd.final import PART, Change, parts
-from kchaos.engine.etcd.poll import told
+from kchaos.engine.etcd.finals import PART, Change, parts
 from kchaos.history.operations import Operation, Outcome, Seen, mark_data, operation_of
 from kchaos.history.record import Mark
 from kchaos.real.failures import CallError
-from kchaos.real.messages import Answer, KeyValue, Status
+from kchaos.real.messages import Answer, KeyValue
 
 CAS = Call("cas", (("r/00", 4),), (("r/00", "7-0"),), ("r/00",))
 
@@ -111,20 +110,15 @@ def test_only_a_write_can_be_in_doubt(call: Call, error: CallError, outcome: Out
     assert operation.outcome is outcome and operation.error == str(error) and not operation.seen
 
 
-def test_the_counts_tell_what_has_ended_and_how_fast_it_is_now() -> None:
-    now = [0.0]
-    counts = Counts(lambda: now[0])
-    assert counts.rate == counts.operations == 0
+def test_the_counters_tell_what_has_ended_and_how_fast_it_is_now() -> None:
+    counters = Counters()
+    assert counters.rate(0.0) == counters.operations == 0
     for number in range(300):
         outcome = Outcome.UNKNOWN if number % 100 == 0 else Outcome.OK
-        counts.add(Operation(0, "m1", "put", 0.0, number / 100, outcome, error="" if outcome is Outcome.OK else "late"))
-    now[0] = 3.0
-    assert (counts.operations, counts.unknown, counts.rate) == (300, 3, 100)
-    assert counts.errors == {"late": 3} and counts.kinds == {"put": 300}
-    now[0] = 3.5
-    assert counts.rate == 50
-    now[0] = 9.0
-    assert counts.rate == 0
+        counters.add(Operation(0, "m1", "put", 0.0, number / 100, outcome, error="" if outcome is Outcome.OK else "late"))
+    assert (counters.operations, counters.unknown) == (300, 3)
+    assert [counters.rate(now) for now in (3.0, 3.5, 9.0)] == [100, 50, 0]
+    assert counters.errors == {"late": 3} and counters.kinds == {"put": 300}
 
 
 @given(st.lists(st.integers(1, 3), max_size=900))
@@ -138,10 +132,3 @@ def test_a_history_is_told_in_parts_without_a_hole_that_divide_no_revision(sizes
         assert first == last + 1
     for first, last, changes in told_parts:
         assert all(first <= change[2] <= last for change in changes) and len(changes) <= PART + 2
-
-
-def test_a_leader_is_told_by_name_and_by_its_id_before_its_name_is_known() -> None:
-    status = Status(member_id=1, version="3.6.0", revision=5, raft_term=2, raft_index=9, raft_applied_index=8, leader=0xABC, db_size=7, errors=())
-    assert told(status, {0xABC: "m2"})["leader"] == "m2"
-    assert told(status, {})["leader"] == "abc"
-    assert told(status._replace(leader=0), {})["leader"] == ""

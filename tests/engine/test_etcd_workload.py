@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter, defaultdict
 from collections.abc import Callable, Coroutine, Iterator
+from contextlib import AsyncExitStack
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,9 @@ from typing import Any
 import pytest
 
 from kchaos.engine.etcd.drawing import Mix
-from kchaos.engine.etcd.final import final_reads
-from kchaos.engine.etcd.poll import Poller
+from kchaos.engine.etcd.finals import final_reads
+from kchaos.engine.etcd.polling import Poller
+from kchaos.engine.etcd.watchers import Watchers
 from kchaos.engine.etcd.workload import Workload
 from kchaos.history.operations import Operation, Outcome, Seen, operation_of
 from kchaos.history.record import Header, Run, load
@@ -41,31 +43,35 @@ async def _run(cluster: ProcessCluster, meanwhile: Callable[[Workload], Coroutin
     """Let a workload run while something happens, then stop it and read all members."""
     loop = asyncio.get_running_loop()
     began = loop.time()
-    recorder = Recorder(Header(), lambda: loop.time() - began)
-    endpoints = {member: cluster.endpoint(member) for member in cluster.members}
-    workload, poller = Workload(endpoints, recorder, 5, **load), Poller(endpoints, recorder)
-    try:
-        await poller.start()
-        await workload.start()
-        await meanwhile(workload)
-        await workload.stop()
-        await final_reads(endpoints, recorder, within_s=3.0)
-    finally:
-        await workload.stop()
-        await poller.stop()
-    assert workload.counts.operations + sum(1 for one in finals(recorder.so_far())) == sum(1 for _ in recorder.so_far().marks("op"))
+
+    def now() -> float:
+        return loop.time() - began
+
+    recorder = Recorder(Header(), now)
+    asked, polled = asyncio.Event(), asyncio.Event()
+    keys = Mix().names()
+    async with AsyncExitStack() as stack:
+        clients = {member: await stack.enter_async_context(Client(cluster.endpoint(member))) for member in cluster.members}
+        workload = Workload(clients, recorder, now, seed=5, **load)
+        poller, watchers = Poller(clients, recorder), Watchers(clients, recorder, seed=5, keys=keys)
+        async with watchers, asyncio.TaskGroup() as group:
+            group.create_task(poller.run(polled))
+            group.create_task(watchers.wander(asked))
+            asking = group.create_task(workload.run(asked))
+            await meanwhile(workload)
+            asked.set()
+            await asking
+            revision = await final_reads(clients, recorder, workload, poller, keys=keys, within_s=3.0)
+            late = await watchers.caught_up(revision, within_s=3.0)
+            polled.set()
+    assert {name for name in late if "m3" not in name} == set(), "a watcher was not told of all"
+    assert workload.counters.operations == sum(1 for _ in recorder.so_far().marks("op"))
     return recorder.finish()
-
-
-def finals(run: Run) -> list[Operation]:
-    """The reads of all keys at the end: those after the first of the finals' processes."""
-    operations = [operation_of(mark) for mark in run.marks("op")]
-    return [one for one in operations if len(one.reads) == Mix().keys]
 
 
 async def until(workload: Workload, operations: int) -> None:
     async with asyncio.timeout(60):
-        while workload.counts.operations < operations:
+        while workload.counters.operations < operations:
             await asyncio.sleep(0.02)
 
 
@@ -164,24 +170,20 @@ def test_all_that_is_recorded_of_a_healthy_cluster_is_what_its_history_says(serv
     ends = [mark.data for mark in back.marks("final")]
     assert all(one["reachable"] and one["leader"] in MEMBERS for one in ends) and len({(one["leader"], one["raft_term"]) for one in ends}) == 1
     assert {mark.data["member"] for mark in back.marks("status")} == set(MEMBERS)
-    newest = hashes[0]["revision"]
-    lasting = {mark.data["watcher"] for mark in back.marks("watch") if not mark.data["watcher"].startswith("past")}
-    reached = {mark.data["watcher"] for what in ("watched", "progress") for mark in back.marks(what) if mark.data["revision"] >= newest}
-    assert lasting <= reached, "a watcher was not told of all"
 
 
 @pytest.mark.needs("etcd", "toxiproxy")
 def test_a_member_that_was_killed_leaves_failed_and_unknown_calls_new_processes_and_watches_without_a_hole(three: ProcessCluster) -> None:
     async def kills(workload: Workload) -> None:
         for member in ("m1", "m2"):
-            await until(workload, workload.counts.operations + 500)
+            await until(workload, workload.counters.operations + 500)
             await asyncio.to_thread(three.kill, member)
-            await until(workload, workload.counts.operations + 200)
+            await until(workload, workload.counters.operations + 200)
             await asyncio.to_thread(three.restart, member)
-        failed = workload.counts.outcomes[Outcome.FAILED]
-        await until(workload, workload.counts.operations + failed + 1000)
+        failed = workload.counters.outcomes[Outcome.FAILED]
+        await until(workload, workload.counters.operations + failed + 1000)
 
-    run = asyncio.run(_run(three, kills, clients=15))
+    run = asyncio.run(_run(three, kills, count=15))
     operations = [operation_of(mark) for mark in run.marks("op")]
     compared = replay(run)
     outcomes = Counter(one.outcome for one in operations)
@@ -223,7 +225,7 @@ def test_a_rate_is_kept_and_keys_of_others_are_in_the_history() -> None:
         await until(workload, 150)
 
     with cluster_of(1) as cluster:
-        run = asyncio.run(_run(cluster, others, rate=200.0, clients=8))
+        run = asyncio.run(_run(cluster, others, rate=200.0, count=8))
     calls = sorted(one.call_s for one in map(operation_of, run.marks("op")) if len(one.reads) != Mix().keys)
     within = max(sum(1 for call in calls if first <= call < first + 0.25) for first in calls)
     assert within <= 0.25 * 200 + 8, "more than the rate, and one in hand for each client"

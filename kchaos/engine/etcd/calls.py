@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from kchaos.engine.etcd.drawing import Asked
@@ -49,27 +48,6 @@ async def ask(client: Client, call: Call) -> Answer:
     writes: list[Request] = [Delete(key) if value is None else Put(key, value) for key, value in call.writes]
     compares = [Compare(key, Target.MOD, revision) for key, revision in call.compares]
     return await client.txn(compares, reads + writes, reads)
-
-
-async def do(
-    client: Client, now: Callable[[], float], process: int, member: str, call: Call, record: Callable[[Operation], None]
-) -> Operation:
-    """Make one call, and record it. If it is cancelled it is recorded all the same, for it may have been sent.
-
-    Instants are rounded to microseconds, which keeps the order of any two or makes them equal, so that it can't hide an overlap.
-    """
-    called_s = round(now(), 6)
-    try:
-        answer = await ask(client, call)
-    except CallError as error:
-        operation = unanswered(process, member, call, called_s, round(now(), 6), error)
-    except asyncio.CancelledError:
-        record(unanswered(process, member, call, called_s, round(now(), 6), CallError("CANCELLED", "by kchaos")))
-        raise
-    else:
-        operation = answered(process, member, call, called_s, round(now(), 6), answer)
-    record(operation)
-    return operation
 
 
 def answered(process: int, member: str, call: Call, called_s: float, returned_s: float, answer: Answer) -> Operation:

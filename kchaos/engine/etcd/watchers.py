@@ -92,7 +92,11 @@ async def _ask_progress(watch: Watch) -> None:
 
 
 class Watchers:
-    """All watchers of a run: of the whole prefix from now on and from revision 1 on, of single keys, and from random past revisions."""
+    """All watchers of a run: of the whole prefix from now on and from revision 1 on, of single keys, and from random past revisions.
+
+    Use it with ``async with``; :meth:`wander` starts the watches from the past, one after the other on changing members, while the
+    workload runs; :meth:`caught_up` waits for the others at the end.
+    """
 
     def __init__(self, clients: Mapping[str, Client], recorder: Recorder, *, seed: int, keys: Sequence[str]) -> None:
         """Take each member's client, where to record, and the workload's keys, of which each member gets one to watch."""
@@ -112,14 +116,12 @@ class Watchers:
     def _new(self, name: str, member: str, key: str, *, from_revision: int, single: bool = False) -> Watcher:
         return Watcher(name, member, self._clients[member], self._recorder, key, single=single, from_revision=from_revision)
 
-    def start(self) -> None:
-        """Begin those that last; :meth:`wander` is for the others."""
+    async def __aenter__(self) -> Watchers:
         self._tasks = [asyncio.create_task(watcher.run()) for watcher in self._watchers]
+        return self
 
-    async def stop(self) -> None:
-        """End them; may be called twice."""
-        tasks, self._tasks = self._tasks, []
-        await cancelled(tasks)
+    async def __aexit__(self, *_: object) -> None:
+        await cancelled(self._tasks)
 
     async def wander(self, stop: asyncio.Event) -> None:
         """Watch from random past revisions until ``stop``: each watch lives for a few seconds, then one on the next member follows."""
@@ -140,7 +142,7 @@ class Watchers:
                 await cancelled((task,))
 
     async def caught_up(self, revision: int, *, within_s: float) -> Sequence[str]:
-        """Wait until those that last have seen, or been told of, all up to a revision; return the names of those that have not in time."""
+        """Wait until all lasting watchers have seen, or been told of, all up to a revision; return the names of those that have not."""
         try:
             async with asyncio.timeout(within_s):
                 while self._late(revision):

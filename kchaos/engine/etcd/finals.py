@@ -8,17 +8,16 @@ n revisions costs n²/1,000 reads; many watches, each over a window of revisions
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
 
-from kchaos.engine.etcd.calls import Call, do
-from kchaos.engine.etcd.poll import told
-from kchaos.history.operations import OP, Operation, Outcome, mark_data
-from kchaos.history.record import Entry, Mark
+from kchaos.engine.etcd.calls import Call
+from kchaos.engine.etcd.polling import Poller
+from kchaos.engine.etcd.workload import Workload
+from kchaos.history.operations import Outcome
 from kchaos.history.recorder import Recorder
 from kchaos.real.client import Client
 from kchaos.real.failures import CallError
-from kchaos.real.messages import EVERYTHING_AFTER, FIRST, Status
+from kchaos.real.messages import EVERYTHING_AFTER, FIRST
 
 Change = tuple[str, str | None, int, int, int]
 """Key, value or None, mod_revision, create_revision, version: as in the marks."""
@@ -31,59 +30,46 @@ WINDOWS = 64
 MOST_READS = 128
 """etcd's own bound of one transaction (--max-txn-ops)."""
 AGAIN_S = 0.2
-WITHIN_S = 10.0
 HASH_TIMEOUT_S = 10.0
 """A hash goes over the whole store."""
 
 
-async def final_reads(endpoints: Mapping[str, str], recorder: Recorder, *, within_s: float = WITHIN_S) -> int:
-    """Record ``final``, ``hash`` and ``log`` of every member; return the revision that they are compared at (0: nobody has answered).
+async def final_reads(
+    clients: Mapping[str, Client], recorder: Recorder, workload: Workload, poller: Poller, *, keys: Sequence[str], within_s: float
+) -> int:
+    """Record ``final``, ``hash`` and ``log`` of every member; return the revision that they are compared at (0: none was reached).
 
-    Each member is asked for a linearizable read of all keys that were written, as an operation of the history; it is reachable if it
-    answers one within ``within_s`` seconds. Members that do not have no ``hash`` and no ``log``; what else can't be read, for instance
-    because a member has not come up to the revision in ``within_s`` seconds, has a mark ``unread``.
+    Each member is asked for a linearizable read of all keys, as an operation of the history; it is reachable if it answers one within
+    ``within_s`` seconds. Members that do not have no ``hash`` and no ``log``; what else can't be read, for instance because a member has
+    not come up to the revision in as many seconds, has a mark ``unread``.
     """
-    clients = {member: Client(endpoint) for member, endpoint in endpoints.items()}
-    try:
-        process, keys = _next(recorder.entries)
-        reads = await asyncio.gather(
-            *(_read(client, recorder, process + number, member, keys, within_s) for number, (member, client) in enumerate(clients.items()))
+    reads = await asyncio.gather(*(_read(workload, member, keys, within_s) for member in clients))
+    revision = max(reads)
+    for member, found in zip(clients, reads, strict=True):
+        status = await poller.once(member)
+        recorder.mark(
+            "final",
+            member=member,
+            revision=status.revision if status else 0,
+            raft_term=status.raft_term if status else 0,
+            leader=poller.name(status.leader) if status else "",
+            reachable=bool(found),
         )
-        revision = max(reads)
-        await _finals(clients, recorder, dict(zip(clients, reads, strict=True)))
-        reachable = {member: clients[member] for member, found in zip(clients, reads, strict=True) if found}
-        for member, client in reachable.items():
-            await _hash(recorder, member, client, revision, within_s)
-        await _logs(reachable, recorder, revision, within_s)
-        return revision
-    finally:
-        for client in clients.values():
-            await client.close()
+    reachable = {member: clients[member] for member, found in zip(clients, reads, strict=True) if found}
+    for member, client in reachable.items():
+        await _hash(recorder, member, client, revision, within_s)
+    await _logs(reachable, recorder, revision, within_s)
+    return revision
 
 
-def _next(entries: Iterable[Entry]) -> tuple[int, Sequence[str]]:
-    """Return the first process number that nobody has had, and all keys that were to be written."""
-    process = 0
-    keys: set[str] = set()
-    for entry in entries:
-        if isinstance(entry, Mark) and entry.what == OP:
-            process = max(process, entry.data["process"] + 1)
-            keys.update(key for key, _ in entry.data.get("writes", ()))
-    return process, sorted(keys)
-
-
-async def _read(client: Client, recorder: Recorder, process: int, member: str, keys: Sequence[str], within_s: float) -> int:
+async def _read(workload: Workload, member: str, keys: Sequence[str], within_s: float) -> int:
     """Return the revision of a linearizable read of all keys through a member; 0 if it is not answered in time."""
-    calls = [Call("txn", (), (), tuple(keys[first : first + MOST_READS])) for first in range(0, max(1, len(keys)), MOST_READS)]
-    revision = 0
-
-    def record(operation: Operation) -> None:
-        recorder.mark(OP, **mark_data(operation))
-
+    process, revision = workload.new_process(), 0
     try:
         async with asyncio.timeout(within_s):
-            for call in calls:
-                while (operation := await do(client, recorder.now, process, member, call, record)).outcome is not Outcome.OK:
+            for first in range(0, len(keys), MOST_READS):
+                call = Call("txn", (), (), tuple(keys[first : first + MOST_READS]))
+                while (operation := await workload.do(process, member, call)).outcome is not Outcome.OK:
                     await asyncio.sleep(AGAIN_S)
                 revision = operation.revision
     except TimeoutError:
@@ -91,37 +77,22 @@ async def _read(client: Client, recorder: Recorder, process: int, member: str, k
     return revision
 
 
-async def _finals(clients: Mapping[str, Client], recorder: Recorder, reads: Mapping[str, int]) -> None:
-    """Record what each member says of itself at the end."""
-    statuses: dict[str, Status] = {}
-    for member, client in clients.items():
-        if reads[member]:
-            with suppress(CallError):  # it has answered a read, and is gone again: told by the revision 0
-                statuses[member] = await client.status()
-    names = {status.member_id: member for member, status in statuses.items()}
-    for member, found in reads.items():
-        said = told(statuses[member], names) if member in statuses else {"revision": 0, "raft_term": 0, "leader": ""}
-        recorder.mark(
-            "final", member=member, revision=said["revision"], raft_term=said["raft_term"], leader=said["leader"], reachable=bool(found)
-        )
-
-
 async def _hash(recorder: Recorder, member: str, client: Client, revision: int, within_s: float) -> None:
     """Record a member's hash as of a revision, once it has come so far."""
-    error = "no answer in time"
+    error = ""
     try:
         async with asyncio.timeout(within_s):
             while True:
                 try:
                     got = await client.hash_kv(revision, timeout_s=HASH_TIMEOUT_S)
-                    break
                 except CallError as reason:
                     error = str(reason)
-                await asyncio.sleep(AGAIN_S)
+                    await asyncio.sleep(AGAIN_S)
+                    continue
+                recorder.mark("hash", member=member, revision=revision, hash=got.hash, compact_revision=got.compact_revision)
+                return
     except TimeoutError:
-        recorder.mark("unread", member=member, unread="hash", error=error)
-        return
-    recorder.mark("hash", member=member, revision=revision, hash=got.hash, compact_revision=got.compact_revision)
+        recorder.mark("unread", member=member, unread="hash", error=error or "no answer in time")
 
 
 async def _logs(clients: Mapping[str, Client], recorder: Recorder, revision: int, within_s: float) -> None:

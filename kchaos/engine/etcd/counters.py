@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable
 
 from kchaos.history.operations import Operation, Outcome
 
 BUCKET_S = 0.1
 
 
-class Counts:
+class Counters:
     """Operations by outcome, kind and error, and how many ended within the last second."""
 
-    def __init__(self, now: Callable[[], float]) -> None:
-        """Take the run's clock."""
+    def __init__(self) -> None:
         self.outcomes: Counter[Outcome] = Counter()
         self.kinds: Counter[str] = Counter()
         self.errors: Counter[str] = Counter()
         """By the error's text."""
-        self._now = now
         self._buckets: deque[tuple[int, int]] = deque()
 
     @property
@@ -46,8 +43,7 @@ class Counts:
         while self._buckets[0][0] < bucket - 1 / BUCKET_S:
             self._buckets.popleft()
 
-    @property
-    def rate(self) -> int:
-        """Return the operations that ended in the second before now, to a tenth of a second."""
-        last = int(self._now() / BUCKET_S)
+    def rate(self, now_s: float) -> int:
+        """Return the operations that ended in the second before ``now_s``, to a tenth of a second."""
+        last = int(now_s / BUCKET_S)
         return sum(count for bucket, count in self._buckets if last - 1 / BUCKET_S <= bucket < last)
