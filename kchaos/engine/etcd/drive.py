@@ -19,6 +19,7 @@ from kchaos import __version__
 from kchaos.engine.etcd.drawing import Mix
 from kchaos.engine.etcd.finals import final_reads
 from kchaos.engine.etcd.polling import Poller
+from kchaos.engine.etcd.tasks import uncollected
 from kchaos.engine.etcd.watchers import Watchers
 from kchaos.engine.etcd.workload import Workload
 from kchaos.history.record import Entry, Header, Mark, Run
@@ -146,6 +147,7 @@ class _Driver:
             asked, polled = asyncio.Event(), asyncio.Event()
             async with watchers, asyncio.TaskGroup() as group:
                 try:
+                    group.create_task(uncollected(polled))
                     group.create_task(poller.run(polled))
                     asking = group.create_task(workload.run(asked))
                     group.create_task(watchers.wander(asked))

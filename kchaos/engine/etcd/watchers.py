@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from kchaos.engine.etcd.drawing import PREFIX
+from kchaos.engine.etcd.tasks import cancelled, slept
 from kchaos.history.recorder import Recorder
 from kchaos.real.client import Client, Watch
 from kchaos.real.failures import CallError
@@ -120,7 +121,7 @@ class Watchers:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await _cancelled(self._tasks)
+        await cancelled(self._tasks)
 
     async def wander(self, stop: asyncio.Event) -> None:
         """Watch from random past revisions until ``stop``: each watch lives for a few seconds, then one on the next member follows."""
@@ -128,33 +129,27 @@ class Watchers:
         number = 0
         while not stop.is_set():
             newest = max(watcher.next_revision for watcher in self._watchers)
-            if newest > 1:
-                member = members[(number + 2) % len(members)]
-                first = self._rng.randint(max(1, newest - PAST_REVISIONS), newest - 1)
-                task = asyncio.create_task(self._new(f"past-{number}", member, PREFIX, from_revision=first).run())
-                number += 1
-            else:
-                task = asyncio.create_task(asyncio.sleep(PROGRESS_S))
+            if newest <= 1:
+                await slept(stop, PAUSE_S)
+                continue
+            member = members[(number + 2) % len(members)]
+            first = self._rng.randint(max(1, newest - PAST_REVISIONS), newest - 1)
+            task = asyncio.create_task(self._new(f"past-{number}", member, PREFIX, from_revision=first).run())
+            number += 1
             try:
-                await asyncio.wait((task, stopping := asyncio.create_task(stop.wait())), timeout=PAST_S, return_when="FIRST_COMPLETED")
+                await slept(stop, PAST_S)
             finally:
-                await _cancelled((task, stopping))
+                await cancelled((task,))
 
     async def caught_up(self, revision: int, *, within_s: float) -> Sequence[str]:
         """Wait until all lasting watchers have seen, or been told of, all up to a revision; return the names of those that have not."""
         try:
             async with asyncio.timeout(within_s):
-                while late := [watcher.name for watcher in self._watchers if watcher.next_revision <= revision]:
+                while self._late(revision):
                     await asyncio.sleep(PAUSE_S)
         except TimeoutError:
-            return late
+            return self._late(revision)
         return ()
 
-
-async def _cancelled(tasks: Iterable[asyncio.Task[object]]) -> None:
-    """End tasks. What one of them failed with, if it was not this, is raised."""
-    for task in tasks:
-        task.cancel()
-    for outcome in await asyncio.gather(*tasks, return_exceptions=True):
-        if isinstance(outcome, BaseException) and not isinstance(outcome, asyncio.CancelledError):
-            raise outcome
+    def _late(self, revision: int) -> Sequence[str]:
+        return [watcher.name for watcher in self._watchers if watcher.next_revision <= revision]
