@@ -7,7 +7,7 @@ import sys
 import tempfile
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from rich.console import Console
@@ -21,6 +21,9 @@ from kchaos.errors import ExitCode, HarnessError, InvalidScenario, KchaosError
 from kchaos.history.record import Run
 from kchaos.history.record import load as load_run
 from kchaos.scenario import Budget, Scenario
+
+if TYPE_CHECKING:
+    from kchaos.engine.etcd.drive import Progress
 
 OUT = ".kchaos/etcd"
 RUN = "etcd.run.jsonl"
@@ -37,11 +40,13 @@ class _Line:
         if self._status is not None:
             self._status.start()
 
-    def told(self, phase: str, counts: Any, faults: int, elections: int) -> None:
+    def told(self, progress: Progress) -> None:
         """Take the figures of a run under way."""
         if self._status is not None:
-            said = f"{phase}: {counts.rate:,.0f} operations/s, {counts.operations:,} in all, {counts.unknown:,} unknown; {faults} faults, {elections} elections"
-            self._status.update(said)
+            self._status.update(
+                f"{progress.phase}: {progress.rate:,} operations/s, {progress.operations:,} in all, {progress.unknown:,} unknown; "
+                f"{progress.faults} faults, {progress.elections} elections"
+            )
 
     def stop(self) -> None:
         """Take the line away."""

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 _RAW = re.compile(r"^(panic: |fatal error: |unexpected fault address|SIG[A-Z]+: |runtime: (out of memory|goroutine stack exceeds))")
 _CORRUPT = re.compile(
-    r"alarm raised.*|.*(data corruption|corrupt alarm|found data inconsistency|found hash mismatch|checkInitialHashKV failed"
+    r".*(data corruption|corrupt alarm|found data inconsistency|found hash mismatch|checkInitialHashKV failed"
     r"|initial corruption check.*mismatch|corrupt check failed|tocommit\(\d+\) is out of range|file corrupted|crc mismatch)",
     re.IGNORECASE,
 )
@@ -22,6 +22,7 @@ _LEADER = re.compile(r"^\S+ became leader at term (\d+)")
 _FULL = "no space left on device"
 _TAKEN = "address already in use"
 _GOROUTINE = re.compile(r"^goroutine \d+ \[")
+_WRONG_FLAG = ("flag provided but not defined", "invalid value ", "flag needs an argument")
 LONGEST = 600
 """Characters of a line that are told."""
 
@@ -37,23 +38,32 @@ def _told(line: str) -> dict[str, Any] | None:
 
 
 def alarms(log: str) -> Iterator[str]:
-    """Yield each line that tells of a panic, a fatal error or corrupt data; not the traces of goroutines that follow."""
-    previous = ""
-    for line in log.splitlines():
+    """Yield each line that tells of a panic, a fatal error or corrupt data, without its stack, cut at :data:`LONGEST` characters.
+
+    A disk that is full is no fault of etcd: it ends so by design, and :func:`reason` says it.
+    """
+    for line, told in _alarms(log.splitlines()):
+        yield (line if told is None else json.dumps({name: value for name, value in told.items() if name != "stacktrace"}))[:LONGEST]
+
+
+def _alarms(lines: Iterable[str]) -> Iterator[tuple[str, dict[str, Any] | None]]:
+    """Yield (line, what it decodes to if it is JSON)."""
+    said = ""  # zap prints a panic as JSON, and then the Go runtime prints its message again
+    for line in lines:
         told = _told(line)
         if told is None:
-            # zap's panic is printed twice: as JSON, and by the runtime, which repeats its message
-            if _RAW.match(line) and not (previous and line.startswith("panic: ") and line[7:].startswith(previous[:40])):
-                yield line[:LONGEST]
+            if _RAW.match(line) and not (said and line.startswith(f"panic: {said}"[:60])) and _FULL not in line:
+                yield line, None
             elif _GOROUTINE.match(line):
-                previous = ""
+                said = ""
             continue
         level, message = str(told.get("level", "")), str(told.get("msg", ""))
         if level in ("panic", "fatal", "dpanic"):
-            previous = message
-            yield line[:LONGEST]
+            said = message
+            if _FULL not in f"{message} {told.get('error', '')}":
+                yield line, told
         elif level in ("error", "warn") and _corrupt(message, told):
-            yield line[:LONGEST]
+            yield line, told
 
 
 def _corrupt(message: str, told: dict[str, Any]) -> bool:
@@ -77,23 +87,24 @@ def elections(log: str) -> list[int]:
 
 def reason(log: str) -> str:
     """Return why a member ended, in few words, from the end of its log: a full disk, a port that is taken, its last alarm, its last line."""
-    lines = log.strip().splitlines()[-60:]
+    lines = log.strip().splitlines()
+    if lines and (wrong := next((line for line in lines if line.startswith(_WRONG_FLAG)), "")):
+        return wrong[:LONGEST]  # its whole usage follows
+    lines = lines[-60:]
     for line in reversed(lines):
         if _FULL in line:
             return "the disk that holds its data is full (no space left on device); free some, or set TMPDIR to a folder with room"
         if _TAKEN in line:
             found = re.search(r"listen tcp (\S+?): bind", line)
             return f"{found[1] if found else 'its port'} is taken by another program"
-    found_alarms = list(alarms("\n".join(lines)))
-    if found_alarms:
-        return _short(found_alarms[-1])
-    told = [line for line in lines if not line.startswith(("\t", "goroutine ", "main.", "runtime."))]
-    return _short(told[-1]) if told else "it wrote nothing"
+    if found_alarms := list(_alarms(lines)):
+        return _short(*found_alarms[-1])
+    said = [line for line in lines if line and not line.startswith(("\t", "goroutine ", "main.", "runtime."))]
+    return _short(said[-1], _told(said[-1])) if said else "it wrote nothing"
 
 
-def _short(line: str) -> str:
-    told = _told(line)
+def _short(line: str, told: dict[str, Any] | None) -> str:
     if told is None:
         return line[:LONGEST]
     error = told.get("error")
-    return f"{told.get('msg', '')}" + (f": {error}" if error else "")
+    return f"{told.get('msg', '')}{f': {error}' if error else ''}"[:LONGEST]
