@@ -142,6 +142,13 @@ def test_members_are_followed_through_their_run() -> None:
     assert (row.killed, row.paused, row.led_s, row.reachable) == (1, 1, 1.0, None)
 
 
+def test_a_leader_is_called_by_its_name() -> None:
+    """Before the names of all are known, a status has the leader's number."""
+    said = [(1.0, 2, "d4cf1af1"), (1.2, 2, "m1"), (2.0, 3, ""), (2.2, 3, "m2"), (2.4, 3, "m1"), (2.5, 2, "m1")]
+    marks = [Mark(t, "status", {"member": f"m{1 + n % 2}", "raft_term": term, "leader": leader}) for n, (t, term, leader) in enumerate(said)]
+    assert [(one.t, one.term, one.leader) for one in facts(Run(Header(), list(marks), "")).terms] == [(1.0, 2, "m1"), (2.0, 3, "m2")]
+
+
 def test_watchers_tell_events_and_resumes() -> None:
     found = facts(etcd_run(400))
     first = found.watchers[0]
