@@ -19,6 +19,7 @@ from kchaos import __version__
 from kchaos.engine.etcd.drawing import Mix
 from kchaos.engine.etcd.finals import final_reads
 from kchaos.engine.etcd.polling import Poller
+from kchaos.engine.etcd.schedule import LONG
 from kchaos.engine.etcd.tasks import uncollected
 from kchaos.engine.etcd.watchers import Watchers
 from kchaos.engine.etcd.workload import Workload
@@ -191,8 +192,8 @@ class _Driver:
         for index, step in enumerate(self._scenario.steps):
             at_s = step.when.s if isinstance(step.when, At) else 0.0
             due.append((at_s, 2 * index, self._nemesis.fire, index))
-            if step.for_s is not None:
-                due.append((at_s + step.for_s, 2 * index + 1, self._nemesis.undo, index))
+            if step.for_s is not None or step.do in LONG:  # the latter are over when they return
+                due.append((at_s + (step.for_s or 0.0), 2 * index + 1, self._nemesis.undo, index))
         for at_s, _, act, index in sorted(due, key=lambda one: one[:2]):
             if at_s > self._scenario.budget.chaos_s:
                 break
