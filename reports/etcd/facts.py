@@ -137,7 +137,7 @@ def _facts(by: dict[str, list[Mark]], end_s: float) -> Facts:
     names = sorted({str(mark.data["member"]) for what in ("member", "status", "final", "op") for mark in by[what]})
     lanes = [_lane(name, by, end_s) for name in names]
     return Facts(
-        end_s=end_s, phases=tuple(stretches(phases, end_s)), lanes=tuple(lanes), terms=tuple(_terms(by["status"])), width_s=width_s,
+        end_s=end_s, phases=tuple(stretches(phases, end_s)), lanes=tuple(lanes), terms=tuple(_terms(by["status"], names)), width_s=width_s,
         load=load, kinds=kinds, errors=errors, watchers=_watchers(by), members=tuple(_member(lane, by) for lane in lanes),
         panics=tuple((str(mark.data["member"]), str(mark.data["line"])) for mark in by["panic"]),
         events=tuple((mark.t, str(mark.data["member"]), str(mark.data["event"])) for mark in by["member"]),
@@ -237,7 +237,8 @@ def _applied(statuses: Sequence[Mark], end_s: float) -> list[tuple[tuple[float, 
     return [tuple(piece) for piece in pieces if piece]
 
 
-def _terms(statuses: Iterable[Mark]) -> list[Term]:
+def _terms(statuses: Iterable[Mark], names: Sequence[str]) -> list[Term]:
+    """Return the terms in order; a leader that is told by its number at first is known by name a little later."""
     out: list[Term] = []
     for mark in statuses:
         if "error" in mark.data:
@@ -245,7 +246,7 @@ def _terms(statuses: Iterable[Mark]) -> list[Term]:
         term, leader = int(mark.data["raft_term"]), str(mark.data["leader"])
         if not out or term > out[-1].term:
             out.append(Term(mark.t, term, leader))
-        elif term == out[-1].term and leader and not out[-1].leader:
+        elif term == out[-1].term and out[-1].leader not in names and leader in names:
             out[-1] = out[-1]._replace(leader=leader)
     return out
 

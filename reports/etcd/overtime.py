@@ -255,9 +255,10 @@ class _Drawing:
         def share(value: float) -> float:
             return (min(max(log10(max(value, FLOOR_S)), low), high) - low) / (high - low)
 
-        bottom = self._frame("latency", PLOT, ("p99, p50",), [(10.0**n, duration(10.0**n)) for n in range(low, high + 1)], share)
+        height = max(PLOT, 16 + 15 * (high - low))
+        bottom = self._frame("latency", height, ("p99, p50",), [(10.0**n, duration(10.0**n)) for n in range(low, high + 1)], share)
         for points, kind in (([(one.t, one.p99) for one in self._facts.load], "p99"), ([(one.t, one.p50) for one in self._facts.load], "p50")):
-            self._curve(points, lambda value: bottom - (PLOT - 16) * share(value), bottom, kind, self._facts.end_s)
+            self._curve(points, lambda value: bottom - (height - 16) * share(value), bottom, kind, self._facts.end_s)
 
     def _shade(self, top: float) -> None:
         for one in self._faults:

@@ -43,7 +43,8 @@ class Told(NamedTuple):
     """A finding with what shows it."""
 
     finding: EtcdFinding
-    shown: list[Shown]
+    rows: list[Shown | str]
+    """Each witness in its order: an operation, or something else in words."""
     picture: Witness | None
     around: list[FaultLine]
     between: str
@@ -94,7 +95,10 @@ def _page(result: EtcdResult, found: Facts, picture: Overtime, limits: Limits) -
 
 def _told(result: EtcdResult, one: EtcdFinding, found: Facts) -> Told:
     shown = witnesses(one)
-    return Told(one, shown, drawn(shown, found) if shown else None, around(result, one), between(shown, found))
+    by_number = {each.number: each for each in shown}
+    words = [str(each["words"]) for each in one.proof] or list(one.witness)
+    rows = [by_number.get(number, each) for number, each in enumerate(words, start=1)]
+    return Told(one, rows, drawn(shown, found), around(result, one), between(shown, found) if shown else "")
 
 
 def _duration(value: float | None) -> str:

@@ -22,6 +22,7 @@ from kchaos.engine.etcd.polling import Poller
 from kchaos.engine.etcd.tasks import uncollected
 from kchaos.engine.etcd.watchers import Watchers
 from kchaos.engine.etcd.workload import Workload
+from kchaos.errors import KchaosError
 from kchaos.history.record import Entry, Header, Mark, Run
 from kchaos.history.recorder import Recorder
 from kchaos.nemesis.etcd.catalog import catalog
@@ -95,8 +96,16 @@ def drive(cluster: Cluster, scenario: Scenario, load: Load, listener: Listener |
     except (KeyboardInterrupt, asyncio.CancelledError) as error:
         raise Interrupted(driver.recorder.finish()) from error
     except Exception as error:
-        raise Failed(driver.recorder.finish()) from error
+        raise Failed(driver.recorder.finish()) from _cause(error)
     return driver.recorder.finish()
+
+
+def _cause(error: Exception) -> Exception:
+    """Return what failed first in a group of tasks: what we can say in a sentence before anything else."""
+    if not isinstance(error, ExceptionGroup):
+        return error
+    causes = [_cause(one) for one in error.exceptions]
+    return next((one for one in causes if isinstance(one, KchaosError)), causes[0])
 
 
 class _Driver:

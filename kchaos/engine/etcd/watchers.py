@@ -52,12 +52,14 @@ class Watcher:
             self._recorder.mark("watch", watcher=self.name, member=self.member, prefix=self._key, from_revision=asked)
             reason, compacted = "cancelled", 0
             try:
-                async with self._client.watch(self._key, self._end, from_revision=asked) as watch, asyncio.TaskGroup() as group:
-                    asking = group.create_task(_ask_progress(watch))
-                    reason, compacted = await self._read(watch)
-                    asking.cancel()
-            except* CallError as errors:
-                reason = str(errors.exceptions[0])
+                async with self._client.watch(self._key, self._end, from_revision=asked) as watch:
+                    asking = asyncio.create_task(_ask_progress(watch))
+                    try:
+                        reason, compacted = await self._read(watch)
+                    finally:
+                        await cancelled((asking,))
+            except CallError as error:
+                reason = str(error)
             finally:
                 self._recorder.mark("watch-ended", watcher=self.name, reason=reason, compact_revision=compacted)
             self.next_revision = max(self.next_revision, compacted)
