@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import random
 from collections import Counter
 from itertools import pairwise
@@ -15,6 +17,7 @@ from kchaos.engine.etcd.calls import Call, answered, filled, learn, unanswered
 from kchaos.engine.etcd.counters import Counters
 from kchaos.engine.etcd.drawing import Drawer, Mix
 from kchaos.engine.etcd.finals import PART, Change, parts
+from kchaos.engine.etcd.tasks import cancelled, slept, uncollected
 from kchaos.history.operations import Operation, Outcome, Seen, mark_data, operation_of
 from kchaos.history.record import Mark
 from kchaos.real.failures import CallError
@@ -132,3 +135,35 @@ def test_a_history_is_told_in_parts_without_a_hole_that_divide_no_revision(sizes
         assert first == last + 1
     for first, last, changes in told_parts:
         assert all(first <= change[2] <= last for change in changes) and len(changes) <= PART + 2
+
+
+def test_what_is_recorded_is_kept_from_the_collector_until_the_run_is_over() -> None:
+    async def run() -> int:
+        stop = asyncio.Event()
+        task = asyncio.create_task(uncollected(stop, every_s=0.001))
+        async with asyncio.timeout(20):
+            while not gc.get_freeze_count():
+                await asyncio.sleep(0.001)
+        stop.set()
+        await task
+        return gc.get_freeze_count()
+
+    assert asyncio.run(run()) == 0
+
+
+def test_a_wait_ends_with_its_time_or_with_the_stop_and_tasks_end_with_what_they_failed_with() -> None:
+    async def failing() -> None:
+        raise ValueError("a mistake of ours")
+
+    async def run() -> None:
+        stop = asyncio.Event()
+        assert not await slept(stop, 0.0) and not await slept(stop, 0.001)
+        asyncio.get_running_loop().call_soon(stop.set)
+        assert await slept(stop, 60.0) and await slept(stop, 0.0)
+        await cancelled([asyncio.create_task(asyncio.sleep(60))])
+        task = asyncio.create_task(failing())
+        await asyncio.wait([task])
+        with pytest.raises(ValueError, match="a mistake of ours"):
+            await cancelled([task])
+
+    asyncio.run(run())
