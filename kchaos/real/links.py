@@ -7,6 +7,10 @@ A cut is a ``timeout`` toxic of 0 ms: it takes data in and drops it, as a networ
 closes the connections that have lost data, so no stream is ever resumed with a hole. Disabling the proxy a->b instead, the other way to
 stop it, closes the connections a has dialled, and with them the streams on which b answers: a one-way cut would be none (measured: see
 docs/adr/0007-peer-proxies-of-processes.md).
+
+A stream of a proxy has one toxic at a time: where a cut overlaps with something else the cut counts, else what was laid last. With several,
+Toxiproxy 2.12 crashes: it forgets to take a toxic off a connection that is about to end, and if a later toxic (slow close, latency) still
+holds that one, the next toxic finds one place too many (``index out of range`` in ToxicLink.AddToxic, link.go; seen here within a minute).
 """
 
 from __future__ import annotations
@@ -37,45 +41,55 @@ class Layer(NamedTuple):
     attributes: tuple[tuple[str, int], ...] = ()
 
 
+Attributes = tuple[tuple[str, int], ...]
+
+
 class Spot(NamedTuple):
-    """Where a toxic is: on which proxy (source, target), on which stream, of which kind."""
+    """Where a toxic can be: on which proxy (source, target), on which stream."""
 
     proxy: Pair
     stream: str
+
+
+class Toxic(NamedTuple):
+    """What is laid at a spot."""
+
     kind: str
-
-    @property
-    def name(self) -> str:
-        """Return the toxic's name, unique on its proxy."""
-        return f"{self.kind}_{self.stream}"
+    attributes: Attributes
 
 
-Attributes = tuple[tuple[str, int], ...]
-Wanted = Mapping[Spot, Attributes]
+Wanted = Mapping[Spot, Toxic]
 
 
 class Change(NamedTuple):
-    """One call to Toxiproxy: ``attributes`` None removes; ``new`` adds, else they are changed."""
+    """One call to Toxiproxy: ``toxic`` None removes what is there; ``new`` adds, else attributes are changed."""
 
     spot: Spot
-    attributes: Attributes | None
+    toxic: Toxic | None
     new: bool = False
 
 
 def wanted(layers: Iterable[Layer]) -> Wanted:
-    """Return which toxics must be where for these layers, the earliest first; of two of one kind at a spot the later one counts."""
-    found: dict[Spot, Attributes] = {}
+    """Return which toxic must be where for these layers, the earliest first: a cut before all else, then the later one."""
+    found: dict[Spot, Toxic] = {}
     for layer in layers:
+        toxic = Toxic(layer.kind, layer.attributes)
         for a, b in layer.pairs:
-            for spot in (Spot((a, b), "upstream", layer.kind), Spot((b, a), "downstream", layer.kind)):
-                found[spot] = layer.attributes
+            for spot in (Spot((a, b), "upstream"), Spot((b, a), "downstream")):
+                if layer.kind == CUT or spot not in found or found[spot].kind != CUT:
+                    found[spot] = toxic
     return found
 
 
 def difference(now: Wanted, then: Wanted) -> tuple[Change, ...]:
     """Return the calls that lead from one state to another: additions first, so that no pair is whole for a moment between two layers."""
-    added = [Change(spot, attributes, True) for spot, attributes in then.items() if spot not in now]
-    changed = [Change(spot, attributes) for spot, attributes in then.items() if spot in now and now[spot] != attributes]
+    added = [Change(spot, toxic, True) for spot, toxic in then.items() if spot not in now]
+    changed: list[Change] = []
+    for spot, toxic in then.items():
+        if spot in now and now[spot].kind != toxic.kind:
+            changed += (Change(spot, None), Change(spot, toxic, True))
+        elif spot in now and now[spot] != toxic:
+            changed.append(Change(spot, toxic))
     return (*added, *changed, *(Change(spot, None) for spot in now if spot not in then))
 
 
@@ -92,7 +106,7 @@ class ToxicLinks:
         self._proxies = dict(proxies)
         self._traffic = traffic
         self._layers: dict[int, Layer] = {}
-        self._laid: dict[Spot, Attributes] = {}
+        self._laid: dict[Spot, Toxic] = {}
         self._number = 0
         self._lock = threading.Lock()
 
@@ -159,13 +173,14 @@ class ToxicLinks:
         """Bring Toxiproxy to what the layers want; what was done is noted call by call, so that a failure in the middle loses nothing."""
         for change in difference(self._laid, wanted(self._layers.values())):
             spot = change.spot
-            server, name = self._proxies[spot.proxy]
-            if change.attributes is None:
-                server.remove_toxic(name, spot.name)
+            server, proxy = self._proxies[spot.proxy]
+            name = f"kchaos_{spot.stream}"
+            if change.toxic is None:
+                server.remove_toxic(proxy, name)
                 del self._laid[spot]
                 continue
             if change.new:
-                server.add_toxic(name, spot.name, spot.kind, spot.stream, dict(change.attributes))
+                server.add_toxic(proxy, name, change.toxic.kind, spot.stream, dict(change.toxic.attributes))
             else:
-                server.update_toxic(name, spot.name, dict(change.attributes))
-            self._laid[spot] = change.attributes
+                server.update_toxic(proxy, name, dict(change.toxic.attributes))
+            self._laid[spot] = change.toxic
