@@ -11,6 +11,8 @@ docs/adr/0007-peer-proxies-of-processes.md).
 A stream of a proxy has one toxic at a time: where a cut overlaps with something else the cut counts, else what was laid last. With several,
 Toxiproxy 2.12 crashes: it forgets to take a toxic off a connection that is about to end, and if a later toxic (slow close, latency) still
 holds that one, the next toxic finds one place too many (``index out of range`` in ToxicLink.AddToxic, link.go; seen here within a minute).
+And it waits for ever, with its lock held, to lay a toxic on a connection whose receiver does not read (a paused member, once the kernel's
+buffers are full). So the connections of such a proxy, and of one that is cut both ways, are closed before, by disabling it for a moment.
 """
 
 from __future__ import annotations
@@ -93,18 +95,34 @@ def difference(now: Wanted, then: Wanted) -> tuple[Change, ...]:
     return (*added, *changed, *(Change(spot, None) for spot in now if spot not in then))
 
 
+def to_close(changes: Iterable[Change], then: Wanted, silent: Callable[[str], bool]) -> tuple[Pair, ...]:
+    """Return the proxies whose connections are closed before these changes: those that are cut both ways now, or lead from or to the silent."""
+
+    def closes(change: Change) -> bool:
+        pair = change.spot.proxy
+        whole = all((found := then.get(Spot(pair, stream))) is not None and found.kind == CUT for stream in ("upstream", "downstream"))
+        return whole or any(silent(member) for member in pair)
+
+    return tuple(dict.fromkeys(change.spot.proxy for change in changes if closes(change)))
+
+
 class ToxicLinks:
     """Implements :class:`kchaos.real.cluster.Links`. ``proxies``: the server and the proxy's name of each directed pair.
 
     ``traffic`` counts what passes while connections live; without it, what Toxiproxy counts of those that have ended is all there is.
-    Calls may come from several threads.
+    ``silent`` tells of a member whether it is paused now. Calls may come from several threads.
     """
 
     def __init__(
-        self, proxies: Mapping[Pair, tuple[Toxiproxy, str]], traffic: Callable[[], Mapping[Pair, LinkBytes]] | None = None
+        self,
+        proxies: Mapping[Pair, tuple[Toxiproxy, str]],
+        traffic: Callable[[], Mapping[Pair, LinkBytes]] | None = None,
+        silent: Callable[[str], bool] = lambda _member: False,
     ) -> None:
         self._proxies = dict(proxies)
         self._traffic = traffic
+        self._silent = silent
+        self._disabled: set[Pair] = set()
         self._layers: dict[int, Layer] = {}
         self._laid: dict[Spot, Toxic] = {}
         self._number = 0
@@ -171,16 +189,31 @@ class ToxicLinks:
 
     def _apply(self) -> None:
         """Bring Toxiproxy to what the layers want; what was done is noted call by call, so that a failure in the middle loses nothing."""
-        for change in difference(self._laid, wanted(self._layers.values())):
-            spot = change.spot
-            server, proxy = self._proxies[spot.proxy]
-            name = f"kchaos_{spot.stream}"
-            if change.toxic is None:
-                server.remove_toxic(proxy, name)
-                del self._laid[spot]
-                continue
-            if change.new:
-                server.add_toxic(proxy, name, change.toxic.kind, spot.stream, dict(change.toxic.attributes))
-            else:
-                server.update_toxic(proxy, name, dict(change.toxic.attributes))
-            self._laid[spot] = change.toxic
+        then = wanted(self._layers.values())
+        changes = difference(self._laid, then)
+        try:
+            for pair in to_close(changes, then, self._silent):
+                server, proxy = self._proxies[pair]
+                self._disabled.add(pair)
+                server.enable(proxy, False)
+            for change in changes:
+                self._change(change)
+        finally:
+            for pair in tuple(self._disabled):
+                server, proxy = self._proxies[pair]
+                server.enable(proxy)
+                self._disabled.discard(pair)
+
+    def _change(self, change: Change) -> None:
+        spot = change.spot
+        server, proxy = self._proxies[spot.proxy]
+        name = f"kchaos_{spot.stream}"
+        if change.toxic is None:
+            server.remove_toxic(proxy, name)
+            del self._laid[spot]
+            return
+        if change.new:
+            server.add_toxic(proxy, name, change.toxic.kind, spot.stream, dict(change.toxic.attributes))
+        else:
+            server.update_toxic(proxy, name, dict(change.toxic.attributes))
+        self._laid[spot] = change.toxic

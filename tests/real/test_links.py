@@ -23,6 +23,8 @@ class Recorder:
     def __init__(self) -> None:
         self.toxics: dict[tuple[str, str], tuple[str, str, dict[str, int]]] = {}
         self.fails_after: int | None = None
+        self.disabled: set[str] = set()
+        self.calls: list[str] = []
 
     def _call(self) -> None:
         if self.fails_after is not None:
@@ -43,6 +45,10 @@ class Recorder:
     def remove_toxic(self, proxy: str, name: str) -> None:
         self._call()
         del self.toxics[proxy, name]
+
+    def enable(self, proxy: str, enabled: bool = True) -> None:
+        (self.disabled.discard if enabled else self.disabled.add)(proxy)
+        self.calls.append(f"{proxy} {enabled}")
 
     def passed(self) -> Mapping[tuple[str, str], Passed]:
         return {("a-b", "upstream"): Passed(10, 9), ("b-a", "downstream"): Passed(5, 3), ("a-b", "downstream"): Passed(100, 100)}
@@ -164,6 +170,34 @@ def test_without_members_counters_those_of_ended_connections_are_summed_by_direc
     assert (links.bytes()["a", "b"], links.bytes()["b", "a"]) == ((15, 12), (100, 100))
 
 
+def test_connections_that_are_cut_both_ways_are_closed_first_and_one_way_ones_live_on() -> None:
+    server, links = linked()
+    links.cut([("a", "b")])
+    assert server.calls == []
+    links.cut([("b", "a")])
+    assert sorted(server.calls) == ["a-b False", "a-b True", "b-a False", "b-a True"]
+
+
+def test_connections_of_a_paused_member_are_closed_before_a_toxic_is_laid() -> None:
+    server = Recorder()
+    paused = {"a"}
+    links = ToxicLinks({(a, b): (server, f"{a}-{b}") for a, b in PAIRS}, silent=paused.__contains__)  # type: ignore[dict-item, misc]
+    undo = links.toxic([("c", "a")], "latency", latency=5)
+    links.toxic([("b", "c")], "latency", latency=5)
+    assert sorted(server.calls) == ["a-c False", "a-c True", "c-a False", "c-a True"]
+    paused.clear()
+    undo()
+    assert len(server.calls) == 4
+
+
+def test_a_failure_leaves_no_proxy_disabled() -> None:
+    server, links = linked()
+    server.fails_after = 1
+    with pytest.raises(HarnessError):
+        links.cut([("a", "b"), ("b", "a")])
+    assert server.disabled == set()
+
+
 KINDS = st.sampled_from(["cut", "latency", "bandwidth", "reset_peer", "slow_close"])
 TAKES = {"latency": "latency", "bandwidth": "rate", "reset_peer": "timeout", "slow_close": "delay"}
 
@@ -181,4 +215,5 @@ def test_after_any_history_the_proxies_have_what_the_layers_that_are_left_want(s
             laid[number] = Layer(tuple(pairs), kind, attributes), undo
         if ends in laid:
             laid.pop(ends)[1]()
+        assert server.disabled == set()
         assert has(server) == wanted(layer for layer, _ in laid.values())
