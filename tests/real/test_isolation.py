@@ -193,6 +193,21 @@ def test_cutting_and_healing_again_and_again_leaves_links_that_work(three: Clust
     caught_up(three)
 
 
+def test_a_paused_member_whose_connections_are_full_can_be_cut_off(three: Cluster) -> None:
+    """Toxiproxy waits for ever to lay a toxic on a connection that nobody reads, unless that is closed before."""
+    leads = leader(three)
+    victim = others(three, leads)[0]
+    three.pause(victim)
+    for index in range(60):
+        put(three, leads, f"k{index % 3}", "v" * 400_000)  # 24 MB: more than the kernel takes for one connection
+    undo = three.links.cut(isolate(victim, three.members))
+    undo()
+    undo = three.links.toxic(one_way((leads,), (victim,)), "latency", latency=10)
+    undo()
+    three.resume(victim)
+    caught_up(three)
+
+
 def slowest_put(cluster: Cluster, member: str, value: str = "v", count: int = 3) -> float:
     took = []
     for _ in range(count):
