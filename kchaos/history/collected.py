@@ -31,6 +31,8 @@ class Stretch:
     from_revision: int
     """0: from its creation on."""
     asked_s: float
+    single: bool = False
+    """Whether ``prefix`` is the one key that is watched."""
     created_revision: int | None = None
     responses: list[Response] = field(default_factory=list)
     compact_revision: int = 0
@@ -41,6 +43,10 @@ class Stretch:
         if self.from_revision:
             return self.from_revision
         return self.created_revision + 1 if self.created_revision is not None else None
+
+    def wants(self, key: str) -> bool:
+        """Tell whether it must be told of a key."""
+        return key == self.prefix if self.single else key.startswith(self.prefix)
 
 
 class Hash(NamedTuple):
@@ -122,7 +128,7 @@ class Collected:
 
     def _watch(self, mark: Mark) -> None:
         data = mark.data
-        stretch = Stretch(str(data["watcher"]), data["member"], data["prefix"], _number(data["from_revision"]), mark.t)
+        stretch = Stretch(str(data["watcher"]), data["member"], data["prefix"], _number(data["from_revision"]), mark.t, bool(data.get("single")))
         self._current[stretch.watcher] = stretch
         self.stretches.append(stretch)
 

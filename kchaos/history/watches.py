@@ -91,7 +91,7 @@ def _up_to(one: Response) -> int:
 
 def _who(stretch: Stretch) -> str:
     what = f"from revision {stretch.from_revision}" if stretch.from_revision else "from then on"
-    return f"watcher {stretch.watcher} asked {stretch.member} at {seconds(stretch.asked_s)} for {stretch.prefix}* {what}"
+    return f"watcher {stretch.watcher} asked {stretch.member} at {seconds(stretch.asked_s)} for {stretch.prefix}{'' if stretch.single else '*'} {what}"
 
 
 def _response(stretch: Stretch, one: Response) -> Witness:
@@ -180,7 +180,7 @@ def _against(stretch: Stretch, last: int | None, known: Truth, operations: Seque
     missing: list[Anomaly] = []
     torn: list[Anomaly] = []
     for revision in known.order[bisect_left(known.order, low) : bisect_right(known.order, high)]:
-        wanted = [event for event in known.revisions[revision] if event.key.startswith(stretch.prefix)]
+        wanted = [event for event in known.revisions[revision] if stretch.wants(event.key)]
         due += len(wanted)
         together += len(wanted) > 1
         there = got.pop(revision, {})
