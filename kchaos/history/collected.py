@@ -86,6 +86,22 @@ class Life(NamedTuple):
     event: str
 
 
+class Late(NamedTuple):
+    """A watcher that was not told of all up to a revision within the time that it was given, although all faults were healed."""
+
+    t: float
+    watcher: str
+    revision: int
+
+
+class Unread(NamedTuple):
+    """What a reachable member would not tell at the end: its hash or its log."""
+
+    member: str
+    what: str
+    error: str
+
+
 class Panic(NamedTuple):
     """A line of a member's log that tells of a panic or a fatal error."""
 
@@ -105,6 +121,8 @@ class Collected:
         self.finals: list[Final] = []
         self.lives: list[Life] = []
         self.panics: list[Panic] = []
+        self.late: list[Late] = []
+        self.unread: list[Unread] = []
         self.phases: list[tuple[float, str]] = []
         self.members: dict[str, None] = {}
         """In the order in which they were first told of."""
@@ -117,7 +135,7 @@ class Collected:
         return {
             OP: self._op, "watch": self._watch, "watch-created": self._created, "watched": self._watched, "progress": self._progress,
             "watch-ended": self._ended, "status": self._status, "hash": self._hash, "log": self._log, "final": self._final, "member": self._member,
-            "panic": self._panic, "phase": self._phase,
+            "panic": self._panic, "phase": self._phase, "watch-late": self._late, "unread": self._unread,
         }  # fmt: skip
 
     def _op(self, mark: Mark) -> None:
@@ -182,6 +200,12 @@ class Collected:
 
     def _panic(self, mark: Mark) -> None:
         self.panics.append(Panic(mark.t, mark.data["member"], str(mark.data["line"])))
+
+    def _late(self, mark: Mark) -> None:
+        self.late.append(Late(mark.t, str(mark.data["watcher"]), _number(mark.data["revision"])))
+
+    def _unread(self, mark: Mark) -> None:
+        self.unread.append(Unread(mark.data["member"], mark.data["unread"], str(mark.data["error"])))
 
     def logs(self) -> dict[str, Log]:
         """Return each member's whole history, of those that told it."""
