@@ -112,7 +112,10 @@ class Search:
             stop = self._replay.run(at)
             if stop.failure is not None:
                 self._fail(stop.failure.at, stop.failure, 0)
-                going = self._back(self._deciding(stop.failure.have))
+                conflicts = self._deciding(stop.failure.have)
+                if not conflicts:
+                    return Found({}, stop.failure, 0, True)  # whatever was decided: no better proof could be shown
+                going = self._back(conflicts)
             elif stop.gap or self._replay.revision < self._last:
                 self._push(self._replay.revision + 1, stop.at)
                 going = self._choose()
