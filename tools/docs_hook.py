@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from kchaos.models.faults.catalog import catalog
 from kchaos.models.manifests.notes import RULES
 from kchaos.properties.catalog import CATALOG
+from kchaos.properties.etcd import ETCD
 
 if TYPE_CHECKING:
     from mkdocs.structure.files import Files
@@ -24,12 +25,15 @@ def on_files(files: Files, *, config: Any) -> Files:
 
 def properties() -> str:
     """Return the page of all rules: what is claimed, since when it is promised, by which source."""
-    rows = [(f"`{p.id}`", p.name, p.claim, p.guarantee.value, _link(p.source)) for p in CATALOG.values()]
+    rows, etcd = ([(f"`{p.id}`", p.name, p.claim, p.guarantee.value, _link(p.source)) for p in known.values()] for known in (CATALOG, ETCD))
     notes = [(f"`{r.id}`", r.name, r.claim, _link(r.source)) for r in RULES]
     return "\n".join([
         "# Properties\n",
         "What is judged in every run. `kchaos explain KC202` shows one of them in the terminal.\n",
         *_table(("id", "name", "claim", "guaranteed", "source"), rows),
+        "\n## Of etcd\n",
+        "What is judged in every run of `kchaos etcd`, on a real cluster.\n",
+        *_table(("id", "name", "claim", "guaranteed", "source"), etcd),
         "\n## Rules of the input\n",
         "What is said of the files themselves, before anything runs.\n",
         *_table(("id", "name", "rule", "source"), notes),

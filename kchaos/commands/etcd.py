@@ -7,7 +7,7 @@ import sys
 import tempfile
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from rich.console import Console
@@ -21,6 +21,9 @@ from kchaos.errors import ExitCode, HarnessError, InvalidScenario, KchaosError
 from kchaos.history.record import Run
 from kchaos.history.record import load as load_run
 from kchaos.scenario import Budget, Scenario
+
+if TYPE_CHECKING:
+    from kchaos.engine.etcd.drive import Progress
 
 OUT = ".kchaos/etcd"
 RUN = "etcd.run.jsonl"
@@ -37,11 +40,13 @@ class _Line:
         if self._status is not None:
             self._status.start()
 
-    def told(self, phase: str, counts: Any, faults: int, elections: int) -> None:
+    def told(self, progress: Progress) -> None:
         """Take the figures of a run under way."""
         if self._status is not None:
-            said = f"{phase}: {counts.rate:,.0f} operations/s, {counts.operations:,} in all, {counts.unknown:,} unknown; {faults} faults, {elections} elections"
-            self._status.update(said)
+            self._status.update(
+                f"{progress.phase}: {progress.rate:,} operations/s, {progress.operations:,} in all, {progress.unknown:,} unknown; "
+                f"{progress.faults} faults, {progress.elections} elections"
+            )
 
     def stop(self) -> None:
         """Take the line away."""
@@ -63,7 +68,7 @@ def etcd(options: dict[str, Any]) -> int:
     members = tuple(f"m{n}" for n in range(1, count + 1))
     scenario = Scenario(
         name=SYSTEM, system=SYSTEM, seed=options["seed"], topology={"backend": options["backend"], "members": list(members)},
-        inputs={"faults": [kind.name for kind in kinds], "clients": options["clients"], "rate": options["rate"]},
+        inputs={"faults": [kind.name for kind in kinds], "clients": options["clients"], "rate": options["rate"], "command": _command()},
         steps=draw(options["seed"], kinds, members, chaos_s), budget=Budget(chaos_s=chaos_s, chaos_at_least_s=chaos_s, settle_s=SETTLE_S),
     )  # fmt: skip
     out: Path = options["out"] or Path(OUT)
@@ -138,11 +143,15 @@ def _seconds(text: str) -> float:
     return found
 
 
+def _command() -> str:
+    return shlex.join(["kchaos", *sys.argv[1:]])
+
+
 def _judged(run: Run, saved: str, kinds: tuple[str, ...]) -> tuple[EtcdResult, str]:
     from kchaos.engine.etcd.judge import result_of
     from kchaos.reports.etcd.page import html
 
-    result = result_of(run, command=shlex.join(["kchaos", *sys.argv[1:]]), saved=saved, kinds=kinds)
+    result = result_of(run, command=_command(), saved=saved, kinds=kinds)
     return result, html(result, run)
 
 

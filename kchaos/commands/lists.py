@@ -20,6 +20,7 @@ from kchaos.nemesis.etcd.catalog import catalog as etcd_catalog
 from kchaos.nemesis.etcd.target import SYMBOLS
 from kchaos.nemesis.fault import Kind
 from kchaos.properties.catalog import CATALOG
+from kchaos.properties.etcd import ETCD
 from kchaos.properties.own.declared import Declared, property_of
 
 
@@ -44,7 +45,7 @@ def faults(as_json: bool, system: str = "kubernetes") -> int:
 def properties(as_json: bool, config: Path | None = None) -> int:
     """List properties and the loader's rules; those that kchaos.yaml declares come first."""
     own = own_declared(config)
-    known = [*(property_of(one) for one in own), *CATALOG.values()]
+    known = [*(property_of(one) for one in own), *CATALOG.values(), *ETCD.values()]
     if as_json:
         rows = [
             {"id": p.id, "name": p.name, "claim": p.claim, "source": p.source, "guarantee": p.guarantee.value, "liveness": p.liveness}

@@ -23,6 +23,7 @@ from kchaos.history.record import FORMAT as RUN_FORMAT
 from kchaos.history.record import load as load_run
 from kchaos.models.manifests.notes import BY_ID
 from kchaos.properties.catalog import CATALOG
+from kchaos.properties.etcd import ETCD
 from kchaos.properties.own.declared import property_of, undecided
 
 
@@ -104,13 +105,14 @@ def explain(what: str) -> int:
 
 
 def _tell(prop: Property) -> None:
-    kind = "liveness: judged after healing" if prop.liveness else "safety: judged at every event"
+    safety = "safety: judged over all that was recorded" if prop.id in ETCD else "safety: judged at every event"
+    kind = "liveness: judged after healing" if prop.liveness else safety
     kind += f"; guaranteed {prop.guarantee.value}" if not prop.file else ""
     click.echo(harmless(f"{prop.id} {prop.name}\n\n{prop.claim}\n\n{kind}\nsource: {prop.source}"))
 
 
 def _rule(ident: str) -> int:
-    prop = CATALOG.get(ident)
+    prop = CATALOG.get(ident) or ETCD.get(ident)
     if prop is not None:
         _tell(prop)
         return 0

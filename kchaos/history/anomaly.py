@@ -46,8 +46,8 @@ class Judgement(NamedTuple):
     reason: str = ""
 
 
-def judgement(anomalies: Sequence[Anomaly], reason: str = "") -> Judgement:
-    """Return what follows from all anomalies of a history: the first few of each rule, and their number."""
+def judgement(anomalies: Sequence[Anomaly], reason: str = "", untold: int = 0) -> Judgement:
+    """Return what follows from the anomalies of a history: the first few of each rule, and how many there are; ``untold``: without words."""
     told: list[Anomaly] = []
     by_rule: dict[str, int] = {}
     for one in anomalies:
@@ -55,7 +55,7 @@ def judgement(anomalies: Sequence[Anomaly], reason: str = "") -> Judgement:
         if by_rule[one.rule] <= MOST:
             told.append(one)
     verdict: Judged = "violation" if anomalies else "unknown" if reason else "ok"
-    return Judgement(verdict, tuple(told), len(anomalies), "" if anomalies else reason)
+    return Judgement(verdict, tuple(told), len(anomalies) + untold, "" if anomalies else reason)
 
 
 def witness(index: int, operation: Operation) -> Witness:
@@ -72,7 +72,7 @@ def words_of(one: Operation) -> str:
     """Return an operation as a sentence's beginning: who asked whom for what, when, and what came back."""
     asked = f"process {one.process} {_asked(one)} at {one.member}"
     if one.outcome == Outcome.OK:
-        return f"{asked}, called at {seconds(one.call_s)}, {_answered(one)} at {seconds(one.return_s)} as of revision {one.revision}"
+        return f"{asked}, called at {seconds(one.call_s)}, {_answered(one)} at {seconds(one.return_s)} as {'' if is_write(one) else 'of '}revision {one.revision}"
     if one.outcome == Outcome.UNKNOWN:
         why = f" ({one.error})" if one.error else ""
         return f"{asked}, called at {seconds(one.call_s)}, without an answer{why}: it may have taken effect at any time since, or never"

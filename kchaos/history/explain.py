@@ -57,14 +57,14 @@ class Explainer:
         if author >= 0 and (key, seen.value) not in self._operations[author].writes:
             told = f"{here} {key}={seen.value} is told to have been written at revision {seen.mod_revision}, which was another change"
             return self._anomaly("wrong-value", told, [author, failure.number])
-        newer = [i for i in last if self._operations[i].revision > seen.mod_revision]
         putting = [author] if author >= 0 else self._putting(key, seen.value)
-        if newer:
-            told = f"{here} {key} is shown as of revision {seen.mod_revision}, although {self._name(newer)}"
-            return self._anomaly("lost-write", told, [*putting[:1], *newer, failure.number])
         if not putting:
             told = f"{here} {as_seen(seen)}: no acknowledged change has this revision, and no call without an answer wrote this value"
             return self._anomaly("value-from-nowhere", told, [*last, failure.number])
+        newer = [i for i in last if self._operations[i].revision > seen.mod_revision]
+        if newer:
+            told = f"{here} {key} is shown as of revision {seen.mod_revision}, although {self._name(newer)}"
+            return self._anomaly("lost-write", told, [*putting[:1], *newer, failure.number])
         told = f"{here} it is told: {as_seen(seen)}; by replay of the revisions: {as_seen(have) if have is not None else f'{key} absent'}"
         rule = "wrong-version" if have is not None and have[1:3] == seen[1:3] else "unexplained"
         return self._anomaly(rule, told + self._whatever(), [*putting[:MANY], *last, failure.number])

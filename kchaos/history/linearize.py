@@ -22,31 +22,33 @@ EFFORT = 3_000_000
 """Operations that a search may replay or look at again before it gives up: about five seconds."""
 
 
-def linearizable(operations: Sequence[Operation], log: Log | None = None, effort: int = EFFORT) -> Judgement:
+def linearizable(operations: Sequence[Operation], log: Log | None = None, effort: int | None = None) -> Judgement:
     """Judge a history that began with an empty store at revision 1 and in which nobody else wrote.
 
     Serializable reads are left out: they may be answered from the past (:mod:`kchaos.history.serializable`). With ``log`` each change must
-    be in it at its revision with its content, and it says what unanswered writes did.
+    be in it at its revision with its content, and it says what unanswered writes did. ``effort``: :data:`EFFORT` if it is not given.
     """
+    effort = EFFORT if effort is None else effort
     placed = place(operations)
     times = timed(operations, placed)
     anomalies = [*two_at_one_revision(operations, placed), *against_real_time(operations, times)]
+    untold = len(placed.doubled) + len(times.inverted) - len(anomalies)
     if placed.doubled:
-        return judgement(anomalies)  # what a store at both would have answered, nobody can say
+        return judgement(anomalies, untold=untold)  # what a store at both would have answered, nobody can say
     free, nobody = gaps(operations, placed, times, log.last if log is not None else 0)
     anomalies += nobody
     if nobody:
-        return judgement(anomalies)
+        return judgement(anomalies, untold=untold)
     explainer = Explainer(operations, placed, len(free), log)
     if not free:
-        return judgement([*anomalies, *_replayed(Replay(operations, placed, log), explainer)])
+        return judgement([*anomalies, *_replayed(Replay(operations, placed, log), explainer)], untold=untold)
     found = Search(operations, placed, times, free, log, effort).run()
     if found.assigned:
-        return judgement(anomalies)
+        return judgement(anomalies, untold=untold)
     if not found.exhausted:
         reason = f"{len(free)} revisions were taken by some of {len(placed.unknown)} unanswered writes, and no assignment was found that explains all answers"
-        return judgement(anomalies, f"{reason}; the search was given up after {effort} steps")
-    return judgement([*anomalies, explainer.failure(found.failure) if found.failure is not None else explainer.gap(found.empty_gap)])
+        return judgement(anomalies, f"{reason}; the search was given up after {effort} steps", untold)
+    return judgement([*anomalies, explainer.failure(found.failure) if found.failure is not None else explainer.gap(found.empty_gap)], untold=untold)
 
 
 def _replayed(replay: Replay, explainer: Explainer) -> list[Anomaly]:

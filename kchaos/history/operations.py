@@ -6,7 +6,6 @@ outcomes (https://github.com/jepsen-io/jepsen): ``ok``, ``failed`` (it certainly
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any, NamedTuple
 
@@ -76,6 +75,7 @@ class Operation(NamedTuple):
 
 
 _DEFAULTS = Operation._field_defaults
+_FIELDS = frozenset(Operation._fields)
 
 
 def mark_data(operation: Operation) -> dict[str, Any]:
@@ -85,12 +85,10 @@ def mark_data(operation: Operation) -> dict[str, Any]:
 
 def operation_of(mark: Mark) -> Operation:
     """Return the operation that a mark holds. Raises msgspec.ValidationError for one that holds none."""
-    return operation_in(mark.data)
-
-
-def operation_in(data: Mapping[str, Any]) -> Operation:
-    """Return the operation that is told by :func:`mark_data`, or by its JSON. Raises msgspec.ValidationError for what tells none."""
-    missing = [name for name in Operation._fields if name not in data and name not in _DEFAULTS]
-    if missing:
-        raise msgspec.ValidationError(f"an operation without {', '.join(missing)}")
-    return msgspec.convert([data.get(name, _DEFAULTS.get(name)) for name in Operation._fields], Operation)
+    data = mark.data
+    if not data.keys() <= _FIELDS:
+        raise msgspec.ValidationError(f"an operation has no `{min(data.keys() - _FIELDS)}`")
+    try:
+        return msgspec.convert([data[name] if name in data else _DEFAULTS[name] for name in Operation._fields], Operation)
+    except KeyError as error:
+        raise msgspec.ValidationError(f"an operation needs `{error.args[0]}`") from error

@@ -9,10 +9,11 @@ before the other was called, equal instants included, may stand in any order.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from kchaos.history.anomaly import Anomaly, is_write, seconds, witness
+from kchaos.history.anomaly import MOST, Anomaly, is_write, seconds, witness
 from kchaos.history.operations import Operation, Outcome
 
 FIRST_REVISION = 1
@@ -102,7 +103,7 @@ def timed(operations: Sequence[Operation], placed: Placed) -> Timed:
 
 
 def two_at_one_revision(operations: Sequence[Operation], placed: Placed) -> list[Anomaly]:
-    """Return an anomaly for each revision that two changes were acknowledged with."""
+    """Return an anomaly for each revision that two changes were acknowledged with, for the first few."""
     return [
         Anomaly(
             "duplicate-revision",
@@ -110,21 +111,26 @@ def two_at_one_revision(operations: Sequence[Operation], placed: Placed) -> list
             max(operations[a].return_s, operations[b].return_s),
             (witness(a, operations[a]), witness(b, operations[b])),
         )
-        for a, b in placed.doubled
+        for a, b in placed.doubled[:MOST]
     ]  # fmt: skip
 
 
 def against_real_time(operations: Sequence[Operation], timed_: Timed) -> list[Anomaly]:
-    """Return an anomaly for each operation that stands before one that was over when it was called."""
+    """Return an anomaly for each operation that stands before one that was over when it was called; of each rule the first few."""
     out = []
+    told: Counter[str] = Counter()
     for a, b in timed_.inverted:
         first, then = operations[a], operations[b]
         words = f"revision {first.revision} was answered at {seconds(first.return_s)}"
+        rule = "revision-order" if is_write(then) else "stale-read"
+        told[rule] += 1
+        if told[rule] > MOST:
+            continue
         if is_write(then):
-            rule, told = "revision-order", f"the change called at {seconds(then.call_s)} took revision {then.revision}, which is not after it"
+            then_ = f"the change called at {seconds(then.call_s)} took revision {then.revision}, which is not after it"
         else:
-            rule, told = "stale-read", f"the answer to the call of {seconds(then.call_s)} is as of revision {then.revision}"
-        out.append(Anomaly(rule, f"{words}; {told}", then.return_s, (witness(a, first), witness(b, then))))
+            then_ = f"the answer to the call of {seconds(then.call_s)} is as of revision {then.revision}"
+        out.append(Anomaly(rule, f"{words}; {then_}", then.return_s, (witness(a, first), witness(b, then))))
     return out
 
 

@@ -201,7 +201,8 @@ class ContainerCluster:
         return Given(
             name=f"{network}-{member}",
             image=self._image,
-            command=["etcd", *(f"--{name}={value}" for name, value in flags.items()), *FLAGS, *self._flags],
+            entrypoint=["etcd"],
+            command=[*(f"--{name}={value}" for name, value in flags.items()), *FLAGS, *self._flags],
             network=network,
             aliases=[f"node{_number(member)}"],
             hosts={f"etcd{_number(one)}": HOST if one == member else addresses[member] for one in self.members},
@@ -216,7 +217,7 @@ class ContainerCluster:
             waiting = [member for member, yes in zip(waiting, are, strict=True) if not yes]
             for member in waiting:
                 if self.state(member) == "exited":
-                    self._require_version(self._asked().words(self._image, ["etcd", "--version"]))  # an old one does not know our flags
+                    etcd_version(self._asked().words(self._image, "etcd", "--version"), self._image)  # an old one does not know our flags
                     raise HarnessError(f"etcd {member} has ended: {reason(self.log(member))}")
             if not waiting:
                 return
@@ -231,16 +232,7 @@ class ContainerCluster:
         """Ask the running container: the image's name may tell something else."""
         container = self._etcds["m1"].get_wrapped_container()
         told = self._asked().ask("ask etcd for its version", lambda: container.exec_run(["etcd", "--version"]).output)
-        return self._require_version(bytes(told).decode(errors="replace"))
-
-    def _require_version(self, told: str) -> str:
-        found = _VERSION.search(told)
-        if found is None:
-            raise InvalidScenario(f"the image {self._image} holds no etcd server: `etcd --version` says {told.strip()[:80]!r}")
-        version = f"{found[1]}.{found[2]}{found[3]}"
-        if (int(found[1]), int(found[2])) < OLDEST:
-            raise InvalidScenario(f"the image {self._image} holds etcd {version}; kchaos needs 3.4 or newer", hint=images.ETCD)
-        return version
+        return etcd_version(bytes(told).decode(errors="replace"), self._image)
 
     def stop(self) -> None:
         """Leave no container, network or port; may be called twice, and after a start that failed."""
@@ -360,6 +352,17 @@ class ContainerCluster:
         if self._daemon is None:
             raise HarnessError("the cluster is not started")
         return self._daemon
+
+
+def etcd_version(told: str, image: str) -> str:
+    """Return the version in what ``etcd --version`` of an image has said. Raises InvalidScenario for what is no etcd >= 3.4."""
+    found = _VERSION.search(told)
+    if found is None:
+        raise InvalidScenario(f"the image {image} holds no etcd server: `etcd --version` says {told.strip()[:80]!r}")
+    version = f"{found[1]}.{found[2]}{found[3]}"
+    if (int(found[1]), int(found[2])) < OLDEST:
+        raise InvalidScenario(f"the image {image} holds etcd {version}; kchaos needs 3.4 or newer", hint=images.ETCD)
+    return version
 
 
 def listens(member: str) -> int:

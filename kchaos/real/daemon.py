@@ -7,7 +7,6 @@ All that is made here carries the label :data:`RUN` of its run, which that run's
 from __future__ import annotations
 
 import contextlib
-import getpass
 import os
 import shutil
 import socket
@@ -26,25 +25,35 @@ from testcontainers.core.container import DockerContainer, Reaper
 from testcontainers.core.docker_client import DockerClient
 from testcontainers.core.labels import SESSION_ID
 
-from kchaos.errors import HarnessError
+from kchaos.errors import HarnessError, InvalidScenario, KchaosError
 
 T = TypeVar("T")
 S = TypeVar("S")
 
 RUN = "io.kchaos.run"
 OWNER = "io.kchaos.owner"
-"""Who started it, for people who look at `docker inspect`: user@host:pid."""
+"""Who started it, for people who look at `docker inspect`: host:pid."""
 TIMEOUT_S = 20.0
 """How long the daemon may take for one answer; it takes well under a second unless it hangs."""
 PULL_TIMEOUT_S = 300.0
 _WORKERS = 8
 _HERE = frozenset(("localhost", "127.0.0.1", "::1"))
+_WHY = {
+    "FileNotFoundError": "its socket does not exist",
+    "Connection refused": "connection refused",
+    "ConnectionRefusedError": "connection refused",
+    "Name or service not known": "no such host",
+    "timed out": "it took too long",
+}
 _ryuk_lock = threading.Lock()
 OTHERWISE = "--backend process needs no Docker"
 
 
 class Given(NamedTuple):
-    """What a container is started with; ``ports`` maps its own ports to ports of 127.0.0.1, ``hosts`` names to addresses."""
+    """What a container is started with: ``ports`` maps its own ports to ports of 127.0.0.1, ``hosts`` names to addresses.
+
+    ``entrypoint`` stands for the image's own, None leaves that.
+    """
 
     name: str
     image: str
@@ -53,13 +62,14 @@ class Given(NamedTuple):
     aliases: Sequence[str] = ()
     hosts: Mapping[str, str] = {}
     ports: Mapping[int, int] = {}
+    entrypoint: Sequence[str] | None = None
 
 
 class Daemon:
     """One connection to Docker. Every method raises HarnessError; :meth:`close` ends it. ``run``: the label of what is made by it."""
 
     def __init__(self, run: str = "") -> None:
-        self.labels = {RUN: run, OWNER: f"{getpass.getuser()}@{socket.gethostname()}:{os.getpid()}"}
+        self.labels = {RUN: run, OWNER: owner()}
         self._pool = ThreadPoolExecutor(_WORKERS, thread_name_prefix="kchaos-docker")
         self._containers: list[DockerContainer] = []
         try:
@@ -94,6 +104,10 @@ class Daemon:
                 self.client.images.get(image)
             except ImageNotFound:
                 _pull(image)
+            except APIError as error:
+                if "invalid reference format" in str(error):
+                    raise InvalidScenario(f"{image!r} is no name of an image", hint="write repository:tag, in small letters") from error
+                raise
 
         self.each("look for an image", have, names)
 
@@ -115,6 +129,7 @@ class Daemon:
             network=given.network,
             networking_config={given.network: endpoint},
             extra_hosts=dict(given.hosts),
+            entrypoint=given.entrypoint,
             log_config=LogConfig(type="json-file"),  # the daemon's own choice may be one whose logs can't be read
             use_config_proxy=False,  # a proxy of the user's is not for the members' connections to each other
         )
@@ -136,14 +151,16 @@ class Daemon:
         found = self._do("list containers", lambda: self.client.api.containers(all=True, filters=filters))
         return {one["Names"][0].removeprefix("/"): str(one["State"]) for one in found}
 
-    def words(self, image: str, command: Sequence[str]) -> str:
+    def words(self, image: str, program: str, argument: str) -> str:
         """Run a program of an image to its end and return what it wrote."""
 
         def run() -> str:
-            written = self.client.containers.run(image, list(command), remove=True, stderr=True, network_disabled=True, labels=self.labels)
+            written = self.client.containers.run(
+                image, [argument], entrypoint=[program], remove=True, stderr=True, network_disabled=True, labels=self.labels
+            )
             return bytes(written).decode(errors="replace")
 
-        return self._do(f"run {command[0]} of {image}", run)
+        return self._do(f"run {program} of {image}", run)
 
     def settle(self) -> None:
         """Wait until requests whose waiting was interrupted have ended, so that what they have made can be removed."""
@@ -189,7 +206,7 @@ def _ended(futures: Sequence[Future[T]]) -> Iterator[Future[T]]:
 def _guarded(doing: str, function: Callable[[], T]) -> T:
     try:
         return function()
-    except HarnessError:
+    except KchaosError:
         raise
     except NotFound as error:
         raise HarnessError(f"Docker could not {doing}: it was removed by someone else ({_words(error)})") from error
@@ -224,6 +241,11 @@ def _reason(words: str) -> str:
     return words
 
 
+def owner() -> str:
+    """Return what :data:`OWNER` says of what this process starts."""
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
 def remove_labelled(label: str) -> None:
     """Remove what a dead run has left in Docker: the hook of :func:`kchaos.real.leases.sweep`."""
     daemon = Daemon()
@@ -237,7 +259,8 @@ def _connect(timeout_s: float) -> DockerClient:
     try:
         client = DockerClient(timeout=timeout_s)
     except (DockerException, requests.RequestException, OSError) as error:
-        raise HarnessError(unavailable(_words(error), shutil.which("docker") is not None or shutil.which("dockerd") is not None)) from error
+        installed = shutil.which("docker") is not None or shutil.which("dockerd") is not None
+        raise HarnessError(unavailable(str(error), installed, os.environ.get("DOCKER_HOST", ""))) from error
     host = client.host()
     if host not in _HERE:
         client.client.close()
@@ -245,16 +268,22 @@ def _connect(timeout_s: float) -> DockerClient:
     return client
 
 
-def unavailable(words: str, installed: bool) -> str:
-    """Return the sentence that says why Docker can't be had, and how it can; ``words``: what the client library said."""
+def unavailable(words: str, installed: bool, host: str) -> str:
+    """Return the sentence that says why Docker can't be had, and how it can.
+
+    ``words``: what the client library said; ``host``: DOCKER_HOST, "" if it is not set.
+    """
+    where = f" at DOCKER_HOST={host}" if host else ""
     if "Permission denied" in words or "PermissionError" in words:
-        return f"the Docker daemon may not be used by this user: run as root, or join the group docker ({OTHERWISE})"
-    if not installed:
+        return f"the Docker daemon{where} may not be used by this user: run as root, or join the group docker; {OTHERWISE}"
+    if not installed and not host:
         return (
             "Docker is not installed: install Docker Engine (on Debian as root `apt-get install docker.io`, "
             f"or `make tools` in a checkout of kchaos); {OTHERWISE}"
         )
-    return f"the Docker daemon does not answer: start it (`systemctl start docker`, or `dockerd` as root); {OTHERWISE} ({words})"
+    why = next((told for sign, told in _WHY.items() if sign in words), " ".join(words.split())[:200])
+    advice = "see that DOCKER_HOST is right" if host else "start it (`systemctl start docker`, or `dockerd` as root)"
+    return f"the Docker daemon{where} does not answer ({why}): {advice}; {OTHERWISE}"
 
 
 @contextlib.contextmanager

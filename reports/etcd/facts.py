@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from math import ceil
 from typing import Any, NamedTuple
 
+from kchaos.errors import InvalidScenario
 from kchaos.history.record import Mark, Run
 
 MOST_BUCKETS = 240
@@ -26,7 +27,7 @@ class Stretch(NamedTuple):
 
 
 class Lane(NamedTuple):
-    """A member over time: its process, when it said itself that it leads or did not answer, and its applied index in pieces."""
+    """A member over time: its process, when it ran and last said that it leads, or did not answer, and its applied index in pieces."""
 
     name: str
     states: tuple[Stretch, ...]
@@ -117,19 +118,26 @@ class Facts(NamedTuple):
 
 
 def facts(run: Run) -> Facts:
-    """Return what a page shows of a run."""
+    """Return what a page shows of a run. Raises InvalidScenario for one whose marks are not those of etcd."""
     by: dict[str, list[Mark]] = defaultdict(list)
     for entry in run.entries:
         if isinstance(entry, Mark):
             by[entry.what].append(entry)
-    end_s = max((entry.t for entry in run.entries), default=0.0)
+    try:
+        return _facts(by, max((entry.t for entry in run.entries), default=0.0))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        missing = f"no `{error.args[0]}`" if isinstance(error, KeyError) else str(error)
+        raise InvalidScenario(f"not a run of etcd: {missing} in one of its entries", hint="the file was edited; run it again") from error
+
+
+def _facts(by: dict[str, list[Mark]], end_s: float) -> Facts:
     phases = [(mark.t, str(mark.data["name"])) for mark in by["phase"]]
     width_s = float(next((one for one in WIDTHS_S if end_s / one <= MOST_BUCKETS), WIDTHS_S[-1]))
     load, kinds, errors = _operations(by["op"], width_s, end_s)
     names = sorted({str(mark.data["member"]) for what in ("member", "status", "final", "op") for mark in by[what]})
     lanes = [_lane(name, by, end_s) for name in names]
     return Facts(
-        end_s=end_s, phases=tuple(stretches(phases, end_s)), lanes=tuple(lanes), terms=tuple(_terms(by["status"])), width_s=width_s,
+        end_s=end_s, phases=tuple(stretches(phases, end_s)), lanes=tuple(lanes), terms=tuple(_terms(by["status"], names)), width_s=width_s,
         load=load, kinds=kinds, errors=errors, watchers=_watchers(by), members=tuple(_member(lane, by) for lane in lanes),
         panics=tuple((str(mark.data["member"]), str(mark.data["line"])) for mark in by["panic"]),
         events=tuple((mark.t, str(mark.data["member"]), str(mark.data["event"])) for mark in by["member"]),
@@ -193,8 +201,14 @@ def _lane(name: str, by: dict[str, list[Mark]], end_s: float) -> Lane:
     if not changes or changes[0][1] != "running":
         changes.insert(0, (0.0, "running"))
     told = stretches([(mark.t, _told(mark.data, name)) for mark in statuses], end_s)
+    states = stretches(changes, end_s)
+    runs = [one for one in states if one.what == "running"]
+    leads = [
+        Stretch(max(one.start, run.start), min(one.end, run.end), "leads")
+        for one in told for run in runs if one.what == "leads" and one.start < run.end and run.start < one.end
+    ]  # fmt: skip
     return Lane(
-        name, tuple(stretches(changes, end_s)), tuple(one for one in told if one.what == "leads"),
+        name, tuple(states), tuple(leads),
         tuple(one for one in told if one.what == "silent"), tuple(_applied(statuses, end_s)),
     )  # fmt: skip
 
@@ -210,7 +224,7 @@ def _applied(statuses: Sequence[Mark], end_s: float) -> list[tuple[tuple[float, 
     gap = end_s / POINTS
     pieces: list[list[tuple[float, int]]] = [[]]
     for mark in statuses:
-        if "error" in mark.data:
+        if "raft_applied_index" not in mark.data:
             if pieces[-1]:
                 pieces.append([])
             continue
@@ -223,7 +237,8 @@ def _applied(statuses: Sequence[Mark], end_s: float) -> list[tuple[tuple[float, 
     return [tuple(piece) for piece in pieces if piece]
 
 
-def _terms(statuses: Iterable[Mark]) -> list[Term]:
+def _terms(statuses: Iterable[Mark], names: Sequence[str]) -> list[Term]:
+    """Return the terms in order; a leader that is told by its number at first is known by name a little later."""
     out: list[Term] = []
     for mark in statuses:
         if "error" in mark.data:
@@ -231,7 +246,7 @@ def _terms(statuses: Iterable[Mark]) -> list[Term]:
         term, leader = int(mark.data["raft_term"]), str(mark.data["leader"])
         if not out or term > out[-1].term:
             out.append(Term(mark.t, term, leader))
-        elif term == out[-1].term and leader and not out[-1].leader:
+        elif term == out[-1].term and out[-1].leader not in names and leader in names:
             out[-1] = out[-1]._replace(leader=leader)
     return out
 

@@ -17,6 +17,8 @@ MOST_LABELLED = 10
 """Rows of faults with their names beside them; if there would be more, names are in the table alone."""
 MOST_ROWS = 8
 BAR = 9
+HEIGHTS = {"down": 3, "paused": 5}
+"""Of bars that are not told by their colours alone."""
 APPLIED = 34
 LANE = BAR + APPLIED + 14
 PLOT = 74
@@ -158,9 +160,10 @@ class _Drawing:
         self._rule()
         self._name(lane.name, self._y + 13, "applied index")
         y = self._y + 5
-        for one in (*(one for one in lane.states if one.what == "running"), *lane.leads, *(one for one in lane.states if one.what != "running")):
+        for one in (*lane.states, *lane.leads):
             title = f"{lane.name} {'says that it leads' if one.what == 'leads' else one.what}"
-            self._rects.append(self._bar(one.start, one.end, y, BAR, one.what, title))
+            height = HEIGHTS.get(one.what, BAR)
+            self._rects.append(self._bar(one.start, one.end, y + (BAR - height) / 2, height, one.what, title))
         for one in lane.silent:
             self._rects.append(self._bar(one.start, one.end, y + BAR + 1, 3, "silent", f"{lane.name} gives no status"))
         bottom = self._y + LANE - 5
@@ -172,7 +175,7 @@ class _Drawing:
 
     def _bar(self, start: float, end: float, y: float, height: float, kind: str, title: str) -> Rect:
         lasts = f", {start:.2f} s to {end:.2f} s" if title else ""
-        return Rect(self.x(start), y, max(1.5, self.x(end) - self.x(start)), height, kind, f"{title}{lasts}" if title else "")
+        return Rect(self.x(start), y, max(1.0, self.x(end) - self.x(start)), height, kind, f"{title}{lasts}" if title else "")
 
     def _curve(self, points: Points, height: Callable[[float], float], bottom: float, kind: str, until: float | None = None) -> None:
         """Draw steps: a value holds until the next; None: nothing is known there."""
@@ -252,9 +255,10 @@ class _Drawing:
         def share(value: float) -> float:
             return (min(max(log10(max(value, FLOOR_S)), low), high) - low) / (high - low)
 
-        bottom = self._frame("latency", PLOT, ("p99, p50",), [(10.0**n, duration(10.0**n)) for n in range(low, high + 1)], share)
+        height = max(PLOT, 16 + 15 * (high - low))
+        bottom = self._frame("latency", height, ("p99, p50",), [(10.0**n, duration(10.0**n)) for n in range(low, high + 1)], share)
         for points, kind in (([(one.t, one.p99) for one in self._facts.load], "p99"), ([(one.t, one.p50) for one in self._facts.load], "p50")):
-            self._curve(points, lambda value: bottom - (PLOT - 16) * share(value), bottom, kind, self._facts.end_s)
+            self._curve(points, lambda value: bottom - (height - 16) * share(value), bottom, kind, self._facts.end_s)
 
     def _shade(self, top: float) -> None:
         for one in self._faults:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from kchaos.engine.etcd.result import EtcdFinding, EtcdResult
+from kchaos.engine.etcd.result import EtcdFinding, EtcdResult, FaultLine
 from kchaos.history.record import Run
 from kchaos.reports.diagram import LEFT, RIGHT, WIDTH
 from kchaos.reports.etcd.facts import Facts, facts
 from kchaos.reports.etcd.overtime import Overtime, duration, overtime
 from kchaos.reports.etcd.verdict import around, asked, figures, headline, named
 from kchaos.reports.etcd.witness import WIDTH as DRAWN
-from kchaos.reports.etcd.witness import Shown, Witness, drawn, witnesses
+from kchaos.reports.etcd.witness import Shown, Witness, between, drawn, witnesses
 from kchaos.reports.etcd.words import count, shortened
 from kchaos.reports.etcd.words import facts as told
 from kchaos.reports.offline import MOST, fill
@@ -43,9 +43,11 @@ class Told(NamedTuple):
     """A finding with what shows it."""
 
     finding: EtcdFinding
-    shown: list[Shown]
+    rows: list[Shown | str]
+    """Each witness in its order: an operation, or something else in words."""
     picture: Witness | None
-    around: list[Any]
+    around: list[FaultLine]
+    between: str
 
 
 GLOSSARY = (
@@ -93,7 +95,10 @@ def _page(result: EtcdResult, found: Facts, picture: Overtime, limits: Limits) -
 
 def _told(result: EtcdResult, one: EtcdFinding, found: Facts) -> Told:
     shown = witnesses(one)
-    return Told(one, shown, drawn(shown, found) if shown else None, around(result, one))
+    by_number = {each.number: each for each in shown}
+    words = [str(each["words"]) for each in one.proof] or list(one.witness)
+    rows = [by_number.get(number, each) for number, each in enumerate(words, start=1)]
+    return Told(one, rows, drawn(shown, found), around(result, one), between(shown, found) if shown else "")
 
 
 def _duration(value: float | None) -> str:

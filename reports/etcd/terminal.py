@@ -28,8 +28,8 @@ def show(result: EtcdResult, console: Console, report: str = "", quiet: bool = F
         return
     for reason in result.reasons[1:LISTED] if result.verdict == "unknown" else ():
         console.print(Text(f"  {reason}", style="magenta"), soft_wrap=True)
-    versions = ", ".join(f"{name} {version}" for name, version in result.versions.items())
-    console.print(Text(f"{versions}; seed {result.seed}", style="dim"), soft_wrap=True)
+    told = [*(f"{name} {version}" for name, version in result.versions.items()), f"seed {result.seed}"]
+    console.print(Text(", ".join(told), style="dim"), soft_wrap=True)
     for name, value in figures(result):
         console.print(Text(f"  {name:<11}", style="dim").append(value, style="default"), soft_wrap=True)
     for one in result.findings[:LISTED]:

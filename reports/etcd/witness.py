@@ -6,13 +6,15 @@ what the answers say (revisions, what was read) must agree with that. Where it d
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from math import hypot
 from typing import NamedTuple
 
 from kchaos.engine.etcd.result import EtcdFinding
-from kchaos.history.operations import Operation, Outcome, operation_in
+from kchaos.history.operations import OP, Operation, Outcome, operation_of
+from kchaos.history.record import Mark
 from kchaos.reports.diagram import Label, Line, Rect, cut
 from kchaos.reports.etcd import words
 from kchaos.reports.etcd.facts import Facts
@@ -21,7 +23,9 @@ WIDTH = 960
 LEFT = 150
 RIGHT = WIDTH - 30
 LANE = 52
-HEAD = 26
+HEAD = 14
+STEP = 13
+"""Below each other stand what was done to processes, so that long names don't meet."""
 LETTER = 6.7
 LEAST = 70.0
 """Units between two instants, however close they are: what counts is their order."""
@@ -33,7 +37,7 @@ BREAKS = ("killed", "paused", "exited", "restarted")
 
 
 class Shown(NamedTuple):
-    """One witness that is an operation; ``accused``: what it was told contradicts the others."""
+    """One witness that is an operation, by its place among all; ``accused``: it is the last, and what it was told contradicts the others."""
 
     number: int
     operation: Operation
@@ -80,11 +84,13 @@ class Witness(NamedTuple):
 
 
 def witnesses(finding: EtcdFinding) -> list[Shown]:
-    """Return the operations that prove a finding, in the order in which they began."""
-    found = [one["operation"] for one in finding.proof[:MOST] if "operation" in one]
-    last = finding.proof[-1].get("operation") if finding.proof else None
-    ordered = sorted(((operation_in(data), data is last) for data in found), key=lambda pair: pair[0].call_s)
-    return [Shown(number, one, accused) for number, (one, accused) in enumerate(ordered, start=1)]
+    """Return the operations that prove a finding, in the order in which they began; their numbers are their places among all witnesses."""
+    proof = finding.proof[:MOST]
+    found = [
+        Shown(number, operation_of(Mark(0.0, OP, one["operation"])), number == len(proof) > 1)
+        for number, one in enumerate(proof, start=1) if "operation" in one
+    ]  # fmt: skip
+    return sorted(found, key=lambda one: (one.operation.call_s, one.number))
 
 
 def clashes(shown: Sequence[Shown]) -> list[Clash]:
@@ -125,10 +131,19 @@ def _missed(write: Operation, read: Operation) -> str:
 
 
 def happened(shown: Sequence[Shown], facts: Facts) -> list[tuple[float, str]]:
-    """Return the last that was done to processes before the last witness began: a write that is lost was lost there."""
-    start, end = min(one.operation.call_s for one in shown), max(one.operation.call_s for one in shown)
-    found = [(t, f"{member} {event}") for t, member, event in facts.events if start <= t <= end and event in BREAKS]
-    return found[-EVENTS:]
+    """Return what was done to processes between the first and the last witness: a write that is lost was lost there.
+
+    If no operation contradicts the others, members' histories do, which were read in the end.
+    """
+    start = min((one.operation.call_s for one in shown), default=facts.end_s)
+    end = max(one.operation.call_s for one in shown) if any(one.accused for one in shown) else facts.end_s
+    return [(t, f"{member} {event}") for t, member, event in facts.events if start <= t <= end and event in BREAKS]
+
+
+def between(shown: Sequence[Shown], facts: Facts) -> str:
+    """Return the same in numbers: ``m2 killed 12 times``."""
+    counts = Counter(says for _, says in happened(shown, facts))
+    return ", ".join(f"{says}{f' {number} times' if number > 1 else ''}" for says, number in counts.items())
 
 
 def _places(times: Sequence[float]) -> Mapping[float, float]:
@@ -149,12 +164,14 @@ def _places(times: Sequence[float]) -> Mapping[float, float]:
 class _Drawing:
     def __init__(self, shown: Sequence[Shown], facts: Facts) -> None:
         self._shown = shown
-        self._events = happened(shown, facts)
+        events = happened(shown, facts)
+        self._events = events[-EVENTS:] if any(one.accused for one in shown) else events[:EVENTS]
         calls = [t for one in shown for t in (one.operation.call_s, one.operation.return_s)]
         self._at = _places(sorted({*calls, *(t for t, _ in self._events)}))
         lanes = dict.fromkeys((one.operation.process, one.operation.member) for one in shown)
-        self._lanes = {lane: float(HEAD + LANE * number) for number, lane in enumerate(lanes)}
-        self._bottom = float(HEAD + LANE * len(lanes))
+        self._top = float(HEAD + STEP * len(self._events))
+        self._lanes = {lane: self._top + LANE * number for number, lane in enumerate(lanes)}
+        self._bottom = self._top + LANE * len(lanes)
         self._rects: list[Rect] = []
         self._arrows: list[tuple[str, str]] = []
         self._labels: list[Label] = []
@@ -168,27 +185,27 @@ class _Drawing:
         for one in self._shown:
             self._call(one)
         found = clashes(self._shown)
+        by_number = {one.number: one for one in self._shown}
         pairs = {(one.first, one.then) for one in found}
         for before, after in pairwise(self._shown):
             if before.operation.return_s < after.operation.call_s and not before.unknown and (before.number, after.number) not in pairs:
                 self._arrow(before, after, "before")
         for number, clash in enumerate(found):
-            self._arrow(self._shown[clash.first - 1], self._shown[clash.then - 1], "wrong")
+            self._arrow(by_number[clash.first], by_number[clash.then], "wrong")
             says = cut(f"✗ {clash.first} and {clash.then}: {clash.says}", 115)
-            self._labels.append(Label(LEFT, self._bottom + 42 + 17 * number, says, "violation"))
-        return Witness(self._bottom + 28 + 17 * len(found), self._rects, self._lines, self._arrows, self._labels, told(self._shown))
+            self._labels.append(Label(LEFT, self._bottom + 45 + 17 * number, says, "violation"))
+        return Witness(self._bottom + 34 + 17 * len(found), self._rects, self._lines, self._arrows, self._labels, told(self._shown))
 
     def _axis(self) -> None:
-        events = dict(self._events)
-        below = True
-        for t, x in self._at.items():
-            kind = "broken" if t in events else "grid"
-            self._lines.append(Line(x, HEAD - 4 if t in events else HEAD, x, self._bottom + 4, kind))
-            if t in events:
-                self._labels.append(Label(x, HEAD - 9, f"✗ {cut(events[t], 16)} {t:.3f}", "broken", "middle"))
-            else:
-                self._labels.append(Label(x, self._bottom + (17 if below else 28), f"{t:.4f}", "note", "middle"))
-                below = not below
+        for number, (t, says) in enumerate(self._events):
+            x, y = self._at[t], HEAD + STEP * number
+            self._lines.append(Line(x, y + 2, x, self._bottom + 4, "broken"))
+            self._labels.append(Label(x, y, f"✗ {cut(says, 24)} {t:.3f}", "broken", "middle"))
+        calls = [t for t in self._at if t not in dict(self._events)]
+        for number, t in enumerate(calls):
+            x = self._at[t]
+            self._lines.append(Line(x, self._top, x, self._bottom + 4, "grid"))
+            self._labels.append(Label(x, self._bottom + (28 if number % 2 else 17), f"{t:.4f}", "note", "middle"))
 
     def _call(self, one: Shown) -> None:
         op = one.operation
@@ -202,7 +219,8 @@ class _Drawing:
         if x + len(text) * LETTER <= WIDTH:
             self._labels.append(Label(x, y + 18, text, "small"))
         else:
-            self._labels.append(Label(max(min(end, WIDTH - 4.0), LEFT + len(text) * LETTER), y + 18, text, "small", "end"))
+            # Below the bar: arrows come from above left.
+            self._labels.append(Label(max(min(end, WIDTH - 4.0), LEFT + len(text) * LETTER), y + 49, text, "small", "end"))
 
     def _arrow(self, first: Shown, then: Shown, kind: str) -> None:
         """Draw from the one's answer to the other's call: that is what real time says of their order."""
@@ -215,9 +233,9 @@ class _Drawing:
         self._arrows += [(f"M{x1} {y1}L{x2} {y2}", kind), (head, kind)]
 
 
-def drawn(shown: Sequence[Shown], facts: Facts) -> Witness:
-    """Return the picture of a witness."""
-    return _Drawing(shown, facts).picture()
+def drawn(shown: Sequence[Shown], facts: Facts) -> Witness | None:
+    """Return the picture of a witness; None if there is no order to show: one operation, and nothing happened."""
+    return _Drawing(shown, facts).picture() if len(shown) > 1 or (shown and happened(shown, facts)) else None
 
 
 def told(shown: Sequence[Shown]) -> str:

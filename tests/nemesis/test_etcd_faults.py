@@ -204,8 +204,10 @@ def test_bytes_that_were_taken_and_not_passed_on_are_evidence(make: Callable[[in
     assert isinstance(links, FakeLinks)
     links.counts = {("m1", "m2"): LinkBytes(500, 500)}
     fault = inject(target, "one-way-from", target="m1")
-    links.counts = {("m1", "m2"): LinkBytes(900, 600)}
-    assert fault.evidence()["bytes_held"] == 300
+    links.counts = {("m1", "m2"): LinkBytes(9500, 600)}
+    assert fault.evidence()["bytes_held"] == 8900
+    links.counts = {("m1", "m2"): LinkBytes(200_500, 196_500)}
+    assert not bit(fault.evidence()), "what is under way when the counters are read is not held"
 
 
 def test_what_is_killed_serves_again_when_that_is_undone(make: Callable[[int], Target]) -> None:

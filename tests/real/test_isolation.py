@@ -11,17 +11,22 @@ import pytest
 
 from kchaos.nemesis.shapes import Cuts, between, bridge, halves, isolate, one_way, ring
 from kchaos.real.cluster import Cluster
+from kchaos.real.containers import ContainerCluster
 from kchaos.real.probe import peer_trouble
 from kchaos.real.processes import ProcessCluster
 from tests.conftest import tool
 from tests.real.gateway import applied, caught_up, leader, put, until
 
 WRITES = 20
-BACKENDS = [pytest.param("process", marks=pytest.mark.needs("etcd", "toxiproxy"))]
+BACKENDS = [
+    pytest.param("process", marks=pytest.mark.needs("etcd", "toxiproxy")),
+    pytest.param("containers", marks=pytest.mark.needs("docker", "images")),
+]
 
 
 def cluster_of(backend: str, size: int) -> Cluster:
-    assert backend == "process"
+    if backend == "containers":
+        return ContainerCluster(size)
     return ProcessCluster(size, str(tool("etcd")), toxiproxy=str(tool("toxiproxy")))
 
 

@@ -135,11 +135,18 @@ def test_members_are_followed_through_their_run() -> None:
     assert [(one.start, one.end, one.what) for one in lane.states] == [
         (0.0, 2.0, "running"), (2.0, 4.0, "down"), (4.0, 6.0, "running"), (6.0, 7.0, "paused"), (7.0, 10.0, "running"),
     ]  # fmt: skip
-    assert [(one.start, one.end) for one in lane.leads] == [(1.0, 2.5)] and [(one.start, one.end) for one in lane.silent] == [(2.5, 5.0)]
+    assert [(one.start, one.end) for one in lane.leads] == [(1.0, 2.0)] and [(one.start, one.end) for one in lane.silent] == [(2.5, 5.0)]
     assert lane.applied == (((1.0, 5),), ((5.0, 9),))
     assert [(one.term, one.leader) for one in found.terms] == [(2, "m1"), (3, "m2")]
     (row,) = found.members
-    assert (row.killed, row.paused, row.led_s, row.reachable) == (1, 1, 1.5, None)
+    assert (row.killed, row.paused, row.led_s, row.reachable) == (1, 1, 1.0, None)
+
+
+def test_a_leader_is_called_by_its_name() -> None:
+    """Before the names of all are known, a status has the leader's number."""
+    said = [(1.0, 2, "d4cf1af1"), (1.2, 2, "m1"), (2.0, 3, ""), (2.2, 3, "m2"), (2.4, 3, "m1"), (2.5, 2, "m1")]
+    marks = [Mark(t, "status", {"member": f"m{1 + n % 2}", "raft_term": term, "leader": leader}) for n, (t, term, leader) in enumerate(said)]
+    assert [(one.t, one.term, one.leader) for one in facts(Run(Header(), list(marks), "")).terms] == [(1.0, 2, "m1"), (2.0, 3, "m2")]
 
 
 def test_watchers_tell_events_and_resumes() -> None:
@@ -177,7 +184,8 @@ def get(call_s: float, return_s: float, revision: int, mod: int, key: str = "a",
 def test_what_contradicts_is_marked(first: Operation, then: Operation, says: str) -> None:
     shown = [Shown(1, first, False), Shown(2, then, True)]
     assert [(one.first, one.then, one.says) for one in clashes(shown)] == [(1, 2, says)]
-    assert "wrong" in {kind for _, kind in drawn(shown, facts(etcd_run(10))).arrows}
+    picture = drawn(shown, facts(etcd_run(10)))
+    assert picture is not None and "wrong" in {kind for _, kind in picture.arrows}
 
 
 @pytest.mark.parametrize(("first", "then"), [
@@ -200,6 +208,7 @@ def test_a_witness_is_drawn_in_the_order_of_time() -> None:
     shown = witnesses(finding)
     assert [one.number for one in shown] == [1, 2, 3, 4] and [one.accused for one in shown] == [False, False, False, True]
     picture = drawn(shown, facts(etcd_run(400)))
+    assert picture is not None
     bars = [one for one in picture.rects if one.kind.startswith("call")]
     assert [one.x for one in bars] == sorted(one.x for one in bars) and bars[-1].kind == "call wrong"
     assert [one.kind for one in picture.rects].count("open") == 1
@@ -212,4 +221,21 @@ def test_a_witness_without_operations_is_told_in_words() -> None:
     finding = msgspec.structs.replace(lost_write(), proof=({"words": "the history of m1"},), witness=("the history of m1", "the history of m2"))
     result = etcd_result(Verdict.FAIL)
     found = Page(html(msgspec.structs.replace(result, findings=(finding,)), etcd_run(50)))
-    assert words(found).count("the history of m2") == 2 and "call_s" not in words(found)
+    assert words(found).count("the history of m1") == 2 and "Witness in real time" not in words(found)
+
+
+def test_numbers_of_witnesses_are_the_same_everywhere() -> None:
+    """As they are told, whatever their order in time: verdict, picture and table speak of the same."""
+    finding = lost_write()
+    turned = msgspec.structs.replace(finding, proof=(finding.proof[1], finding.proof[0], *finding.proof[2:]))
+    assert [one.number for one in witnesses(turned)] == [2, 1, 3, 4]
+    assert [(one.first, one.then) for one in clashes(witnesses(turned))] == [(1, 4)]
+
+
+def test_what_the_end_shows_names_what_was_killed_since() -> None:
+    """A member's history contradicts an acknowledged write: what was done to processes after the write is what matters."""
+    finding = lost_write()
+    late = msgspec.structs.replace(finding, proof=(finding.proof[1], {"words": "the history of m1 holds nothing at revision 815"}))
+    text = words(Page(html(msgspec.structs.replace(etcd_result(Verdict.FAIL), findings=(late,)), etcd_run(50))))
+    assert "After the first of them: m1 killed" in text and "Witness in real time" in text
+    assert "the history of m1 holds nothing at revision 815" in text

@@ -10,19 +10,26 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
 from kchaos import __version__
-from kchaos.engine.etcd.final import final_reads
-from kchaos.engine.etcd.poll import Poller
-from kchaos.engine.etcd.workload import Counts, Mix, Workload
+from kchaos.engine.etcd.drawing import Mix
+from kchaos.engine.etcd.finals import final_reads
+from kchaos.engine.etcd.polling import Poller
+from kchaos.engine.etcd.schedule import LONG
+from kchaos.engine.etcd.tasks import uncollected
+from kchaos.engine.etcd.watchers import Watchers
+from kchaos.engine.etcd.workload import Workload
+from kchaos.errors import KchaosError
 from kchaos.history.record import Entry, Header, Mark, Run
 from kchaos.history.recorder import Recorder
 from kchaos.nemesis.etcd.catalog import catalog
 from kchaos.nemesis.etcd.target import Target
 from kchaos.nemesis.schedule import Nemesis
+from kchaos.real.client import Client
 from kchaos.real.cluster import Cluster
 from kchaos.real.logs import alarms
 from kchaos.real.probe import serves
@@ -31,6 +38,7 @@ from kchaos.scenario import At, Scenario
 AFTER_S = 1.0
 """How long the workload goes on once the cluster has settled, so that there are reads after the last fault."""
 TICK_S = 0.05
+TELL_S = 0.25
 
 
 class Load(NamedTuple):
@@ -42,11 +50,24 @@ class Load(NamedTuple):
     mix: Mix = Mix()
 
 
+class Progress(NamedTuple):
+    """The figures of a run under way."""
+
+    phase: str
+    operations: int
+    unknown: int
+    rate: int
+    """Operations that ended within the last second."""
+    faults: int
+    """Injected so far."""
+    elections: int
+
+
 class Listener(Protocol):
     """Hears how a run goes on; called a few times a second."""
 
-    def told(self, phase: str, counts: Counts, faults: int, elections: int) -> None:
-        """Take the figures so far: operations, faults that were injected, elections after the first."""
+    def told(self, progress: Progress) -> None:
+        """Take the figures so far."""
 
 
 class Interrupted(Exception):
@@ -76,8 +97,16 @@ def drive(cluster: Cluster, scenario: Scenario, load: Load, listener: Listener |
     except (KeyboardInterrupt, asyncio.CancelledError) as error:
         raise Interrupted(driver.recorder.finish()) from error
     except Exception as error:
-        raise Failed(driver.recorder.finish()) from error
+        raise Failed(driver.recorder.finish()) from _cause(error)
     return driver.recorder.finish()
+
+
+def _cause(error: Exception) -> Exception:
+    """Return what failed first in a group of tasks: what we can say in a sentence before anything else."""
+    if not isinstance(error, ExceptionGroup):
+        return error
+    causes = [_cause(one) for one in error.exceptions]
+    return next((one for one in causes if isinstance(one, KchaosError)), causes[0])
 
 
 class _Driver:
@@ -93,7 +122,6 @@ class _Driver:
         self.recorder = Recorder(header, self._now)
         self._target = Target(cluster, self.recorder.mark)
         self._nemesis = Nemesis(self._target, catalog(), scenario.steps, _never, self.recorder.mark)
-        self._terms: set[int] = set()
         self._faults = 0
         self._phase = ""
         self.recorder.listeners.append(self._seen)
@@ -103,8 +131,6 @@ class _Driver:
             return
         if entry.what == "status":
             self._target.observe(entry.t, entry.data)
-            if entry.data.get("leader"):
-                self._terms.add(entry.data["raft_term"])
         elif entry.what == "fault" and entry.data["action"] == "injected":
             self._faults += 1
 
@@ -118,28 +144,44 @@ class _Driver:
         self.recorder.mark("versions", kchaos=__version__, **self._cluster.versions, **self._facts)
         for member in self._cluster.members:
             self.recorder.mark("member", member=member, event="started")
-        endpoints = {member: self._cluster.endpoint(member) for member in self._cluster.members}
-        workload = Workload(endpoints, self.recorder, self._scenario.seed, clients=self._load.clients, rate=self._load.rate, mix=self._load.mix)
-        poller = Poller(endpoints, self.recorder)
-        with ThreadPoolExecutor(1, "nemesis") as pool:
-            telling = asyncio.create_task(self._tell(workload))
-            try:
-                await poller.start()
-                await workload.start()
-                await self._chaos(pool)
-                await self._heal(pool)
-                await self._settle()
-                await asyncio.sleep(AFTER_S)
-                await workload.stop()
-                self._begin("final")
-                self._nemesis.report()
-                await final_reads(endpoints, self.recorder)
-                await asyncio.to_thread(self._logs)
-            finally:
-                self._target.ended.set()
-                telling.cancel()
-                await workload.stop()
-                await poller.stop()
+        async with AsyncExitStack() as stack:
+            clients = {
+                member: await stack.enter_async_context(Client(self._cluster.endpoint(member))) for member in self._cluster.members
+            }
+            mix = self._load.mix
+            workload = Workload(
+                clients, self.recorder, self._now, seed=self._scenario.seed, count=self._load.clients, mix=mix, rate=self._load.rate or 0.0,
+            )  # fmt: skip
+            poller = Poller(clients, self.recorder)
+            watchers = Watchers(clients, self.recorder, seed=self._scenario.seed, keys=mix.names())
+            asked, polled = asyncio.Event(), asyncio.Event()
+            async with watchers, asyncio.TaskGroup() as group:
+                try:
+                    group.create_task(uncollected(polled))
+                    group.create_task(poller.run(polled))
+                    asking = group.create_task(workload.run(asked))
+                    group.create_task(watchers.wander(asked))
+                    group.create_task(self._tell(workload, poller, polled))
+                    with ThreadPoolExecutor(1, "nemesis") as pool:
+                        try:
+                            await self._chaos(pool)
+                            await self._heal(pool)
+                        finally:
+                            self._target.ended.set()
+                    await self._settle()
+                    await asyncio.sleep(AFTER_S)
+                    asked.set()
+                    await asking
+                    self._begin("final")
+                    self._nemesis.report()
+                    within_s = self._scenario.budget.settle_s
+                    revision = await final_reads(clients, self.recorder, workload, poller, keys=mix.names(), within_s=within_s)
+                    for late in await watchers.caught_up(revision, within_s=within_s):
+                        self.recorder.mark("watch-late", watcher=late, revision=revision)
+                    await asyncio.to_thread(self._logs)
+                finally:
+                    asked.set()
+                    polled.set()
 
     async def _chaos(self, pool: ThreadPoolExecutor) -> None:
         """Fire and undo the steps at their times, in this order; what is late because another took long comes at once."""
@@ -150,8 +192,8 @@ class _Driver:
         for index, step in enumerate(self._scenario.steps):
             at_s = step.when.s if isinstance(step.when, At) else 0.0
             due.append((at_s, 2 * index, self._nemesis.fire, index))
-            if step.for_s is not None:
-                due.append((at_s + step.for_s, 2 * index + 1, self._nemesis.undo, index))
+            if step.for_s is not None or step.do in LONG:  # the latter are over when they return
+                due.append((at_s + (step.for_s or 0.0), 2 * index + 1, self._nemesis.undo, index))
         for at_s, _, act, index in sorted(due, key=lambda one: one[:2]):
             if at_s > self._scenario.budget.chaos_s:
                 break
@@ -180,10 +222,13 @@ class _Driver:
             for line in alarms(self._cluster.log(member)):
                 self.recorder.mark("panic", member=member, line=line)
 
-    async def _tell(self, workload: Workload) -> None:
-        while self._listener is not None:
-            self._listener.told(self._phase, workload.counts, self._faults, max(0, len(self._terms) - 1))
-            await asyncio.sleep(0.25)
+    async def _tell(self, workload: Workload, poller: Poller, stop: asyncio.Event) -> None:
+        while self._listener is not None and not stop.is_set():
+            self._listener.told(Progress(
+                self._phase, workload.counters.operations, workload.counters.unknown, workload.counters.rate(self._now()), self._faults,
+                poller.elections,
+            ))  # fmt: skip
+            await asyncio.sleep(TELL_S)
 
 
 def _never(_after_s: float, _callback: Callable[[], None]) -> Any:

@@ -1,0 +1,106 @@
+"""The monitor of all etcd properties: marks are collected once for all of them, and each is judged at the end, by a pure checker."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from functools import cached_property
+from typing import Any, ClassVar
+
+import msgspec
+
+from kchaos.check.property import BaseMonitor, Context, Violation
+from kchaos.errors import InvalidScenario
+from kchaos.history.anomaly import Anomaly, Judgement
+from kchaos.history.collected import Collected, agreed
+from kchaos.history.events import Log
+from kchaos.history.record import Mark
+from kchaos.history.watches import Watched, watches
+from kchaos.properties.own.declared import UNDECIDED
+
+
+class Whole:
+    """What the monitors of one run share: the marks, and what several of them need of it, worked out once."""
+
+    def __init__(self) -> None:
+        self.collected = Collected()
+        self.owner: object = None
+        """The monitor that takes the marks in."""
+
+    @cached_property
+    def logs(self) -> dict[str, Log]:
+        """Return the history of each member."""
+        return self.collected.logs()
+
+    @cached_property
+    def log(self) -> Log | None:
+        """Return the history that most members tell."""
+        return agreed(self.logs)
+
+    @cached_property
+    def watched(self) -> Watched:
+        """Return what the watchers got wrong."""
+        return watches(self.collected.stretches, self.collected.operations, self.log)
+
+    @cached_property
+    def final_s(self) -> float | None:
+        """Return when the final reads began."""
+        return next((t for t, name in self.collected.phases if name == "final"), None)
+
+
+class EtcdMonitor(BaseMonitor):
+    """Judges one property at the end; ``about``: what its violations are of, ``system`` for the cluster as a whole."""
+
+    about: ClassVar[str] = "etcd"
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self.exercised = False
+        whole = context.shared.get(Whole)
+        if whole is None:
+            whole = context.shared[Whole] = Whole()
+        self.whole: Whole = whole
+        if self.whole.owner is None:
+            self.whole.owner = self
+
+    def marks(self) -> Mapping[str, Callable[[Mark], Iterable[Violation]]]:
+        """Collect, if no other monitor does."""
+        if self.whole.owner is not self:
+            return {}
+        return {what: _collecting(take) for what, take in self.whole.collected.handlers().items()}
+
+    def judge(self, whole: Whole) -> Judgement:
+        """Return what the checker says; set ``exercised``."""
+        raise NotImplementedError
+
+    def finish(self, t: float) -> Iterable[Violation]:
+        """Judge all that was collected."""
+        found = self.judge(self.whole)
+        if found.verdict == "unknown":
+            yield Violation(t=t, object=self.about, summary=found.reason, root=UNDECIDED, figures={UNDECIDED: True})
+        rest = found.total - len(found.anomalies)
+        for number, one in enumerate(found.anomalies):
+            more = f" (and {rest} more like it)" if rest and number == 0 else ""
+            yield _violation(one, t, self.about, more, found.total)
+
+
+def _violation(one: Anomaly, t: float, about: str, more: str, total: int) -> Violation:
+    figures: dict[str, Any] = {
+        "witness": [witness.words for witness in one.witnesses],
+        "witnesses": [witness.data() for witness in one.witnesses],
+        "total": total,
+    }
+    return Violation(t=one.at_s or t, object=about, summary=one.words + more, root=one.rule, figures=figures)
+
+
+def _collecting(take: Callable[[Mark], None]) -> Callable[[Mark], Iterable[Violation]]:
+    def collect(mark: Mark) -> Iterable[Violation]:
+        try:
+            take(mark)
+        except (msgspec.ValidationError, KeyError) as error:
+            missing = f"no `{error.args[0]}`" if isinstance(error, KeyError) else str(error)
+            raise InvalidScenario(
+                f"not a run of etcd: the `{mark.what}` entry at {mark.t} s is not one: {missing}", hint="the file was edited; run it again"
+            ) from error
+        return ()
+
+    return collect

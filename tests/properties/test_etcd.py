@@ -1,0 +1,340 @@
+"""Planted bugs of real etcd: a run of three members, told by hand, with one thing wrong; its twin differs by that alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+import pytest
+
+from kchaos.check.property import Context, Monitors
+from kchaos.errors import InvalidScenario
+from kchaos.history.operations import Operation, Outcome, Seen, mark_data
+from kchaos.history.record import Header, Mark, Run
+from kchaos.properties.etcd import ETCD, judge
+from kchaos.properties.own.declared import undecided
+from tests.properties.planted import Case, Cases, Found
+
+CASES = Cases()
+MEMBERS = ("m1", "m2", "m3")
+K7, K9 = "k7", "k9"
+EVENTS: tuple[tuple[Any, ...], ...] = (
+    (K7, "a", 2, 2, 1), (K9, "b", 3, 3, 1), (K7, "c", 4, 2, 2), (K7, "d", 5, 2, 3), (K9, "d", 5, 3, 2), (K9, None, 6, 0, 0),
+)  # fmt: skip
+"""The history of the story: key, value, mod_revision, create_revision, version."""
+
+
+def _op(t: float, kind: str, revision: int, process: int = 1, member: str = "m1", **more: Any) -> Operation:
+    return Operation(process, member, kind, call_s=t, return_s=t + 0.004, outcome=Outcome.OK, revision=revision, **more)
+
+
+class Story:
+    """A healthy run; a case changes what it names before :meth:`judged`."""
+
+    def __init__(self) -> None:
+        self.operations = {
+            "put a": _op(1.0, "put", 2, writes=((K7, "a"),)),
+            "put b": _op(1.1, "put", 3, 2, "m2", writes=((K9, "b"),)),
+            "read a": _op(1.2, "get", 3, 3, "m3", reads=(K7,), seen=(Seen(K7, "a", 2, 1, 2),)),
+            "cas c": _op(1.3, "cas", 4, compares=((K7, 2),), writes=((K7, "c"),)),
+            "old": _op(1.4, "serializable-get", 3, 3, "m3", reads=(K7,), seen=(Seen(K7, "a", 2, 1, 2),)),
+            "txn d": _op(1.5, "txn", 5, 2, "m2", writes=((K7, "d"), (K9, "d"))),
+            "delete": _op(1.6, "delete", 6, writes=((K9, None),), deleted=1),
+            "read d": _op(1.7, "get", 6, 3, "m3", reads=(K7, K9), seen=(Seen(K7, "d", 5, 3, 2), Seen(K9, None))),
+            "late": _op(1.8, "serializable-get", 6, 3, "m3", reads=(K9,), seen=(Seen(K9, None),)),
+        }
+        self.watch: list[tuple[float, str, dict[str, Any]]] = [
+            (0.9, "watch", {"watcher": "w", "member": "m2", "prefix": "k", "from_revision": 2}),
+            (0.91, "watch-created", {"watcher": "w", "revision": 1}),
+            (1.21, "watched", {"watcher": "w", "revision": 3, "events": [EVENTS[0], EVENTS[1]]}),
+            (1.31, "watched", {"watcher": "w", "revision": 4, "events": [EVENTS[2]]}),
+            (1.32, "watch-ended", {"watcher": "w", "reason": "connection"}),
+            (1.4, "watch", {"watcher": "w", "member": "m3", "prefix": "k", "from_revision": 5}),
+            (1.41, "watch-created", {"watcher": "w", "revision": 4}),
+            (1.51, "watched", {"watcher": "w", "revision": 5, "events": [EVENTS[3], EVENTS[4]]}),
+            (1.61, "watched", {"watcher": "w", "revision": 6, "events": [EVENTS[5]]}),
+            (1.9, "progress", {"watcher": "w", "revision": 6}),
+        ]
+        self.logs: dict[str, Sequence[Sequence[Any]]] = dict.fromkeys(MEMBERS, EVENTS)
+        self.more: list[tuple[float, str, dict[str, Any]]] = [(0.0, "member", {"member": member, "event": "started"}) for member in MEMBERS]
+        self.more += [(1.0 + i / 4, "status", {"member": "m1", "revision": 2 + i, "raft_term": 2, "leader": "m1"}) for i in range(4)]
+        self.hashes: dict[str, int] = dict.fromkeys(MEMBERS, 77)
+        self.finals: dict[str, dict[str, Any]] = {member: {"reachable": True, "leader": "m1", "raft_term": 2, "revision": 6} for member in MEMBERS}
+
+    def change(self, name: str, **fields: Any) -> None:
+        self.operations[name] = self.operations[name]._replace(**fields)
+
+    def run(self) -> Run:
+        """Return the run, as it is read from a file."""
+        marks = [(one.return_s, "op", mark_data(one)) for one in self.operations.values()] + self.watch + self.more
+        marks.append((2.0, "phase", {"name": "final"}))
+        for member, value in self.hashes.items():
+            marks.append((2.1, "hash", {"member": member, "revision": 6, "hash": value, "compact_revision": -1}))
+        for member, events in self.logs.items():
+            half = len(events) // 2
+            marks.append((2.2, "log", {"member": member, "from_revision": 1, "revision": 6, "events": list(events[:half])}))
+            marks.append((2.2, "log", {"member": member, "from_revision": 1, "revision": 6, "events": list(events[half:])}))
+        for member, final in self.finals.items():
+            marks.append((2.3, "final", {"member": member, **final}))
+        entries = [Mark(t, what, msgspec.json.decode(msgspec.json.encode(data))) for t, what, data in sorted(marks, key=lambda one: one[0])]
+        return Run(Header(scenario={"system": "etcd"}), list(entries), "")
+
+    def judged(self, *idents: str) -> Found:
+        """Return what is found by the properties that a case is about: one thing wrong is mostly a breach of several claims."""
+        return list(judge(self.run(), [ETCD[ident] for ident in idents]).found)
+
+
+Plant = Callable[[bool, pytest.MonkeyPatch], Found]
+
+
+def bug(ident: str, root: str) -> Callable[[Callable[[Story], None]], Plant]:
+    """Add a case that plants its bug by changing the story; without it the story is healthy for all properties."""
+
+    def add(plant: Callable[[Story], None]) -> Plant:
+        def case(bad: bool, patch: pytest.MonkeyPatch) -> Found:
+            story = Story()
+            if not bad:
+                return story.judged(*ETCD)
+            plant(story)
+            return story.judged(ident)
+
+        case.__name__ = plant.__name__
+        return CASES.bug(ident, root)(case)
+
+    return add
+
+
+@bug("KC401", "stale-read")
+def a_read_misses_what_was_acknowledged_before_it(story: Story) -> None:
+    story.change("read d", revision=4, seen=(Seen(K7, "c", 4, 2, 2), Seen(K9, "b", 3, 1, 3)))
+
+
+@bug("KC401", "duplicate-revision")
+def two_members_give_one_revision_twice(story: Story) -> None:
+    story.change("txn d", revision=4)
+
+
+@bug("KC401", "value-from-nowhere")
+def a_read_sees_what_nobody_wrote(story: Story) -> None:
+    story.change("read a", seen=(Seen(K7, "z", 1, 1, 1),))
+
+
+@bug("KC401", "wrong-compare")
+def a_comparison_holds_that_should_not(story: Story) -> None:
+    story.change("cas c", compares=((K7, 3),))
+
+
+@bug("KC402", "otherwise")
+def one_member_holds_something_else_at_an_acknowledged_revision(story: Story) -> None:
+    story.logs["m1"] = (*EVENTS[:2], (K9, "x", 4, 3, 2), *EVENTS[3:])
+
+
+@bug("KC402", "lost")
+def an_acknowledged_write_is_in_nobodys_history(story: Story) -> None:
+    story.logs = dict.fromkeys(MEMBERS, (*EVENTS[:2], *EVENTS[3:]))
+
+
+@bug("KC402", "lost")
+def without_logs_the_final_read_knows_nothing_of_a_write(story: Story) -> None:
+    story.logs = {}
+    story.operations["final"] = _op(2.05, "get", 6, 3, "m3", reads=(K7,), seen=(Seen(K7, "c", 4, 2, 2),))
+
+
+@bug("KC403", "not-a-past-state")
+def a_serializable_read_mixes_two_states(story: Story) -> None:
+    """As of revision 3 the key was not yet what it says."""
+    story.change("old", seen=(Seen(K7, "c", 4, 2, 2),))
+
+
+@bug("KC403", "future")
+def a_serializable_read_is_ahead_of_time(story: Story) -> None:
+    story.change("old", revision=6)
+
+
+@bug("KC404", "twice")
+def a_watcher_that_resumes_is_told_again(story: Story) -> None:
+    story.watch[5] = (1.4, "watch", {"watcher": "w", "member": "m3", "prefix": "k", "from_revision": 0})
+    story.watch[6] = (1.41, "watch-created", {"watcher": "w", "revision": 3})
+    story.watch[7] = (1.51, "watched", {"watcher": "w", "revision": 5, "events": [EVENTS[2], EVENTS[3], EVENTS[4]]})
+
+
+@bug("KC404", "too-early")
+def a_watcher_is_told_of_what_it_did_not_ask_for(story: Story) -> None:
+    story.watch[7] = (1.51, "watched", {"watcher": "w", "revision": 5, "events": [EVENTS[2], EVENTS[3], EVENTS[4]]})
+
+
+@bug("KC404", "order")
+def events_come_out_of_order(story: Story) -> None:
+    story.watch[7], story.watch[8] = (1.61, *story.watch[7][1:]), (1.51, *story.watch[8][1:])
+
+
+@bug("KC404", "order")
+def an_event_comes_after_the_notification_that_all_were_told(story: Story) -> None:
+    story.watch[9] = (1.55, "progress", {"watcher": "w", "revision": 6})
+
+
+@bug("KC405", "missing")
+def an_event_is_never_told(story: Story) -> None:
+    del story.watch[3]
+    story.watch[4] = (1.4, "watch", {"watcher": "w", "member": "m3", "prefix": "k", "from_revision": 4})
+
+
+@bug("KC405", "missing")
+def a_notification_says_that_all_were_told_although_one_was_not(story: Story) -> None:
+    del story.watch[8]
+
+
+@bug("KC405", "content")
+def an_event_has_another_content(story: Story) -> None:
+    story.watch[3] = (1.31, "watched", {"watcher": "w", "revision": 4, "events": [(K7, "c", 4, 2, 9)]})
+
+
+@bug("KC405", "invented")
+def an_event_is_told_that_never_was(story: Story) -> None:
+    story.watch[3] = (1.31, "watched", {"watcher": "w", "revision": 4, "events": [(K9, "y", 4, 3, 2), EVENTS[2]]})
+
+
+@bug("KC406", "split")
+def the_keys_of_one_transaction_come_apart(story: Story) -> None:
+    story.watch[7:8] = [(1.51, "watched", {"watcher": "w", "revision": 5, "events": [one]}) for one in EVENTS[3:5]]
+
+
+@bug("KC406", "torn")
+def one_key_of_a_transaction_is_missing(story: Story) -> None:
+    story.watch[7] = (1.51, "watched", {"watcher": "w", "revision": 5, "events": [EVENTS[3]]})
+
+
+@bug("KC407", "hash")
+def members_hold_different_states(story: Story) -> None:
+    story.hashes["m2"] = 78
+
+
+@bug("KC407", "history")
+def members_hold_different_histories(story: Story) -> None:
+    story.logs["m2"] = (*EVENTS[:5], (K9, "e", 6, 3, 3))
+
+
+@bug("KC408", "revision-went-back")
+def an_answer_is_as_of_before_another(story: Story) -> None:
+    """Among members: what one told is known to all who ask for the latest."""
+    story.change("late", call_s=1.61, return_s=1.62)
+    story.change("read d", revision=5)
+
+
+@bug("KC408", "member-went-back")
+def a_member_forgets_what_it_knew(story: Story) -> None:
+    story.change("late", revision=5)
+
+
+@bug("KC408", "member-went-back")
+def a_status_goes_back(story: Story) -> None:
+    story.more.append((1.9, "status", {"member": "m1", "revision": 3, "raft_term": 2, "leader": "m1"}))
+
+
+@bug("KC409", "panic")
+def a_member_panics(story: Story) -> None:
+    story.more.append((1.5, "panic", {"member": "m2", "line": "panic: tocommit(11) is out of range [lastIndex(8)]"}))
+
+
+@bug("KC409", "exit")
+def a_member_exits(story: Story) -> None:
+    story.more.append((1.5, "member", {"member": "m2", "event": "exited"}))
+
+
+@bug("KC410", "no-answer")
+def a_member_does_not_come_back(story: Story) -> None:
+    story.finals["m3"] = {"reachable": False}
+
+
+@bug("KC410", "no-answer")
+def a_member_is_not_even_asked(story: Story) -> None:
+    del story.finals["m3"]
+
+
+@bug("KC410", "two-leaders")
+def members_follow_two_leaders(story: Story) -> None:
+    story.finals["m3"] = {"reachable": True, "leader": "m2", "raft_term": 3, "revision": 6}
+
+
+@bug("KC410", "no-leader")
+def nobody_leads(story: Story) -> None:
+    story.finals["m3"] = {"reachable": True, "leader": 0, "raft_term": 3, "revision": 6}
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("bad", [True, False], ids=["bug", "twin"])
+def test_planted(case: Case, bad: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    case.check(bad, monkeypatch)
+
+
+def test_the_healthy_story_puts_all_to_the_test() -> None:
+    judged = judge(Story().run())
+    assert judged.found == () and set(judged.exercised) == set(ETCD)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_witnesses_are_shown(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A violation names who saw what: one to four of them, in words that name processes or members."""
+    for _, violation in case.plant(True, monkeypatch):
+        assert 1 <= len(violation.figures["witness"]) <= 4, violation
+        assert all(any(name in words for name in ("process", *MEMBERS, "watcher", "history")) for words in violation.figures["witness"]), violation
+
+
+def test_a_restart_may_set_a_member_back() -> None:
+    """What was not yet on its disk, a member learns again: within one life of its process it never goes back."""
+    story = Story()
+    story.change("late", revision=5)
+    story.change("late", seen=(Seen(K9, "d", 5, 2, 3),))
+    story.more += [(1.71, "member", {"member": "m3", "event": "killed"}), (1.72, "member", {"member": "m3", "event": "restarted"})]
+    assert story.judged("KC408") == []
+
+
+def test_nothing_done_is_nothing_claimed() -> None:
+    """A run without operations violates nothing, and puts nothing to the test."""
+    judged = judge(Run(Header(), [Mark(0.0, "phase", {"name": "boot"})], ""))
+    assert judged == ((), ())
+
+
+def test_without_reads_linearizability_was_not_put_to_the_test() -> None:
+    story = Story()
+    story.operations = {name: one for name, one in story.operations.items() if not one.reads}
+    judged = judge(story.run())
+    assert judged.found == () and {"KC401", "KC403"}.isdisjoint(judged.exercised) and "KC402" in judged.exercised
+
+
+def test_what_could_not_be_told_is_undecided(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A search that was given up is neither a breach nor a pass."""
+    monkeypatch.setattr("kchaos.history.linearize.EFFORT", 0)
+    monitors = Monitors([ETCD["KC401"]], Context())
+    for entry in _ambiguous().entries:
+        monitors.feed(entry)
+    found = monitors.finish(9.0)
+    assert [undecided(violation) for _, violation in found] == [True]
+    assert "given up" in found[0][1].summary
+
+
+def _ambiguous() -> Run:
+    """Many unanswered writes of which none explains what was read: only all possibilities show that."""
+    entries = []
+    for number in range(12):
+        one = Operation(number, "m1", "put", 1.0, 2.0, Outcome.UNKNOWN, writes=((f"k{number % 4}", f"v{number}"),), error="timeout")
+        entries.append(Mark(2.0, "op", mark_data(one)))
+    for number in range(4):
+        seen = Seen(f"k{number}", f"v{number + 4}", 6 + number, 3, 2 + number)
+        entries.append(Mark(3.1, "op", mark_data(_op(3.0, "get", 10, 20 + number, reads=(f"k{number}",), seen=(seen,)))))
+    return Run(Header(), list(entries), "")
+
+
+@pytest.mark.parametrize(
+    ("what", "data", "match"),
+    [
+        ("op", {"process": 1}, "`op` entry at 1.0 s"), ("op", {"nonsense": 1}, "has no `nonsense`"), ("watched", {"watcher": "w"}, "no `events`"),
+        ("watched", {"watcher": "w", "revision": 2, "events": []}, "before it had asked"),
+        ("log", {"member": "m1", "from_revision": 1, "revision": "x", "events": []}, "no revision"),
+    ],
+)  # fmt: skip
+def test_a_run_that_was_edited_is_refused(what: str, data: dict[str, Any], match: str) -> None:
+    """In one sentence that names the entry."""
+    with pytest.raises(InvalidScenario, match=match):
+        judge(Run(Header(), [Mark(1.0, what, data)], ""))
