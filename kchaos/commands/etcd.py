@@ -68,7 +68,7 @@ def etcd(options: dict[str, Any]) -> int:
     members = tuple(f"m{n}" for n in range(1, count + 1))
     scenario = Scenario(
         name=SYSTEM, system=SYSTEM, seed=options["seed"], topology={"backend": options["backend"], "members": list(members)},
-        inputs={"faults": [kind.name for kind in kinds], "clients": options["clients"], "rate": options["rate"]},
+        inputs={"faults": [kind.name for kind in kinds], "clients": options["clients"], "rate": options["rate"], "command": _command()},
         steps=draw(options["seed"], kinds, members, chaos_s), budget=Budget(chaos_s=chaos_s, chaos_at_least_s=chaos_s, settle_s=SETTLE_S),
     )  # fmt: skip
     out: Path = options["out"] or Path(OUT)
@@ -143,11 +143,15 @@ def _seconds(text: str) -> float:
     return found
 
 
+def _command() -> str:
+    return shlex.join(["kchaos", *sys.argv[1:]])
+
+
 def _judged(run: Run, saved: str, kinds: tuple[str, ...]) -> tuple[EtcdResult, str]:
     from kchaos.engine.etcd.judge import result_of
     from kchaos.reports.etcd.page import html
 
-    result = result_of(run, command=shlex.join(["kchaos", *sys.argv[1:]]), saved=saved, kinds=kinds)
+    result = result_of(run, command=_command(), saved=saved, kinds=kinds)
     return result, html(result, run)
 
 

@@ -82,11 +82,11 @@ def watches(stretches: Sequence[Stretch], operations: Sequence[Operation], log: 
 
 def _last(stretch: Stretch) -> int | None:
     """Return the last revision up to which a stretch claims to have told everything."""
-    return max((_up_to(one) for one in stretch.responses), default=None)
+    return max(map(_up_to, stretch.responses), default=None)
 
 
 def _up_to(one: Response) -> int:
-    return max((event.mod_revision for event in one.events), default=one.revision)
+    return max(event.mod_revision for event in one.events) if one.events else one.revision
 
 
 def _who(stretch: Stretch) -> str:
@@ -102,7 +102,6 @@ def _response(stretch: Stretch, one: Response) -> Witness:
 
 def _ordered(stretch: Stretch, resumed_after: int | None) -> Iterable[Anomaly]:
     """Yield what comes too early, twice or out of order; ``resumed_after``: what the watcher had been told up to by the stretch before."""
-    asked = Witness(-1, None, _who(stretch))
     begins = stretch.begins
     if resumed_after is not None and 0 < stretch.from_revision <= resumed_after:
         resumed_after = None  # the client asked for the past once more, and may be told of it once more
@@ -110,34 +109,42 @@ def _ordered(stretch: Stretch, resumed_after: int | None) -> Iterable[Anomaly]:
     highest = 0
     told = 0
     for response in stretch.responses:
-        revisions = [event.mod_revision for event in response.events]
-        rule = words = ""
-        shown: list[Witness] = [asked, _response(stretch, response)]
-        seen = {(event.mod_revision, event.key) for event in response.events}
-        if revisions and begins is not None and min(revisions) < begins:
-            rule, words = "too-early", f"an event of revision {min(revisions)} was told to a watcher that asked for {begins} and later"
-        elif revisions and resumed_after is not None and min(revisions) <= resumed_after:
-            rule, words = "twice", f"an event of revision {min(revisions)} was told after the watcher had been told of all up to revision {resumed_after}"
-        elif revisions and before is not None and min(revisions) < highest:
-            rule, words = "order", f"revision {min(revisions)} was told after revision {highest}"
-            shown.insert(1, _response(stretch, before))
-        elif revisions and before is not None and min(revisions) == highest and not before.events:
-            rule, words = "order", f"an event of revision {highest} was told after the notification that all up to there had been told"
-            shown.insert(1, _response(stretch, before))
-        elif revisions and before is not None and any(before.events and one in {(e.mod_revision, e.key) for e in before.events} for one in seen):
-            rule, words = "twice", f"an event of revision {highest} was told twice"
-            shown.insert(1, _response(stretch, before))
-        elif len(seen) < len(response.events):
-            rule, words = "twice", "one response holds the same event twice"
-        elif revisions != sorted(revisions):
-            rule, words = "order", f"one response holds revisions out of order: {_out_of_order(revisions)}"
-        elif revisions and max(revisions) > response.revision:
-            rule, words = "future", f"an event of revision {max(revisions)} was told by a store that was at revision {response.revision}"
-        if rule and told < MOST:
+        found = _out_of_place(response, begins, resumed_after, before, highest) if response.events else None
+        if found is not None and told < MOST:
             told += 1
-            yield Anomaly(rule, words, response.t, tuple(shown))
-        if _up_to(response) >= highest:
-            before, highest = response, _up_to(response)
+            rule, words, beside = found
+            shown = [_response(stretch, before)] if beside and before is not None else []
+            yield Anomaly(rule, words, response.t, (Witness(-1, None, _who(stretch)), *shown, _response(stretch, response)))
+        up_to = _up_to(response)
+        if up_to >= highest:
+            before, highest = response, up_to
+
+
+def _out_of_place(
+    response: Response, begins: int | None, resumed_after: int | None, before: Response | None, highest: int
+) -> tuple[str, str, bool] | None:  # fmt: skip
+    """Return the rule that a response breaks, in words, and whether the response before it shows that; None: it breaks none."""
+    revisions = [event.mod_revision for event in response.events]
+    first, last = min(revisions), max(revisions)
+    if begins is not None and first < begins:
+        return "too-early", f"an event of revision {first} was told to a watcher that asked for {begins} and later", False
+    if resumed_after is not None and first <= resumed_after:
+        return "twice", f"an event of revision {first} was told after the watcher had been told of all up to revision {resumed_after}", False
+    if before is not None and first < highest:
+        return "order", f"revision {first} was told after revision {highest}", True
+    if before is not None and first == highest:
+        if not before.events:
+            return "order", f"an event of revision {first} was told after the notification that all up to there had been told", True
+        if not _keys(before, first).isdisjoint(_keys(response, first)):
+            return "twice", f"an event of revision {first} was told twice", True
+    if len(revisions) > 1:
+        if len({(event.mod_revision, event.key) for event in response.events}) < len(revisions):
+            return "twice", "one response holds the same event twice", False
+        if revisions != sorted(revisions):
+            return "order", f"one response holds revisions out of order: {_out_of_order(revisions)}", False
+    if last > response.revision:
+        return "future", f"an event of revision {last} was told by a store that was at revision {response.revision}", False
+    return None
 
 
 def _out_of_order(revisions: Sequence[int]) -> str:

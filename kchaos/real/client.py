@@ -83,6 +83,7 @@ class Client:
         try:
             return await method(request, timeout=self.timeout_s if timeout_s is None else timeout_s)
         except grpc.aio.AioRpcError as error:
+            heed_cancellation()
             raise call_error(error) from None
 
     async def __aenter__(self) -> Self:
@@ -191,8 +192,10 @@ class Watch:
         try:
             got = await self._call.read()
         except grpc.aio.AioRpcError as error:
+            heed_cancellation()
             raise call_error(error) from None
         if got is grpc.aio.EOF:
+            heed_cancellation()
             raise StopAsyncIteration
         if got.created:
             self._id = got.watch_id
@@ -214,6 +217,17 @@ class Watch:
             raise call_error(error) from None
         except (asyncio.InvalidStateError, grpc.aio.UsageError) as error:  # the stream has ended in the meantime
             raise CallError("CANCELLED", str(error)) from None
+
+
+def heed_cancellation() -> None:
+    """Raise CancelledError if the task is being cancelled.
+
+    gRPC tells of a call that its own task cancels now by CancelledError, now by an error with the code CANCELLED, now by the end of the
+    stream. Whoever went on after the latter two would never end.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 def call_error(error: Any) -> CallError:

@@ -35,7 +35,8 @@ class Links(Protocol):
 
     def toxic(self, pairs: Sequence[tuple[str, str]], kind: str, **attributes: int) -> Undo:
         """Lay a toxic on the data from source to target of each pair, until it is undone: latency (latency, jitter ms), bandwidth
-        (rate KB/s), reset_peer (timeout ms), slow_close (delay ms). Where two of one kind overlap on a pair, the later one counts.
+        (rate KB/s), reset_peer (timeout ms), slow_close (delay ms). Where toxics overlap on a
+        pair the later one counts, and a cut before all.
         """
 
     def heal(self) -> None:

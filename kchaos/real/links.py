@@ -7,6 +7,12 @@ A cut is a ``timeout`` toxic of 0 ms: it takes data in and drops it, as a networ
 closes the connections that have lost data, so no stream is ever resumed with a hole. Disabling the proxy a->b instead, the other way to
 stop it, closes the connections a has dialled, and with them the streams on which b answers: a one-way cut would be none (measured: see
 docs/adr/0007-peer-proxies-of-processes.md).
+
+A stream of a proxy has one toxic at a time: where a cut overlaps with something else the cut counts, else what was laid last. With several,
+Toxiproxy 2.12 crashes: it forgets to take a toxic off a connection that is about to end, and if a later toxic (slow close, latency) still
+holds that one, the next toxic finds one place too many (``index out of range`` in ToxicLink.AddToxic, link.go; seen here within a minute).
+And it waits for ever, with its lock held, to lay a toxic on a connection whose receiver does not read (a paused member, once the kernel's
+buffers are full). So the connections of such a proxy, and of one that is cut both ways, are closed before, by disabling it for a moment.
 """
 
 from __future__ import annotations
@@ -37,62 +43,88 @@ class Layer(NamedTuple):
     attributes: tuple[tuple[str, int], ...] = ()
 
 
+Attributes = tuple[tuple[str, int], ...]
+
+
 class Spot(NamedTuple):
-    """Where a toxic is: on which proxy (source, target), on which stream, of which kind."""
+    """Where a toxic can be: on which proxy (source, target), on which stream."""
 
     proxy: Pair
     stream: str
+
+
+class Toxic(NamedTuple):
+    """What is laid at a spot."""
+
     kind: str
-
-    @property
-    def name(self) -> str:
-        """Return the toxic's name, unique on its proxy."""
-        return f"{self.kind}_{self.stream}"
+    attributes: Attributes
 
 
-Attributes = tuple[tuple[str, int], ...]
-Wanted = Mapping[Spot, Attributes]
+Wanted = Mapping[Spot, Toxic]
 
 
 class Change(NamedTuple):
-    """One call to Toxiproxy: ``attributes`` None removes; ``new`` adds, else they are changed."""
+    """One call to Toxiproxy: ``toxic`` None removes what is there; ``new`` adds, else attributes are changed."""
 
     spot: Spot
-    attributes: Attributes | None
+    toxic: Toxic | None
     new: bool = False
 
 
 def wanted(layers: Iterable[Layer]) -> Wanted:
-    """Return which toxics must be where for these layers, the earliest first; of two of one kind at a spot the later one counts."""
-    found: dict[Spot, Attributes] = {}
+    """Return which toxic must be where for these layers, the earliest first: a cut before all else, then the later one."""
+    found: dict[Spot, Toxic] = {}
     for layer in layers:
+        toxic = Toxic(layer.kind, layer.attributes)
         for a, b in layer.pairs:
-            for spot in (Spot((a, b), "upstream", layer.kind), Spot((b, a), "downstream", layer.kind)):
-                found[spot] = layer.attributes
+            for spot in (Spot((a, b), "upstream"), Spot((b, a), "downstream")):
+                if layer.kind == CUT or spot not in found or found[spot].kind != CUT:
+                    found[spot] = toxic
     return found
 
 
 def difference(now: Wanted, then: Wanted) -> tuple[Change, ...]:
     """Return the calls that lead from one state to another: additions first, so that no pair is whole for a moment between two layers."""
-    added = [Change(spot, attributes, True) for spot, attributes in then.items() if spot not in now]
-    changed = [Change(spot, attributes) for spot, attributes in then.items() if spot in now and now[spot] != attributes]
+    added = [Change(spot, toxic, True) for spot, toxic in then.items() if spot not in now]
+    changed: list[Change] = []
+    for spot, toxic in then.items():
+        if spot in now and now[spot].kind != toxic.kind:
+            changed += (Change(spot, None), Change(spot, toxic, True))
+        elif spot in now and now[spot] != toxic:
+            changed.append(Change(spot, toxic))
     return (*added, *changed, *(Change(spot, None) for spot in now if spot not in then))
+
+
+def to_close(changes: Iterable[Change], then: Wanted, silent: Callable[[str], bool]) -> tuple[Pair, ...]:
+    """Return the proxies whose connections are closed before these changes: those that are cut both ways now, or lead from or to the silent."""
+
+    def closes(change: Change) -> bool:
+        pair = change.spot.proxy
+        whole = all((found := then.get(Spot(pair, stream))) is not None and found.kind == CUT for stream in ("upstream", "downstream"))
+        return whole or any(silent(member) for member in pair)
+
+    return tuple(dict.fromkeys(change.spot.proxy for change in changes if closes(change)))
 
 
 class ToxicLinks:
     """Implements :class:`kchaos.real.cluster.Links`. ``proxies``: the server and the proxy's name of each directed pair.
 
     ``traffic`` counts what passes while connections live; without it, what Toxiproxy counts of those that have ended is all there is.
-    Calls may come from several threads.
+    ``silent`` tells of a member whether it is paused now. Calls may come from several threads.
     """
 
     def __init__(
-        self, proxies: Mapping[Pair, tuple[Toxiproxy, str]], traffic: Callable[[], Mapping[Pair, LinkBytes]] | None = None
+        self,
+        proxies: Mapping[Pair, tuple[Toxiproxy, str]],
+        traffic: Callable[[], Mapping[Pair, LinkBytes]] | None = None,
+        silent: Callable[[str], bool] = lambda _member: False,
     ) -> None:
         self._proxies = dict(proxies)
         self._traffic = traffic
+        self._silent = silent
+        self._disabled: set[Pair] = set()
         self._layers: dict[int, Layer] = {}
-        self._laid: dict[Spot, Attributes] = {}
+        self._laid: dict[Spot, Toxic] = {}
         self._number = 0
         self._lock = threading.Lock()
 
@@ -157,15 +189,31 @@ class ToxicLinks:
 
     def _apply(self) -> None:
         """Bring Toxiproxy to what the layers want; what was done is noted call by call, so that a failure in the middle loses nothing."""
-        for change in difference(self._laid, wanted(self._layers.values())):
-            spot = change.spot
-            server, name = self._proxies[spot.proxy]
-            if change.attributes is None:
-                server.remove_toxic(name, spot.name)
-                del self._laid[spot]
-                continue
-            if change.new:
-                server.add_toxic(name, spot.name, spot.kind, spot.stream, dict(change.attributes))
-            else:
-                server.update_toxic(name, spot.name, dict(change.attributes))
-            self._laid[spot] = change.attributes
+        then = wanted(self._layers.values())
+        changes = difference(self._laid, then)
+        try:
+            for pair in to_close(changes, then, self._silent):
+                server, proxy = self._proxies[pair]
+                self._disabled.add(pair)
+                server.enable(proxy, False)
+            for change in changes:
+                self._change(change)
+        finally:
+            for pair in tuple(self._disabled):
+                server, proxy = self._proxies[pair]
+                server.enable(proxy)
+                self._disabled.discard(pair)
+
+    def _change(self, change: Change) -> None:
+        spot = change.spot
+        server, proxy = self._proxies[spot.proxy]
+        name = f"kchaos_{spot.stream}"
+        if change.toxic is None:
+            server.remove_toxic(proxy, name)
+            del self._laid[spot]
+            return
+        if change.new:
+            server.add_toxic(proxy, name, change.toxic.kind, spot.stream, dict(change.toxic.attributes))
+        else:
+            server.update_toxic(proxy, name, dict(change.toxic.attributes))
+        self._laid[spot] = change.toxic

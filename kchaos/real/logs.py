@@ -20,7 +20,7 @@ _CORRUPT = re.compile(
 _BENIGN = re.compile(r"not fatal|repaired|starting initial corruption check|initial corruption checking passed", re.IGNORECASE)
 _LEADER = re.compile(r"^\S+ became leader at term (\d+)")
 _FULL = "no space left on device"
-_TAKEN = "address already in use"
+TAKEN = "address already in use"
 _GOROUTINE = re.compile(r"^goroutine \d+ \[")
 _WRONG_FLAG = ("flag provided but not defined", "invalid value ", "flag needs an argument")
 LONGEST = 600
@@ -94,7 +94,7 @@ def reason(log: str) -> str:
     for line in reversed(lines):
         if _FULL in line:
             return "the disk that holds its data is full (no space left on device); free some, or set TMPDIR to a folder with room"
-        if _TAKEN in line:
+        if TAKEN in line:
             found = re.search(r"listen tcp (\S+?): bind", line)
             return f"{found[1] if found else 'its port'} is taken by another program"
     if found_alarms := list(_alarms(lines)):

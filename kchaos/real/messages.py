@@ -6,6 +6,7 @@ Keys and values are text, UTF-8 on the wire; bytes of others that are no UTF-8 a
 from __future__ import annotations
 
 from enum import Enum, auto
+from sys import intern
 from typing import Any, NamedTuple
 
 from kchaos.real import etcd_pb2 as pb
@@ -157,8 +158,8 @@ def prefix_end(prefix: str) -> str:
 
 
 def text_of(raw: bytes) -> str:
-    """Return bytes as text."""
-    return raw.decode(errors="backslashreplace")
+    """Return bytes as text. Each text is kept once: the same keys and values come back in answers, watches and histories, millions of times."""
+    return intern(raw.decode(errors="backslashreplace"))
 
 
 def pair(kv: pb.KeyValue) -> KeyValue:

@@ -26,7 +26,7 @@ from kchaos.errors import HarnessError, InvalidScenario
 from kchaos.real import binaries
 from kchaos.real.leases import Hook, Lease, remove, sweep
 from kchaos.real.links import ToxicLinks
-from kchaos.real.logs import reason
+from kchaos.real.logs import TAKEN, reason
 from kchaos.real.ports import HOST, Ports
 from kchaos.real.toxiproxy import Toxiproxy
 from kchaos.real.traffic import Traffic
@@ -135,9 +135,10 @@ class ProcessCluster:
                 self._start(path, server)
                 self._versions |= {"etcd": version, "backend": "process"}
                 return
-            except _Taken:
+            except HarnessError as error:
                 self._clean()
-                if attempt == TRIES - 1:
+                taken = isinstance(error, _Taken) or TAKEN in str(error)  # the second in Toxiproxy's words, of one of its proxies
+                if not taken or attempt == TRIES - 1:
                     raise
             except OSError as error:
                 self._clean()
@@ -197,10 +198,11 @@ class ProcessCluster:
         toxiproxy = Toxiproxy(HOST, api)
         self._versions["toxiproxy"] = self._wait_for_toxiproxy(toxiproxy)
         pairs = [(a, b) for a in self.members for b in self.members if a != b]
-        proxies = {(a, b): toxiproxy.create(f"{a}-{b}", f"{HOST}:0", f"{HOST}:{peers[b]}") for a, b in pairs}
+        proxies = {(a, b): toxiproxy.create(f"{a}-{b}", f"{HOST}:{self._ports.take()}", f"{HOST}:{peers[b]}") for a, b in pairs}
         self._links = ToxicLinks(
             {pair: (toxiproxy, proxy.name) for pair, proxy in proxies.items()},
             Traffic({name: f"{HOST}:{port}" for name, port in clients.items()}),
+            lambda name: self._running[name].paused,
         )
         routes = {
             a: {

@@ -29,6 +29,8 @@ class _Side(asyncio.Protocol):
     def __init__(self) -> None:
         self.transport: asyncio.Transport | None = None
         self.other: _Side | None = None
+        self.ended = False
+        """It sends no more; when both have ended, the connections are closed."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -39,11 +41,12 @@ class _Side(asyncio.Protocol):
             self.other.transport.write(data)
 
     def eof_received(self) -> bool:
-        """Pass a half-close on; the other half lives."""
-        if self.other is not None and self.other.transport is not None and self.other.transport.can_write_eof():
-            self.other.transport.write_eof()
-            return True
-        return False
+        """Pass a half-close on; the other half lives until it ends too (False: asyncio closes this one, which closes the other)."""
+        self.ended = True
+        if self.other is None or self.other.ended or self.other.transport is None:
+            return False
+        self.other.transport.write_eof()
+        return True
 
     def pause_writing(self) -> None:
         if self.other is not None and self.other.transport is not None:

@@ -10,6 +10,7 @@ import heapq
 import json
 import platform
 import resource
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -34,11 +35,13 @@ from kchaos.models.cluster import Cluster
 from kchaos.models.manifests.load import Text, load
 from kchaos.models.topology import spread_over_zones
 from kchaos.properties.own.declared import Declared
+from kchaos.real.backends import cluster_of
 from kchaos.reports.etcd.page import html
 from kchaos.scenario import At, Budget, Nth, Scenario, Step
 from kchaos.sim.world import World
 from kchaos.testing.cluster import SimulatedCluster
 from kchaos.testing.files import Files
+from tests.conftest import tool
 from tests.reports.etcdrun import etcd_result, etcd_run
 from tests.reports.events import many, report
 from tests.support import ROOT, Settings
@@ -331,10 +334,35 @@ def etcd_reporting() -> list[Figure]:
     return [Figure("report of an etcd run of 100,000 operations", wall, 2, "s"), Figure("its size", len(page.encode()) / 1e6, 1, "MB")]
 
 
+def etcd_starts() -> list[Figure]:
+    """Three members of etcd with Toxiproxy between them, from start() until each answers a linearizable read, and stop(): medians of five."""
+    figures = []
+    for backend, start_s, stop_s, needed in (("process", 1.5, 0.5, ("etcd", "toxiproxy")), ("containers", 5.0, 3.0, ("docker", "images"))):
+        name = f"start of 3 real etcd members, {backend} (median)"
+        if missing := [one for one in needed if tool(one) is None]:
+            sys.stdout.write(f"{name:58} not run: needs {', '.join(missing)} (make tools)\n")
+            continue
+        starts, stops = [], []
+        for _ in range(5):
+            cluster = cluster_of(backend, 3, binary=tool("etcd") if backend == "process" else None)
+            begun = time.perf_counter()
+            cluster.start()
+            started = time.perf_counter()
+            cluster.stop()
+            starts.append(started - begun)
+            stops.append(time.perf_counter() - started)
+        figures.append(Figure(name, statistics.median(starts), start_s, "s"))
+        figures.append(Figure("and their stop (median)", statistics.median(stops), stop_s, "s"))
+    return figures
+
+
 def main() -> int:
     figures: list[Figure] = []
     seldom_collect()  # as the command line does
-    for measure in (loop, a_day, examples, own, chaotic, every_write, level_one, loading, reporting, etcd_reporting, many_pods, marginal, plugin):
+    measures = (
+        loop, a_day, examples, own, chaotic, every_write, level_one, loading, reporting, etcd_reporting, etcd_starts, many_pods, marginal, plugin,
+    )  # fmt: skip
+    for measure in measures:
         gc.collect()
         for figure in measure():
             figures.append(figure)

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from random import Random
+from typing import Any
 
-from kchaos.history.operations import Operation, Outcome, Seen
+import msgspec
+
+from kchaos.history.events import Event
+from kchaos.history.operations import Operation, Outcome, Seen, mark_data
+from kchaos.history.record import Header, Mark, Run
 
 MEMBERS = ("m1", "m2", "m3")
 
 
-def long_history(count: int, seed: int = 1, keys: int = 64, processes: int = 12, unknown_every: int = 500) -> list[Operation]:
+def long_history(
+    count: int, seed: int = 1, keys: int = 64, processes: int = 12, unknown_every: int = 500, events: list[Event] | None = None
+) -> list[Operation]:  # fmt: skip
     """Return ``count`` operations of several processes at about 1,000 a second, in the order in which they returned or were given up.
 
-    One of ``unknown_every`` writes has no answer; half of those took effect, some long after.
+    One of ``unknown_every`` operations is a write without an answer; half of those took effect, some long after. What happened is added to ``events``.
     """
     random = Random(seed)
     names = [f"k{i}" for i in range(keys)]
@@ -25,7 +32,9 @@ def long_history(count: int, seed: int = 1, keys: int = 64, processes: int = 12,
 
     def put(key: str, value: str) -> None:
         old = state.get(key)
-        state[key] = Seen(key, value, revision, old.version + 1 if old else 1, old.create_revision if old else revision)
+        now = state[key] = Seen(key, value, revision, old.version + 1 if old else 1, old.create_revision if old else revision)
+        if events is not None:
+            events.append(Event(key, value, revision, now.create_revision, now.version))
 
     for number in range(count):
         t += random.random() * 0.002
@@ -38,7 +47,8 @@ def long_history(count: int, seed: int = 1, keys: int = 64, processes: int = 12,
         here = state.get(key)
         seen = (here if here is not None else Seen(key, None),)
         if dice < 0.45:
-            out.append(Operation(process, member, "get", call, end, ok, reads=(key,), revision=revision, seen=seen))
+            kind = "get" if dice < 0.35 else "serializable-get"
+            out.append(Operation(process, member, kind, call, end, ok, reads=(key,), revision=revision, seen=seen))
             continue
         value = f"v{number}"
         if number % unknown_every == unknown_every - 1:
@@ -69,6 +79,8 @@ def long_history(count: int, seed: int = 1, keys: int = 64, processes: int = 12,
             there = here is not None
             revision += there
             state.pop(key, None)
+            if there and events is not None:
+                events.append(Event(key, None, revision))
             out.append(Operation(process, member, "delete", call, end, ok, writes=((key, None),), revision=revision, deleted=int(there)))
         else:
             other = names[(names.index(key) + 1) % keys]
@@ -78,3 +90,53 @@ def long_history(count: int, seed: int = 1, keys: int = 64, processes: int = 12,
             out.append(Operation(process, member, "txn", call, end, ok, writes=((key, value), (other, value)), revision=revision))
     out.sort(key=lambda one: one.return_s)
     return out
+
+
+def long_run(count: int, faults: int = 30, seed: int = 1) -> Run:
+    """Return a run of three members with ``count`` operations, three watchers that resume at each fault, and everything that is read at the end."""
+    events: list[Event] = []
+    operations = long_history(count, seed, events=events)
+    end_s = operations[-1].return_s
+    told = [list(event) for event in events]
+    marks: list[tuple[float, str, dict[str, Any]]] = [(one.return_s, "op", mark_data(one)) for one in operations]
+    marks += [(0.0, "phase", {"name": "chaos"}), (end_s + 1, "phase", {"name": "final"})]
+    at = {one.revision: one.return_s for one in operations if one.revision}
+    for number, member in enumerate(MEMBERS):
+        marks.append((0.0, "member", {"member": member, "event": "started"}))
+        marks += [(t / 4, "status", {"member": member, "revision": 1, "raft_term": 2, "leader": "m1"}) for t in range(int(4 * end_s))]
+        marks.append((end_s + 2, "hash", {"member": member, "revision": events[-1].mod_revision, "hash": 1, "compact_revision": -1}))
+        marks.append((end_s + 3, "final", {"member": member, "revision": events[-1].mod_revision, "raft_term": 2, "leader": "m1", "reachable": True}))
+        log = {"same_as": "m1"} if number else {"from_revision": 1, "revision": events[-1].mod_revision, "events": told}
+        marks.append((end_s + 2, "log", {"member": member, **log}))
+        marks += _watching(f"w{number}", member, events, at, len(events) // faults)
+    for step in range(faults):
+        t = end_s * (step + 0.5) / faults
+        marks.append((t, "fault", {"step": step, "name": "kill", "action": "injected", "args": {"target": "m2"}, "planned": False}))
+        marks += [(t, "member", {"member": "m2", "event": "killed"}), (t + 0.5, "member", {"member": "m2", "event": "restarted"})]
+        marks.append((t + 1, "evidence", {"step": step, "name": "kill", "args": {}, "status": "bit", "evidence": {}}))
+    marks.sort(key=lambda one: one[0])
+    entries = [Mark(t, what, msgspec.json.decode(msgspec.json.encode(data))) for t, what, data in marks]
+    return Run(Header(scenario={"system": "etcd"}), list(entries), "")
+
+
+def _watching(watcher: str, member: str, events: list[Event], at: dict[int, float], resumes: int) -> list[tuple[float, str, dict[str, Any]]]:
+    """Return what one watcher is told: one response for each revision, a resumption now and then."""
+    marks: list[tuple[float, str, dict[str, Any]]] = []
+    t, last, batch = 0.0, 0, list[Event]()
+
+    def ask() -> None:
+        marks.append((t, "watch", {"watcher": watcher, "member": member, "prefix": "k", "from_revision": last + 1}))
+        marks.append((t, "watch-created", {"watcher": watcher, "revision": last}))
+
+    ask()
+    for number, event in enumerate([*events, Event("", None, 0)]):
+        if batch and event.mod_revision != last:
+            t = max(t, at.get(last, 0.0))
+            marks.append((t, "watched", {"watcher": watcher, "revision": last, "events": [list(one) for one in batch]}))
+            batch = []
+            if number % resumes == 0:
+                marks.append((t, "watch-ended", {"watcher": watcher, "reason": "connection"}))
+                ask()
+        batch.append(event)
+        last = event.mod_revision
+    return marks

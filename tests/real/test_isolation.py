@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
+from datetime import datetime
 
 import pytest
 
 from kchaos.nemesis.shapes import Cuts, between, bridge, halves, isolate, one_way, ring
 from kchaos.real.cluster import Cluster
+from kchaos.real.containers import ContainerCluster
 from kchaos.real.probe import peer_trouble
 from kchaos.real.processes import ProcessCluster
 from tests.conftest import tool
 from tests.real.gateway import applied, caught_up, leader, put, until
 
 WRITES = 20
-BACKENDS = [pytest.param("process", marks=pytest.mark.needs("etcd", "toxiproxy"))]
+BACKENDS = [
+    pytest.param("process", marks=pytest.mark.needs("etcd", "toxiproxy")),
+    pytest.param("containers", marks=pytest.mark.needs("docker", "images")),
+]
 
 
 def cluster_of(backend: str, size: int) -> Cluster:
-    assert backend == "process"
+    if backend == "containers":
+        return ContainerCluster(size)
     return ProcessCluster(size, str(tool("etcd")), toxiproxy=str(tool("toxiproxy")))
 
 
@@ -186,6 +193,21 @@ def test_cutting_and_healing_again_and_again_leaves_links_that_work(three: Clust
     caught_up(three)
 
 
+def test_a_paused_member_whose_connections_are_full_can_be_cut_off(three: Cluster) -> None:
+    """Toxiproxy waits for ever to lay a toxic on a connection that nobody reads, unless that is closed before."""
+    leads = leader(three)
+    victim = others(three, leads)[0]
+    three.pause(victim)
+    for index in range(60):
+        put(three, leads, f"k{index % 3}", "v" * 400_000)  # 24 MB: more than the kernel takes for one connection
+    undo = three.links.cut(isolate(victim, three.members))
+    undo()
+    undo = three.links.toxic(one_way((leads,), (victim,)), "latency", latency=10)
+    undo()
+    three.resume(victim)
+    caught_up(three)
+
+
 def slowest_put(cluster: Cluster, member: str, value: str = "v", count: int = 3) -> float:
     took = []
     for _ in range(count):
@@ -232,6 +254,24 @@ def test_resets_break_the_connections_of_a_member(three: Cluster) -> None:
     undo()
     write(three, leader(three))
     caught_up(three)
+
+
+def test_slow_close_lets_a_dead_member_seem_alive(three: Cluster) -> None:
+    """The leader notices that the streams on which it hears a killed follower have ended, but only when the delay is over."""
+    leads = leader(three)
+    victim = others(three, leads)[0]
+    three.links.toxic(one_way((victim,), (leads,)), "slow_close", delay=700)
+    known = len(three.log(leads).splitlines())
+    killed = time.time()
+    three.kill(victim)
+
+    def noticed() -> list[float]:
+        lines = [json.loads(line) for line in three.log(leads).splitlines()[known:] if line.startswith("{") and line.endswith("}")]
+        lost = [one["ts"] for one in lines if one["msg"].startswith("lost TCP streaming connection") and "stream-reader-type" in one]
+        return [datetime.fromisoformat(one).timestamp() for one in lost]
+
+    until(lambda: len(noticed()) >= 2, "both streams are lost")  # stream MsgApp v2, and stream Message
+    assert min(noticed()) - killed >= 0.7
 
 
 def test_members_that_are_down_keep_their_counters(three: Cluster) -> None:

@@ -9,11 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kchaos.errors import HarnessError, InvalidScenario
-from kchaos.real.links import Change, Layer, Spot, ToxicLinks, difference, wanted
+from kchaos.real.links import Change, Layer, Spot, Toxic, ToxicLinks, difference, wanted
 from kchaos.real.toxiproxy import Passed
 
 PAIRS = [(a, b) for a in "abc" for b in "abc" if a != b]
 CUT = (("timeout", 0),)
+NOTHING_PASSES = Toxic("timeout", CUT)
 
 
 class Recorder:
@@ -22,6 +23,8 @@ class Recorder:
     def __init__(self) -> None:
         self.toxics: dict[tuple[str, str], tuple[str, str, dict[str, int]]] = {}
         self.fails_after: int | None = None
+        self.disabled: set[str] = set()
+        self.calls: list[str] = []
 
     def _call(self) -> None:
         if self.fails_after is not None:
@@ -43,6 +46,10 @@ class Recorder:
         self._call()
         del self.toxics[proxy, name]
 
+    def enable(self, proxy: str, enabled: bool = True) -> None:
+        (self.disabled.discard if enabled else self.disabled.add)(proxy)
+        self.calls.append(f"{proxy} {enabled}")
+
     def passed(self) -> Mapping[tuple[str, str], Passed]:
         return {("a-b", "upstream"): Passed(10, 9), ("b-a", "downstream"): Passed(5, 3), ("a-b", "downstream"): Passed(100, 100)}
 
@@ -52,25 +59,41 @@ def linked() -> tuple[Recorder, ToxicLinks]:
     return server, ToxicLinks({(a, b): (server, f"{a}-{b}") for a, b in PAIRS})  # type: ignore[dict-item, misc]
 
 
-def has(server: Recorder) -> dict[Spot, tuple[tuple[str, int], ...]]:
-    return {
-        Spot((proxy[0], proxy[2]), stream, kind): tuple(attributes.items()) for (proxy, _), (kind, stream, attributes) in server.toxics.items()
-    }
+def has(server: Recorder) -> dict[Spot, Toxic]:
+    found = {}
+    for (proxy, _), (kind, stream, attributes) in server.toxics.items():
+        spot = Spot((proxy[0], proxy[2]), stream)
+        assert spot not in found, "Toxiproxy 2.12 crashes with two toxics on a stream"
+        found[spot] = Toxic(kind, tuple(attributes.items()))
+    return found
 
 
 def test_the_data_from_a_to_b_passes_upstream_of_one_proxy_and_downstream_of_the_other() -> None:
-    assert wanted([Layer((("a", "b"),), "timeout", CUT)]) == {Spot(("a", "b"), "upstream", "timeout"): CUT, Spot(("b", "a"), "downstream", "timeout"): CUT}
+    assert wanted([Layer((("a", "b"),), "timeout", CUT)]) == {
+        Spot(("a", "b"), "upstream"): NOTHING_PASSES, Spot(("b", "a"), "downstream"): NOTHING_PASSES,
+    }  # fmt: skip
 
 
 def test_of_two_latencies_at_a_spot_the_later_one_counts() -> None:
     early, late = (("latency", 10), ("jitter", 0)), (("latency", 50), ("jitter", 5))
     layers = [Layer((("a", "b"),), "latency", early), Layer((("a", "b"),), "latency", late)]
-    assert set(wanted(layers).values()) == {late}
+    assert set(wanted(layers).values()) == {Toxic("latency", late)}
 
 
 def test_what_is_new_comes_before_what_goes() -> None:
-    x, y = Spot(("a", "b"), "upstream", "timeout"), Spot(("a", "c"), "upstream", "timeout")
-    assert difference({x: CUT}, {y: CUT}) == (Change(y, CUT, True), Change(x, None))
+    x, y = Spot(("a", "b"), "upstream"), Spot(("a", "c"), "upstream")
+    assert difference({x: NOTHING_PASSES}, {y: NOTHING_PASSES}) == (Change(y, NOTHING_PASSES, True), Change(x, None))
+
+
+def test_another_kind_takes_the_place_of_the_one_that_is_there() -> None:
+    spot, narrow = Spot(("a", "b"), "upstream"), Toxic("bandwidth", (("rate", 3),))
+    assert difference({spot: NOTHING_PASSES}, {spot: narrow}) == (Change(spot, None), Change(spot, narrow, True))
+
+
+def test_a_cut_counts_over_whatever_is_laid_before_or_after_it() -> None:
+    cut = Layer((("a", "b"),), "timeout", CUT)
+    late = Layer((("a", "b"),), "latency", (("latency", 10), ("jitter", 0)))
+    assert wanted([late, cut]) == wanted([cut, late]) == wanted([cut])
 
 
 def test_nothing_is_called_where_nothing_changes() -> None:
@@ -101,6 +124,7 @@ def test_a_cut_and_a_toxic_of_one_pair_are_undone_apart() -> None:
     server, links = linked()
     cut = links.cut([("a", "b")])
     links.toxic([("a", "b")], "bandwidth", rate=5)
+    assert {one[0] for one in server.toxics.values()} == {"timeout"}
     cut()
     assert {one[0] for one in server.toxics.values()} == {"bandwidth"}
     links.heal()
@@ -146,6 +170,34 @@ def test_without_members_counters_those_of_ended_connections_are_summed_by_direc
     assert (links.bytes()["a", "b"], links.bytes()["b", "a"]) == ((15, 12), (100, 100))
 
 
+def test_connections_that_are_cut_both_ways_are_closed_first_and_one_way_ones_live_on() -> None:
+    server, links = linked()
+    links.cut([("a", "b")])
+    assert server.calls == []
+    links.cut([("b", "a")])
+    assert sorted(server.calls) == ["a-b False", "a-b True", "b-a False", "b-a True"]
+
+
+def test_connections_of_a_paused_member_are_closed_before_a_toxic_is_laid() -> None:
+    server = Recorder()
+    paused = {"a"}
+    links = ToxicLinks({(a, b): (server, f"{a}-{b}") for a, b in PAIRS}, silent=paused.__contains__)  # type: ignore[dict-item, misc]
+    undo = links.toxic([("c", "a")], "latency", latency=5)
+    links.toxic([("b", "c")], "latency", latency=5)
+    assert sorted(server.calls) == ["a-c False", "a-c True", "c-a False", "c-a True"]
+    paused.clear()
+    undo()
+    assert len(server.calls) == 4
+
+
+def test_a_failure_leaves_no_proxy_disabled() -> None:
+    server, links = linked()
+    server.fails_after = 1
+    with pytest.raises(HarnessError):
+        links.cut([("a", "b"), ("b", "a")])
+    assert server.disabled == set()
+
+
 KINDS = st.sampled_from(["cut", "latency", "bandwidth", "reset_peer", "slow_close"])
 TAKES = {"latency": "latency", "bandwidth": "rate", "reset_peer": "timeout", "slow_close": "delay"}
 
@@ -163,4 +215,5 @@ def test_after_any_history_the_proxies_have_what_the_layers_that_are_left_want(s
             laid[number] = Layer(tuple(pairs), kind, attributes), undo
         if ends in laid:
             laid.pop(ends)[1]()
+        assert server.disabled == set()
         assert has(server) == wanted(layer for layer, _ in laid.values())

@@ -11,9 +11,11 @@ import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
 
+import psutil
 import pytest
 
 from kchaos.real.ports import Ports
+from tests.real.gateway import until
 
 WISH = b"\x05\x01\x00\x01" + socket.inet_aton("192.0.2.2") + (2380).to_bytes(2, "big")
 HELLO = b"\x05\x01\x00"
@@ -121,6 +123,21 @@ def test_a_half_close_leaves_the_other_half(front: Front, target: socket.socket)
         assert far.recv(1) == b""
         far.sendall(b"answer")
         assert exactly(near, 6) == b"answer"
+
+
+def test_what_has_ended_on_both_sides_is_closed(front: Front, target: socket.socket) -> None:
+    seen = psutil.Process(front.process.pid)
+    before = seen.num_fds()
+    with ExitStack() as keep:
+        for first in (0, 1):
+            ends = through(front, target, keep)
+            ends[first].shutdown(socket.SHUT_WR)
+            assert ends[1 - first].recv(1) == b""
+            ends[1 - first].sendall(b"last words")
+            ends[1 - first].shutdown(socket.SHUT_WR)
+            assert exactly(ends[first], 10) == b"last words"
+            assert ends[first].recv(1) == b""
+        until(lambda: seen.num_fds() == before, "all of it is closed")
 
 
 def test_a_reset_stays_a_reset(front: Front, target: socket.socket) -> None:

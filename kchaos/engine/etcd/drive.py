@@ -19,8 +19,11 @@ from kchaos import __version__
 from kchaos.engine.etcd.drawing import Mix
 from kchaos.engine.etcd.finals import final_reads
 from kchaos.engine.etcd.polling import Poller
+from kchaos.engine.etcd.schedule import LONG
+from kchaos.engine.etcd.tasks import uncollected
 from kchaos.engine.etcd.watchers import Watchers
 from kchaos.engine.etcd.workload import Workload
+from kchaos.errors import KchaosError
 from kchaos.history.record import Entry, Header, Mark, Run
 from kchaos.history.recorder import Recorder
 from kchaos.nemesis.etcd.catalog import catalog
@@ -94,8 +97,16 @@ def drive(cluster: Cluster, scenario: Scenario, load: Load, listener: Listener |
     except (KeyboardInterrupt, asyncio.CancelledError) as error:
         raise Interrupted(driver.recorder.finish()) from error
     except Exception as error:
-        raise Failed(driver.recorder.finish()) from error
+        raise Failed(driver.recorder.finish()) from _cause(error)
     return driver.recorder.finish()
+
+
+def _cause(error: Exception) -> Exception:
+    """Return what failed first in a group of tasks: what we can say in a sentence before anything else."""
+    if not isinstance(error, ExceptionGroup):
+        return error
+    causes = [_cause(one) for one in error.exceptions]
+    return next((one for one in causes if isinstance(one, KchaosError)), causes[0])
 
 
 class _Driver:
@@ -146,6 +157,7 @@ class _Driver:
             asked, polled = asyncio.Event(), asyncio.Event()
             async with watchers, asyncio.TaskGroup() as group:
                 try:
+                    group.create_task(uncollected(polled))
                     group.create_task(poller.run(polled))
                     asking = group.create_task(workload.run(asked))
                     group.create_task(watchers.wander(asked))
@@ -180,8 +192,8 @@ class _Driver:
         for index, step in enumerate(self._scenario.steps):
             at_s = step.when.s if isinstance(step.when, At) else 0.0
             due.append((at_s, 2 * index, self._nemesis.fire, index))
-            if step.for_s is not None:
-                due.append((at_s + step.for_s, 2 * index + 1, self._nemesis.undo, index))
+            if step.for_s is not None or step.do in LONG:  # the latter are over when they return
+                due.append((at_s + (step.for_s or 0.0), 2 * index + 1, self._nemesis.undo, index))
         for at_s, _, act, index in sorted(due, key=lambda one: one[:2]):
             if at_s > self._scenario.budget.chaos_s:
                 break

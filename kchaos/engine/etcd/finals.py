@@ -27,6 +27,8 @@ PART = 1000
 WINDOW = 1000
 WINDOWS = 64
 """Watches at a time, and the least revisions of each."""
+MOST_READS = 128
+"""etcd's own bound of one transaction (--max-txn-ops)."""
 AGAIN_S = 0.2
 HASH_TIMEOUT_S = 10.0
 """A hash goes over the whole store."""
@@ -37,9 +39,9 @@ async def final_reads(
 ) -> int:
     """Record ``final``, ``hash`` and ``log`` of every member; return the revision that they are compared at (0: none was reached).
 
-    Each member is asked for a linearizable read of all keys, as an operation of the history; it is reachable if one succeeds within
-    ``within_s`` seconds, by when its store must also have come up to the newest revision that such a read showed. Members that are not
-    reachable have no ``hash`` and no ``log``; what can't be read has a mark with ``error``.
+    Each member is asked for a linearizable read of all keys, as an operation of the history; it is reachable if it answers one within
+    ``within_s`` seconds. Members that do not have no ``hash`` and no ``log``; what else can't be read, for instance because a member has
+    not come up to the revision in as many seconds, has a mark ``unread``.
     """
     reads = await asyncio.gather(*(_read(workload, member, keys, within_s) for member in clients))
     revision = max(reads)
@@ -61,16 +63,18 @@ async def final_reads(
 
 
 async def _read(workload: Workload, member: str, keys: Sequence[str], within_s: float) -> int:
-    """Return the revision of a linearizable read through a member; 0 if it answers none in time."""
-    call = Call("txn" if len(keys) > 1 else "get", (), (), tuple(keys))
-    process = workload.new_process()
+    """Return the revision of a linearizable read of all keys through a member; 0 if it is not answered in time."""
+    process, revision = workload.new_process(), 0
     try:
         async with asyncio.timeout(within_s):
-            while (operation := await workload.do(process, member, call)).outcome is not Outcome.OK:
-                await asyncio.sleep(AGAIN_S)
+            for first in range(0, len(keys), MOST_READS):
+                call = Call("txn", (), (), tuple(keys[first : first + MOST_READS]))
+                while (operation := await workload.do(process, member, call)).outcome is not Outcome.OK:
+                    await asyncio.sleep(AGAIN_S)
+                revision = operation.revision
     except TimeoutError:
         return 0
-    return operation.revision
+    return revision
 
 
 async def _hash(recorder: Recorder, member: str, client: Client, revision: int, within_s: float) -> None:
@@ -88,7 +92,7 @@ async def _hash(recorder: Recorder, member: str, client: Client, revision: int, 
                 recorder.mark("hash", member=member, revision=revision, hash=got.hash, compact_revision=got.compact_revision)
                 return
     except TimeoutError:
-        recorder.mark("hash", member=member, revision=revision, error=error or "no answer in time")
+        recorder.mark("unread", member=member, unread="hash", error=error or "no answer in time")
 
 
 async def _logs(clients: Mapping[str, Client], recorder: Recorder, revision: int, within_s: float) -> None:
@@ -98,7 +102,7 @@ async def _logs(clients: Mapping[str, Client], recorder: Recorder, revision: int
         try:
             log = await history(client, revision, within_s=within_s)
         except CallError as error:
-            recorder.mark("log", member=member, from_revision=1, revision=revision, error=str(error))
+            recorder.mark("unread", member=member, unread="log", error=str(error))
             continue
         same = next((other for other, found in known.items() if found == log), None)
         if same is not None:

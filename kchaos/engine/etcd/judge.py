@@ -20,6 +20,8 @@ from kchaos.properties.own.declared import undecided
 FEW = 100
 """Acknowledged operations per second below which the report says that little was asked; a slow cluster is not a wrong one."""
 MANY_UNKNOWN = 0.2
+FIRST = ("KC402", "KC401", "KC407", "KC409", "KC403", "KC408")
+"""What is told first where one cause breaks several: what was lost, then what was wrong, then what watchers made of it."""
 NOT_MODELLED = (
     "leases, authentication, compaction, defragmentation, snapshots and membership changes are not part of the workload",
     "disks are not disturbed: a killed member keeps what it wrote, synced or not (SIGKILL spares the page cache)",
@@ -61,7 +63,7 @@ def result_of(run: Run, *, command: str, saved: str, kinds: Sequence[str] = ()) 
     verdict, reasons = _verdict(findings, open_, counts)
     header = run.header.scenario
     return EtcdResult(
-        kchaos=__version__, command=command, verdict=verdict, exit_code=int(verdict.exit_code), reasons=tuple(reasons),
+        kchaos=__version__, command=str(header.get("inputs", {}).get("command", command)), verdict=verdict, exit_code=int(verdict.exit_code), reasons=tuple(reasons),
         backend=str(header.get("topology", {}).get("backend", "")), members=len(header.get("topology", {}).get("members", ())),
         seed=int(header.get("seed", 0)), seconds=round(end_s, 3), operations=sum(counts.values()), ok=counts[Outcome.OK],
         failed=counts[Outcome.FAILED], unknown=counts[Outcome.UNKNOWN], operations_per_s=round(rate, 1), by_kind=dict(sorted(kept.items())),
@@ -87,12 +89,17 @@ def _findings(found: Iterable[tuple[Property, Violation]], saved: str) -> Iterab
     for prop, violation in found:
         groups.setdefault((prop.id, violation.root), []).append((prop, violation))
     firsts = [(min(group, key=lambda pair: pair[1].t), len(group)) for group in groups.values()]
-    for (prop, violation), times in sorted(firsts, key=lambda one: (one[0][1].severity.rank, one[0][1].t)):
+    for (prop, violation), times in sorted(firsts, key=_rank):
         yield EtcdFinding(
             id=prop.id, property=prop.name, claim=prop.claim, source=prop.source, severity=violation.severity, summary=violation.summary,
             witness=tuple(violation.figures.get("witness", ())), proof=tuple(violation.figures.get("witnesses", ())), t=violation.t, times=times,
             fingerprint=fingerprint(prop.id, violation.root), replay=f"kchaos etcd check {saved}" if saved else "",
         )  # fmt: skip
+
+
+def _rank(one: tuple[tuple[Property, Violation], int]) -> tuple[int, int, float]:
+    (prop, violation), _ = one
+    return violation.severity.rank, FIRST.index(prop.id) if prop.id in FIRST else len(FIRST), violation.t
 
 
 def _faults(marks: Sequence[Mark]) -> Iterable[FaultLine]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 
+from kchaos.engine.etcd.tasks import slept
 from kchaos.history.recorder import Recorder
 from kchaos.real.client import Client
 from kchaos.real.failures import CallError
@@ -40,11 +41,7 @@ class Poller:
     async def _member(self, member: str, stop: asyncio.Event) -> None:
         while not stop.is_set():
             await self.once(member)
-            try:
-                async with asyncio.timeout(EVERY_S):
-                    await stop.wait()
-            except TimeoutError:
-                continue
+            await slept(stop, EVERY_S)
 
     async def once(self, member: str) -> Status | None:
         """Ask one member now, and record what it says, or why it says nothing."""

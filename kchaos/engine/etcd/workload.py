@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from kchaos.engine.etcd.calls import Call, answered, ask, filled, learn, unanswered
 from kchaos.engine.etcd.counters import Counters
 from kchaos.engine.etcd.drawing import Drawer, Mix
+from kchaos.engine.etcd.tasks import slept
 from kchaos.history.operations import OP, Operation, Outcome, mark_data
 from kchaos.history.recorder import Recorder
 from kchaos.real.client import Client
@@ -85,7 +86,7 @@ class Workload:
             if operation.outcome is Outcome.UNKNOWN:
                 process = self.new_process()
             if operation.outcome is not Outcome.OK:
-                await _slept(stop, PAUSE_S)
+                await slept(stop, PAUSE_S)
 
     async def do(self, process: int, member: str, call: Call) -> Operation:
         """Make one call and record it. If it is cancelled it is recorded all the same: it may have been sent."""
@@ -105,16 +106,4 @@ class Workload:
     async def _turn(self, stop: asyncio.Event) -> bool:
         """Wait for the next slot of the wished rate; False if all is over before it comes."""
         self._slot_s = max(self._now(), self._slot_s + self._between_s)
-        return not await _slept(stop, self._slot_s - self._now())
-
-
-async def _slept(stop: asyncio.Event, seconds: float) -> bool:
-    """Wait, at most until ``stop``; True if that came first."""
-    if seconds <= 0:
-        return stop.is_set()
-    try:
-        async with asyncio.timeout(seconds):
-            await stop.wait()
-    except TimeoutError:
-        return False
-    return True
+        return not await slept(stop, self._slot_s - self._now())
