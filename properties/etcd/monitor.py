@@ -9,13 +9,13 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from kchaos.check.property import BaseMonitor, Context, Violation
+from kchaos.check.property import BaseMonitor, Context, Severity, Violation
 from kchaos.errors import InvalidScenario
 from kchaos.history.anomaly import Anomaly, Judgement
 from kchaos.history.collected import Collected, agreed
 from kchaos.history.events import Log
 from kchaos.history.record import Mark
-from kchaos.history.watches import Watched, watches
+from kchaos.history.watches import LATE, Watched, watches
 from kchaos.properties.own.declared import UNDECIDED
 
 
@@ -40,7 +40,14 @@ class Whole:
     @cached_property
     def watched(self) -> Watched:
         """Return what the watchers got wrong."""
-        return watches(self.collected.stretches, self.collected.operations, self.log)
+        return watches(self.collected.stretches, self.collected.operations, self.log, self.collected.late)
+
+    def unless_unread(self, found: Judgement, what: str) -> Judgement:
+        """Return a judgement that is no "ok" if a member would not tell what it is based on: ``what`` is log or hash."""
+        missing = [one for one in self.collected.unread if one.what == what]
+        if found.verdict != "ok" or not missing:
+            return found
+        return Judgement("unknown", reason="; ".join(f"{one.member} did not tell its {what}: {one.error}" for one in missing))
 
     @cached_property
     def final_s(self) -> float | None:
@@ -88,7 +95,8 @@ def _violation(one: Anomaly, t: float, about: str, total: int) -> Violation:
         "witnesses": [witness.data() for witness in one.witnesses],
         "total": total,
     }
-    return Violation(t=one.at_s or t, object=about, summary=one.words, root=one.rule, figures=figures)
+    severity = Severity.WARNING if one.rule == LATE else Severity.ERROR
+    return Violation(severity=severity, t=one.at_s or t, object=about, summary=one.words, root=one.rule, figures=figures)
 
 
 def _collecting(take: Callable[[Mark], None]) -> Callable[[Mark], Iterable[Violation]]:

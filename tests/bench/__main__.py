@@ -334,6 +334,19 @@ def etcd_reporting() -> list[Figure]:
     return [Figure("report of an etcd run of 100,000 operations", wall, 2, "s"), Figure("its size", len(page.encode()) / 1e6, 1, "MB")]
 
 
+def etcd_checkers() -> list[Figure]:
+    """Judging what was recorded of etcd, each in a process of its own."""
+    took = {}
+    for name in ("million", "run"):
+        command = [sys.executable, "-m", "tests.bench.checkers", name]
+        took[name] = json.loads(subprocess.check_output(command, cwd=ROOT, text=True))
+    return [
+        Figure("linearizability of 1,000,000 operations, CPU time", took["million"]["s"], 5, "s"),
+        Figure("its process, the history included", took["million"]["rss_gb"], 1, "GB"),
+        Figure("judging 100,000 operations with 30 faults, CPU time", took["run"]["s"], 5, "s"),
+    ]
+
+
 def etcd_starts() -> list[Figure]:
     """Three members of etcd with Toxiproxy between them, from start() until each answers a linearizable read, and stop(): medians of five."""
     figures = []
@@ -360,7 +373,7 @@ def main() -> int:
     figures: list[Figure] = []
     seldom_collect()  # as the command line does
     measures = (
-        loop, a_day, examples, own, chaotic, every_write, level_one, loading, reporting, etcd_reporting, etcd_starts, many_pods, marginal, plugin,
+        loop, a_day, examples, own, chaotic, every_write, level_one, loading, reporting, etcd_reporting, etcd_checkers, etcd_starts, many_pods, marginal, plugin,
     )  # fmt: skip
     for measure in measures:
         gc.collect()

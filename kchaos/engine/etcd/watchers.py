@@ -49,7 +49,8 @@ class Watcher:
         """Watch until cancelled."""
         while True:
             asked = self.next_revision
-            self._recorder.mark("watch", watcher=self.name, member=self.member, prefix=self._key, from_revision=asked)
+            single = {} if self._end else {"single": True}
+            self._recorder.mark("watch", watcher=self.name, member=self.member, prefix=self._key, from_revision=asked, **single)
             reason, compacted = "cancelled", 0
             try:
                 async with self._client.watch(self._key, self._end, from_revision=asked) as watch:
