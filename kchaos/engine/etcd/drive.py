@@ -181,8 +181,8 @@ class _Driver:
                     self._begin("final")
                     self._nemesis.report()
                     within_s = self._scenario.budget.settle_s
-                    revision = await final_reads(clients, self.recorder, workload, poller, keys=mix.names(), within_s=within_s)
-                    for late in await watchers.caught_up(revision, within_s=within_s):
+                    held = await final_reads(clients, self.recorder, workload, poller, keys=mix.names(), within_s=within_s)
+                    for late, revision in await watchers.caught_up(held, within_s=within_s):
                         self.recorder.mark("watch-late", watcher=late, revision=revision)
                     await asyncio.to_thread(self._logs)
                 finally:
