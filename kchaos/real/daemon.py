@@ -246,15 +246,6 @@ def owner() -> str:
     return f"{socket.gethostname()}:{os.getpid()}"
 
 
-def remove_labelled(label: str) -> None:
-    """Remove what a dead run has left in Docker: the hook of :func:`kchaos.real.leases.sweep`."""
-    daemon = Daemon()
-    try:
-        daemon.remove(label)
-    finally:
-        daemon.close()
-
-
 def _connect(timeout_s: float) -> DockerClient:
     try:
         client = DockerClient(timeout=timeout_s)

@@ -19,9 +19,11 @@ import pytest
 from kchaos.errors import HarnessError, InvalidScenario
 from kchaos.real import daemon as docker_daemon
 from kchaos.real import images, leases
+from kchaos.real.backends import cluster_of
 from kchaos.real.containers import ContainerCluster, etcd_version
 from kchaos.real.daemon import OWNER, RUN, owner, unavailable
 from kchaos.real.ports import HOST
+from tests.conftest import tool
 from tests.real import docker_socket
 from tests.real.gateway import get, put, until
 
@@ -30,6 +32,7 @@ ABSENT = "kchaos.invalid/etcd:v9"
 
 PROGRAM = """
 import sys, time
+from kchaos.real.backends import cluster_of
 from kchaos.real.containers import ContainerCluster
 cluster = ContainerCluster(3)
 try:
@@ -248,10 +251,33 @@ def test_a_run_killed_while_it_starts_is_removed_by_the_next(home: Path) -> None
         (run,) = runs(home)
         program.kill()
         program.wait()
-    # the daemon may still be at what it was asked for last: a sweep finds what is there when it comes
-    time.sleep(2)
-    assert leases.sweep(hook=docker_daemon.remove_labelled) == [run]
-    assert left(run) == []
+    time.sleep(2)  # the daemon may still be at what it was asked for last: a sweep finds what is there when it comes
+    with ContainerCluster(1):
+        assert (left(run), run in runs(home)) == ([], False)
+
+
+@refusing
+@real
+@pytest.mark.needs("etcd", "toxiproxy")
+def test_what_a_killed_run_left_in_docker_is_removed_by_a_run_of_processes_where_docker_can_be_asked(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with started_program(home) as program:
+        assert program.stdout is not None
+        assert [program.stdout.readline(), program.stdout.readline()] == ["starting\n", "started\n"]
+        (run,) = runs(home)
+        program.kill()
+        program.wait()
+    with monkeypatch.context() as without:
+        without.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")
+        cluster = cluster_of("process", 1, binary=tool("etcd"))
+        cluster.start()
+        cluster.stop()
+    assert (len(left(run)), runs(home)) == (7, [run])
+    cluster = cluster_of("process", 1, binary=tool("etcd"))
+    cluster.start()
+    cluster.stop()
+    assert (left(run), runs(home)) == ([], [])
 
 
 @contextlib.contextmanager
@@ -305,8 +331,8 @@ def test_a_daemon_that_stops_while_the_cluster_starts_is_named(home: Path, tmp_p
         with pytest.raises(HarnessError, match="the Docker daemon no longer answers: it could not make a network"):
             ContainerCluster(3).start()
     monkeypatch.delenv("DOCKER_HOST")
-    leases.sweep(hook=docker_daemon.remove_labelled)
-    assert runs(home) == []
+    with ContainerCluster(1):
+        assert len(runs(home)) == 1
 
 
 @refusing
