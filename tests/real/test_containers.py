@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from docker.errors import APIError
 
 from kchaos.errors import HarnessError, InvalidScenario
 from kchaos.real import daemon as docker_daemon
@@ -317,6 +319,27 @@ def test_a_daemon_that_stops_in_the_middle_is_named_and_the_next_run_cleans_up(
 
 @refusing
 @real
+def test_a_daemon_that_hangs_is_given_up(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = str(tmp_path / "docker.sock")
+    with docker_socket.unix(path) as way:
+        monkeypatch.setenv("DOCKER_HOST", f"unix://{path}")
+        monkeypatch.setattr(docker_daemon, "TIMEOUT_S", 10.0)
+        cluster = ContainerCluster(1)
+        cluster.start()
+        (run,) = runs(home)
+        way.hold()
+        with pytest.raises(HarnessError, match=r"the Docker daemon no longer answers: it could not list containers .*timed out"):
+            cluster.kill("m1")
+        way.cut()
+        with pytest.raises(HarnessError, match="the Docker daemon no longer answers"):
+            cluster.stop()
+    monkeypatch.delenv("DOCKER_HOST")
+    with ContainerCluster(1):
+        assert left(run) == []
+
+
+@refusing
+@real
 def test_a_daemon_that_stops_while_the_cluster_starts_is_named(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = str(tmp_path / "docker.sock")
     with docker_socket.unix(path) as way:
@@ -388,6 +411,25 @@ def test_why_docker_cannot_be_had_is_told(words: str, installed: bool, host: str
     said = unavailable(words, installed, host)
     assert told in said
     assert "\n" not in said
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("mkdir /var/lib/docker/x: no space left on device", "the disk that holds Docker's data is full"),
+        (
+            "Bind for 127.0.0.1:20001 failed: port is already allocated",
+            "a port that it publishes is taken by another program (Bind for 127.0.0.1:20001",
+        ),
+        ("listen tcp4 127.0.0.1:20001: bind: address already in use", "a port that it publishes is taken by another program"),
+    ],
+)
+def test_common_errors_of_the_daemon_are_told_in_words_that_say_what_to_do(words: str, told: str) -> None:
+    def fails() -> None:
+        raise APIError("500 Server Error", explanation=words)
+
+    with pytest.raises(HarnessError, match=re.escape(f"Docker could not start m1: {told}")):
+        docker_daemon.guarded("start m1", fails)
 
 
 @real
