@@ -391,7 +391,8 @@ def main() -> int:
     figures: list[Figure] = []
     seldom_collect()  # as the command line does
     measures = (
-        loop, a_day, examples, own, chaotic, every_write, level_one, loading, reporting, etcd_reporting, etcd_checkers, etcd_load, etcd_starts, many_pods, marginal, plugin,
+        loop, a_day, examples, own, chaotic, every_write, level_one, loading, reporting, etcd_reporting, etcd_checkers, etcd_load, etcd_starts,
+        many_pods, marginal, plugin,
     )  # fmt: skip
     for measure in measures:
         gc.collect()
