@@ -144,7 +144,7 @@ def explain(what: str) -> int:
     help="Local processes (etcd and toxiproxy-server on PATH), or containers (Docker).",
 )
 @click.option("--members", type=click.Choice(["1", "3", "5"]), default="3", show_default=True, help="Members of the cluster.")
-@click.option("--binary", type=PATH, metavar="PATH", help="The etcd to run as processes. Default: etcd on PATH.")
+@click.option("--binary", type=_Named(), metavar="PATH", help="The etcd to run as processes. Default: etcd on PATH.")
 @click.option("--image", metavar="NAME", help="The image to run in containers. Default: the official one.")
 @click.option("--faults", metavar="LIST", help="Only these faults, separated by commas (`kchaos faults --of etcd`; `none` for none). Default: all.")
 @click.option("--budget", default="60s", show_default=True, metavar="60s|10m", help="How long faults come; boot, settling and final reads come on top.")

@@ -32,6 +32,8 @@ def _found(name: str, told: str, get: str) -> str:
     own = Path(__file__).parents[2] / ".tools" / "bin" / name  # where `make tools` of a checkout puts it
     if path is None and os.sep not in name and os.access(own, os.X_OK):
         return str(own)
+    if path is None and Path(name).is_file() and os.access(name, os.X_OK):  # named as a file of this folder, without ./
+        return str(Path(name).absolute())
     if path is None:
         there = Path(name).exists()
         raise HarnessError(f"{told} {name} {'is not a program that can be run' if there else 'was not found'}: {get}")

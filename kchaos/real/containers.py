@@ -72,6 +72,7 @@ class ContainerCluster:
         self._apis: dict[str, int] = {}
         self._etcds: dict[str, DockerContainer] = {}
         self._proxies: dict[str, DockerContainer] = {}
+        self._paused: set[str] = set()
         self._links: ToxicLinks | None = None
 
     @property
@@ -132,6 +133,7 @@ class ContainerCluster:
         self._links = ToxicLinks(
             {(a, b): (servers[a], f"{a}-{b}") for a in servers for b in servers if a != b},
             Traffic({member: self.endpoint(member) for member in self.members}),
+            self._paused.__contains__,
         )
         self._wait_for_members(lambda member: reads(HOST, self._clients[member], ASK_S))
         self._versions = {"etcd": self._version(), "backend": "containers", "image": self._image, "docker": daemon.version()}
@@ -277,6 +279,7 @@ class ContainerCluster:
                 container.wait(timeout=GONE_WITHIN_S)
 
             self._asked().ask(f"kill {member}", kill)
+            self._paused.discard(member)
 
     def restart(self, member: str) -> None:
         """Start a member that does not run with its data; returns when its container has started. Raises HarnessError if it exits at once."""
@@ -292,6 +295,7 @@ class ContainerCluster:
         """Freeze it; nothing happens if it does not run."""
         with self._lock:
             if self.state(member) == "running":
+                self._paused.add(member)
                 self._asked().ask(f"pause {member}", self._container(member).pause)
 
     def resume(self, member: str) -> None:
@@ -299,6 +303,7 @@ class ContainerCluster:
         with self._lock:
             if self.state(member) == "paused":
                 self._asked().ask(f"resume {member}", self._container(member).unpause)
+                self._paused.discard(member)
 
     def state(self, member: str) -> str:
         """Return running, paused or exited. Raises HarnessError if it, or what stands between the members, was removed or has ended."""

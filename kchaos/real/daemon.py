@@ -179,7 +179,7 @@ class Daemon:
 
     def _submitted(self, doing: str, function: Callable[[], T]) -> Future[T]:
         try:
-            return self._pool.submit(_guarded, doing, function)
+            return self._pool.submit(guarded, doing, function)
         except RuntimeError as error:  # another thread has stopped the cluster meanwhile
             raise HarnessError(f"Docker could not {doing}: the cluster is being stopped") from error
 
@@ -203,7 +203,8 @@ def _ended(futures: Sequence[Future[T]]) -> Iterator[Future[T]]:
     yield from futures
 
 
-def _guarded(doing: str, function: Callable[[], T]) -> T:
+def guarded(doing: str, function: Callable[[], T]) -> T:
+    """Run a request; what goes wrong is a HarnessError whose sentence has ``doing`` in it."""
     try:
         return function()
     except KchaosError:
@@ -236,6 +237,8 @@ def _reason(words: str) -> str:
     """Tell the common reasons in words that say what to do."""
     if "already in use" in words or "already allocated" in words:
         return f"a port that it publishes is taken by another program ({words})"
+    if "no space left on device" in words:
+        return f"the disk that holds Docker's data is full; free some, as by `docker system prune` ({words})"
     if "executable file not found" in words or "no such file or directory" in words:
         return f"the image holds no such program; is it an image of etcd or Toxiproxy? ({words})"
     return words
@@ -244,15 +247,6 @@ def _reason(words: str) -> str:
 def owner() -> str:
     """Return what :data:`OWNER` says of what this process starts."""
     return f"{socket.gethostname()}:{os.getpid()}"
-
-
-def remove_labelled(label: str) -> None:
-    """Remove what a dead run has left in Docker: the hook of :func:`kchaos.real.leases.sweep`."""
-    daemon = Daemon()
-    try:
-        daemon.remove(label)
-    finally:
-        daemon.close()
 
 
 def _connect(timeout_s: float) -> DockerClient:

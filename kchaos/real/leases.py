@@ -27,7 +27,11 @@ if TYPE_CHECKING:
 MARK = "KCHAOS_LEASE"
 GONE_WITHIN_S = 10.0
 Hook = Callable[[str], None]
-"""Called with a Docker label ``key=value``: remove what has it."""
+"""Called with a Docker label ``key=value``: remove what has it. Raises :class:`Later` if Docker can't be asked now."""
+
+
+class Later(Exception):
+    """What a lease lists can't be removed now; it stays, for a later sweep."""
 
 
 def home() -> Path:
@@ -134,7 +138,7 @@ def entries(path: Path) -> Iterator[Mapping[str, Any]]:
 def sweep(folder: Path | None = None, hook: Hook | None = None) -> list[str]:
     """Remove what runs that are dead have left; return the ids of their leases.
 
-    ``hook`` removes what has a Docker label; a lease with a label stays, for a later sweep, while there is no hook.
+    ``hook`` removes what has a Docker label; a lease with a label stays, for a later sweep, while there is no hook, or Docker can't be asked.
     """
     folder = folder or home()
     swept = []
@@ -147,7 +151,10 @@ def sweep(folder: Path | None = None, hook: Hook | None = None) -> list[str]:
             if not _lock(file) or not _same(file, path):
                 continue
             labelled = any("docker" in line for line in entries(path))
-            clear(path, hook)
+            try:
+                clear(path, hook)
+            except Later:
+                continue
             if labelled and hook is None:
                 continue
             path.unlink(missing_ok=True)

@@ -20,7 +20,8 @@ from toxiproxy.toxic import Toxic
 
 from kchaos.errors import HarnessError
 
-TIMEOUT_S = 5.0
+TIMEOUT_S = 20.0
+"""A call takes some ms; one that takes a toxic off a connection that ends just then waits 5 s for each packet in it (toxic.go, WriteOutput)."""
 OLDEST = (2, 6)
 """The first version that takes PATCH."""
 _DIRECT = {"no_proxy": "*"}  # a proxy of the user's environment is not for a server of ours

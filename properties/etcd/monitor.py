@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from typing import Any, ClassVar
@@ -54,7 +55,7 @@ class Whole:
         return next((t for t, name in self.collected.phases if name == "final"), None)
 
 
-class EtcdMonitor(BaseMonitor):
+class EtcdMonitor(BaseMonitor, ABC):
     """Judges one property at the end; ``about``: what its violations are of, ``system`` for the cluster as a whole."""
 
     about: ClassVar[str] = "etcd"
@@ -75,29 +76,27 @@ class EtcdMonitor(BaseMonitor):
             return {}
         return {what: _collecting(take) for what, take in self.whole.collected.handlers().items()}
 
+    @abstractmethod
     def judge(self, whole: Whole) -> Judgement:
         """Return what the checker says; set ``exercised``."""
-        raise NotImplementedError
 
     def finish(self, t: float) -> Iterable[Violation]:
         """Judge all that was collected."""
         found = self.judge(self.whole)
         if found.verdict == "unknown":
             yield Violation(t=t, object=self.about, summary=found.reason, root=UNDECIDED, figures={UNDECIDED: True})
-        rest = found.total - len(found.anomalies)
-        for number, one in enumerate(found.anomalies):
-            more = f" (and {rest} more like it)" if rest and number == 0 else ""
-            yield _violation(one, t, self.about, more, found.total)
+        for one in found.anomalies:
+            yield _violation(one, t, self.about, found.total)
 
 
-def _violation(one: Anomaly, t: float, about: str, more: str, total: int) -> Violation:
+def _violation(one: Anomaly, t: float, about: str, total: int) -> Violation:
     figures: dict[str, Any] = {
         "witness": [witness.words for witness in one.witnesses],
         "witnesses": [witness.data() for witness in one.witnesses],
         "total": total,
     }
     severity = Severity.WARNING if one.rule == LATE else Severity.ERROR
-    return Violation(severity=severity, t=one.at_s or t, object=about, summary=one.words + more, root=one.rule, figures=figures)
+    return Violation(severity=severity, t=one.at_s or t, object=about, summary=one.words, root=one.rule, figures=figures)
 
 
 def _collecting(take: Callable[[Mark], None]) -> Callable[[Mark], Iterable[Violation]]:

@@ -134,7 +134,7 @@ def _facts(by: dict[str, list[Mark]], end_s: float) -> Facts:
     phases = [(mark.t, str(mark.data["name"])) for mark in by["phase"]]
     width_s = float(next((one for one in WIDTHS_S if end_s / one <= MOST_BUCKETS), WIDTHS_S[-1]))
     load, kinds, errors = _operations(by["op"], width_s, end_s)
-    names = sorted({str(mark.data["member"]) for what in ("member", "status", "final", "op") for mark in by[what]})
+    names = sorted({str(mark.data["member"]) for what in ("member", "status", "final") for mark in by[what]})
     lanes = [_lane(name, by, end_s) for name in names]
     return Facts(
         end_s=end_s, phases=tuple(stretches(phases, end_s)), lanes=tuple(lanes), terms=tuple(_terms(by["status"], names)), width_s=width_s,

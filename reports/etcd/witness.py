@@ -97,7 +97,8 @@ def clashes(shown: Sequence[Shown]) -> list[Clash]:
     """Return the pairs whose answers do not agree with real time, or with each other.
 
     Only what is plain: a revision that two writes took; revisions that fall while time goes on (etcd's header.revision never does for
-    requests that are linearizable); a read that does not see, or sees an older state than, a write that was acknowledged before it began.
+    requests that are linearizable); a read that does not see, or sees an older state than, a write that was acknowledged before it began;
+    a serializable read of a revision that nobody had asked for yet.
     """
     out = []
     done = [(one.number, one.operation) for one in shown if one.operation.outcome == Outcome.OK]
@@ -105,12 +106,8 @@ def clashes(shown: Sequence[Shown]) -> list[Clash]:
         for other_number, other in done[at + 1 :]:
             if _wrote(one) and _wrote(other) and one.revision == other.revision:
                 out.append(Clash(number, other_number, f"both took revision {one.revision}"))
-            elif one.return_s < other.call_s and not (one.serializable or other.serializable):
-                says = _missed(one, other) or (
-                    f"later, yet at revision {other.revision}, not after {one.revision}"
-                    if other.revision < one.revision or (_wrote(other) and other.revision == one.revision)
-                    else ""
-                )
+            elif one.return_s < other.call_s and not other.serializable:
+                says = _early(one, other) if one.serializable else _missed(one, other) or _backwards(one, other)
                 if says:
                     out.append(Clash(number, other_number, says))
     return out
@@ -119,6 +116,17 @@ def clashes(shown: Sequence[Shown]) -> list[Clash]:
 def _wrote(one: Operation) -> bool:
     """Tell whether it certainly took a revision of its own: deletes of absent keys don't."""
     return one.succeeded and (any(value is not None for _, value in one.writes) or one.deleted > 0)
+
+
+def _early(read: Operation, write: Operation) -> str:
+    """Return what is wrong if a serializable read, which may be old, is of the future."""
+    early = _wrote(write) and write.revision <= read.revision
+    return f"revision {read.revision} was answered before revision {write.revision} was asked for" if early else ""
+
+
+def _backwards(one: Operation, other: Operation) -> str:
+    wrong = other.revision < one.revision or (_wrote(other) and other.revision == one.revision)
+    return f"later, yet at revision {other.revision}, not after {one.revision}" if wrong else ""
 
 
 def _missed(write: Operation, read: Operation) -> str:

@@ -24,6 +24,8 @@ import msgspec
 from kchaos.check.verdict import Verdict
 from kchaos.engine.booting import boot
 from kchaos.engine.campaign import campaign
+from kchaos.engine.etcd.drive import Load, drive
+from kchaos.engine.etcd.judge import result_of
 from kchaos.engine.kubernetes import run
 from kchaos.engine.machines import of_numbers
 from kchaos.engine.sweep import sweep
@@ -347,6 +349,22 @@ def etcd_checkers() -> list[Figure]:
     ]
 
 
+def etcd_load() -> list[Figure]:
+    """The workload with all watchers on three members, no faults, clients and members on the same cores."""
+    name = "operations per second on 3 real etcd members"
+    missing = [one for one in ("etcd", "toxiproxy") if tool(one) is None]
+    if missing:
+        sys.stdout.write(f"{name:58} not run: needs {', '.join(missing)} (make tools)\n")
+        return []
+    cluster = cluster_of("process", 3, binary=tool("etcd"))
+    cluster.start()
+    try:
+        run_ = drive(cluster, Scenario(system="etcd", budget=Budget(chaos_s=10.0, settle_s=30.0)), Load())
+    finally:
+        cluster.stop()
+    return [Figure(name, result_of(run_, command="", saved="").operations_per_s, 1000, "1/s", True)]
+
+
 def etcd_starts() -> list[Figure]:
     """Three members of etcd with Toxiproxy between them, from start() until each answers a linearizable read, and stop(): medians of five."""
     figures = []
@@ -373,7 +391,8 @@ def main() -> int:
     figures: list[Figure] = []
     seldom_collect()  # as the command line does
     measures = (
-        loop, a_day, examples, own, chaotic, every_write, level_one, loading, reporting, etcd_reporting, etcd_checkers, etcd_starts, many_pods, marginal, plugin,
+        loop, a_day, examples, own, chaotic, every_write, level_one, loading, reporting, etcd_reporting, etcd_checkers, etcd_load, etcd_starts,
+        many_pods, marginal, plugin,
     )  # fmt: skip
     for measure in measures:
         gc.collect()

@@ -1,4 +1,4 @@
-"""A way to the Docker daemon that a test can break: it passes everything on until it is cut."""
+"""A way to the Docker daemon that a test can break: it passes everything on until it is held or cut."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ class Way:
         self._listener = listener
         self._open: set[socket.socket] = set()
         self._lock = threading.Lock()
+        self._flows = threading.Event()
+        self._flows.set()
         self._threads = [threading.Thread(target=self._accept, daemon=True)]
         self._threads[0].start()
 
@@ -38,11 +40,17 @@ class Way:
     def _pass(self, source: socket.socket, target: socket.socket) -> None:
         with contextlib.suppress(OSError):
             while data := source.recv(65536):
+                self._flows.wait()
                 target.sendall(data)
         with contextlib.suppress(OSError):
             target.shutdown(socket.SHUT_WR)
 
+    def hold(self) -> None:
+        """Pass nothing on from now, until it is cut."""
+        self._flows.clear()
+
     def cut(self) -> None:
+        self._flows.set()
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -15,13 +16,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from docker.errors import APIError
 
 from kchaos.errors import HarnessError, InvalidScenario
 from kchaos.real import daemon as docker_daemon
 from kchaos.real import images, leases
+from kchaos.real.backends import cluster_of
 from kchaos.real.containers import ContainerCluster, etcd_version
 from kchaos.real.daemon import OWNER, RUN, owner, unavailable
 from kchaos.real.ports import HOST
+from tests.conftest import tool
 from tests.real import docker_socket
 from tests.real.gateway import get, put, until
 
@@ -30,6 +34,7 @@ ABSENT = "kchaos.invalid/etcd:v9"
 
 PROGRAM = """
 import sys, time
+from kchaos.real.backends import cluster_of
 from kchaos.real.containers import ContainerCluster
 cluster = ContainerCluster(3)
 try:
@@ -248,10 +253,33 @@ def test_a_run_killed_while_it_starts_is_removed_by_the_next(home: Path) -> None
         (run,) = runs(home)
         program.kill()
         program.wait()
-    # the daemon may still be at what it was asked for last: a sweep finds what is there when it comes
-    time.sleep(2)
-    assert leases.sweep(hook=docker_daemon.remove_labelled) == [run]
-    assert left(run) == []
+    time.sleep(2)  # the daemon may still be at what it was asked for last: a sweep finds what is there when it comes
+    with ContainerCluster(1):
+        assert (left(run), run in runs(home)) == ([], False)
+
+
+@refusing
+@real
+@pytest.mark.needs("etcd", "toxiproxy")
+def test_what_a_killed_run_left_in_docker_is_removed_by_a_run_of_processes_where_docker_can_be_asked(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with started_program(home) as program:
+        assert program.stdout is not None
+        assert [program.stdout.readline(), program.stdout.readline()] == ["starting\n", "started\n"]
+        (run,) = runs(home)
+        program.kill()
+        program.wait()
+    with monkeypatch.context() as without:
+        without.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")
+        cluster = cluster_of("process", 1, binary=tool("etcd"))
+        cluster.start()
+        cluster.stop()
+    assert (len(left(run)), runs(home)) == (7, [run])
+    cluster = cluster_of("process", 1, binary=tool("etcd"))
+    cluster.start()
+    cluster.stop()
+    assert (left(run), runs(home)) == ([], [])
 
 
 @contextlib.contextmanager
@@ -291,6 +319,27 @@ def test_a_daemon_that_stops_in_the_middle_is_named_and_the_next_run_cleans_up(
 
 @refusing
 @real
+def test_a_daemon_that_hangs_is_given_up(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = str(tmp_path / "docker.sock")
+    with docker_socket.unix(path) as way:
+        monkeypatch.setenv("DOCKER_HOST", f"unix://{path}")
+        monkeypatch.setattr(docker_daemon, "TIMEOUT_S", 10.0)
+        cluster = ContainerCluster(1)
+        cluster.start()
+        (run,) = runs(home)
+        way.hold()
+        with pytest.raises(HarnessError, match=r"the Docker daemon no longer answers: it could not list containers .*timed out"):
+            cluster.kill("m1")
+        way.cut()
+        with pytest.raises(HarnessError, match="the Docker daemon no longer answers"):
+            cluster.stop()
+    monkeypatch.delenv("DOCKER_HOST")
+    with ContainerCluster(1):
+        assert left(run) == []
+
+
+@refusing
+@real
 def test_a_daemon_that_stops_while_the_cluster_starts_is_named(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = str(tmp_path / "docker.sock")
     with docker_socket.unix(path) as way:
@@ -305,8 +354,8 @@ def test_a_daemon_that_stops_while_the_cluster_starts_is_named(home: Path, tmp_p
         with pytest.raises(HarnessError, match="the Docker daemon no longer answers: it could not make a network"):
             ContainerCluster(3).start()
     monkeypatch.delenv("DOCKER_HOST")
-    leases.sweep(hook=docker_daemon.remove_labelled)
-    assert runs(home) == []
+    with ContainerCluster(1):
+        assert len(runs(home)) == 1
 
 
 @refusing
@@ -362,6 +411,25 @@ def test_why_docker_cannot_be_had_is_told(words: str, installed: bool, host: str
     said = unavailable(words, installed, host)
     assert told in said
     assert "\n" not in said
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("mkdir /var/lib/docker/x: no space left on device", "the disk that holds Docker's data is full"),
+        (
+            "Bind for 127.0.0.1:20001 failed: port is already allocated",
+            "a port that it publishes is taken by another program (Bind for 127.0.0.1:20001",
+        ),
+        ("listen tcp4 127.0.0.1:20001: bind: address already in use", "a port that it publishes is taken by another program"),
+    ],
+)
+def test_common_errors_of_the_daemon_are_told_in_words_that_say_what_to_do(words: str, told: str) -> None:
+    def fails() -> None:
+        raise APIError("500 Server Error", explanation=words)
+
+    with pytest.raises(HarnessError, match=re.escape(f"Docker could not start m1: {told}")):
+        docker_daemon.guarded("start m1", fails)
 
 
 @real

@@ -180,6 +180,7 @@ def get(call_s: float, return_s: float, revision: int, mod: int, key: str = "a",
     (put(1, 2, 5), get(3, 4, 7, 0), "sees no such key, though 5 was acknowledged before"),
     (put(1, 2, 5), get(3, 4, 4, 9, "b"), "later, yet at revision 4, not after 5"),
     (get(1, 2, 5, 5), put(3, 4, 5), "later, yet at revision 5, not after 5"),
+    (get(1, 2, 5, 5, kind="serializable-get"), put(3, 4, 5), "revision 5 was answered before revision 5 was asked for"),
 ])  # fmt: skip
 def test_what_contradicts_is_marked(first: Operation, then: Operation, says: str) -> None:
     shown = [Shown(1, first, False), Shown(2, then, True)]
@@ -194,6 +195,8 @@ def test_what_contradicts_is_marked(first: Operation, then: Operation, says: str
     (put(1, 2, 5), get(1.5, 4, 4, 4)),  # at the same time: either may come first
     (put(1, 2, 5), get(3, 4, 4, 3, kind="serializable-get")),  # it may be old
     (put(1, 2, 5), get(3, 4, 7, 3, "b")),
+    (get(1, 2, 5, 5, kind="serializable-get"), put(3, 4, 6)),
+    (get(1, 2, 5, 5, kind="serializable-get"), get(3, 4, 4, 4)),
     (put(1, 2, 5, writes=(("a", None),), deleted=1), get(3, 4, 7, 0)),
     (put(1, 2, 5, outcome=Outcome.UNKNOWN), get(3, 4, 7, 3)),
     (put(1, 2, 5, succeeded=False), put(1, 3, 5)),

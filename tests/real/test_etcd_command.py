@@ -1,0 +1,183 @@
+"""`kchaos etcd` as its users meet it: a verdict, a saved run that can be judged again, one sentence for what is wrong, and nothing left behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from kchaos.cli import run_cli
+from kchaos.real.leases import MARK, home
+
+REAL = pytest.mark.needs("etcd", "toxiproxy")
+DOCKER = pytest.mark.needs("docker", "images")
+
+
+@pytest.fixture(autouse=True)
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Work in a folder of one's own, with leases and temporary files of one's own, so that what is left can be seen."""
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    return tmp_path
+
+
+def left(place: Path) -> list[str]:
+    """Return what is left of runs of this test: leases, temporary files, processes that work in its folder."""
+    found = [str(one) for one in (*home().iterdir(), *(place / "tmp").iterdir())]
+    for process in psutil.process_iter():
+        try:
+            environ = process.environ()
+        except (psutil.Error, OSError):
+            continue
+        if MARK in environ and environ.get("TMPDIR") == str(place / "tmp"):
+            found.append(f"process {process.pid}: {' '.join(process.cmdline())[:80]}")
+    return found
+
+
+def start(*arguments: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "kchaos.cli", "etcd", *arguments]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=dict(os.environ))
+
+
+def in_chaos(place: Path) -> None:
+    """Wait until a run that was started works on its cluster for a while."""
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        if list((place / "tmp").glob("kchaos-etcd-*/m3")) and len([one for one in home().iterdir() if one.suffix == ".lease"]) == 1:
+            time.sleep(2.5)
+            return
+        time.sleep(0.05)
+    pytest.fail("the run did not start a cluster within a minute")
+
+
+@REAL
+@pytest.mark.parametrize("backend", ["process", pytest.param("containers", marks=DOCKER)])
+def test_a_short_run_has_a_verdict_and_can_be_judged_again(backend: str, place: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """The result is the document of docs/etcd.md; the saved run gives the same."""
+    assert run_cli(["etcd", "--backend", backend, "--faults", "isolate", "--budget", "6s", "--seed", "1", "--json", "-q"]) == 0
+    result = json.loads(capfd.readouterr().out)
+    assert result["verdict"] == "pass" and result["operations"] == result["ok"] + result["failed"] + result["unknown"] > 200
+    assert result["versions"]["backend"] == backend and result["versions"]["etcd"] and result["versions"]["toxiproxy"]
+    assert [one["name"] for one in result["faults"]] == ["isolate"] * len(result["faults"]) and result["faults"][0]["bit"] is True
+    assert set(result["coverage"]["properties"].values()) == {"held"} and result["findings"] == []
+    folder = place / ".kchaos" / "etcd"
+    assert {"etcd.run.jsonl", "report.html", "result.json"} <= {one.name for one in folder.iterdir()}
+    assert run_cli(["etcd", "check", str(folder / "etcd.run.jsonl"), "--json"]) == 0
+    again = json.loads(capfd.readouterr().out)
+    assert {**again, "run": ""} == {**result, "run": ""}
+    assert left(place) == []
+
+
+def _events(run: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in run.read_text(encoding="utf-8").splitlines()]
+
+
+@REAL
+def test_a_lost_write_in_a_saved_run_is_found_with_its_witnesses(place: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """What every member's history no longer holds was acknowledged: exit 1, the operation is named, and the report shows it."""
+    assert run_cli(["etcd", "--members", "1", "--faults", "none", "--budget", "1s", "-q"]) == 0
+    run = place / ".kchaos" / "etcd" / "etcd.run.jsonl"
+    lines = _events(run)
+    log = next(line for line in lines if line.get("e") == "log" and "events" in line)
+    lost = log["events"].pop(len(log["events"]) // 2)
+    run.write_text("\n".join(map(json.dumps, lines)) + "\n", encoding="utf-8")
+    capfd.readouterr()
+    assert run_cli(["etcd", "check", str(run), "--json"]) == 1
+    found = json.loads(capfd.readouterr().out)
+    durable = next(one for one in found["findings"] if one["id"] == "KC402")
+    assert any(str(lost[1]) in words or str(lost[2]) in words for words in map(str, durable["witness"]))
+    assert 2 <= len(durable["witness"]) <= 4 and durable["replay"] == f"kchaos etcd check {run}"
+    assert "KC402" in (run.parent / "report.html").read_text(encoding="utf-8")
+
+
+@REAL
+@pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupted_run_keeps_what_it_has_and_leaves_nothing(number: signal.Signals, code: int, place: Path) -> None:
+    with start("--budget", "60s", "--faults", "kill-loop,rolling-restart,isolate") as process:
+        in_chaos(place)
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == code and "Traceback" not in errors
+    assert "etcd.run.jsonl; `kchaos etcd check" in errors.replace("\n", " ")
+    assert left(place) == []
+    assert run_cli(["etcd", "check", str(place / ".kchaos" / "etcd" / "etcd.run.jsonl"), "-q"]) in (0, 3)
+
+
+@REAL
+def test_after_kill_9_the_next_run_cleans_up(place: Path) -> None:
+    with start("--budget", "60s") as process:
+        in_chaos(place)
+        process.kill()
+        process.communicate(timeout=60)
+    assert left(place) != []
+    assert run_cli(["etcd", "--members", "1", "--faults", "none", "--budget", "1s", "-q"]) == 0
+    assert left(place) == []
+
+
+@REAL
+def test_an_environment_that_breaks_in_the_middle_is_one_sentence_and_loses_nothing(place: Path) -> None:
+    """Toxiproxy is killed under a run: exit 4, what was recorded and the logs are kept, nothing else is left."""
+    with start("--budget", "60s", "--faults", "isolate,latency") as process:
+        in_chaos(place)
+        servers = [one for one in psutil.Process(process.pid).children(recursive=True) if "toxiproxy-server" in one.cmdline()[0]]
+        assert len(servers) == 1
+        servers[0].kill()
+        _, errors = process.communicate(timeout=90)
+    assert process.returncode == 4 and "Traceback" not in errors
+    assert errors.splitlines()[-1].startswith("error: ") and "oxiproxy" in errors.splitlines()[-1]
+    assert (place / ".kchaos" / "etcd" / "etcd.run.jsonl").is_file() and (place / ".kchaos" / "etcd" / "logs" / "m1.log").is_file()
+    assert left(place) == []
+
+
+@pytest.mark.parametrize("arguments, code, said", [
+    (("--faults", "isolat"), 2, "no such fault: isolat (did you mean isolate"),
+    (("--faults", " , "), 2, "--faults names no fault"),
+    (("--faults", "partition-ring"), 2, "partition-ring can't happen with 3 members"),
+    (("--faults", "isolate", "--members", "1"), 2, "isolate can't happen with 1 member"),
+    (("--budget", "20"), 2, "--budget 20 is no time (write for example 60s or 10m)"),
+    (("--budget", "soon"), 2, "not a budget: soon"),
+    (("--binary", "./no-etcd"), 4, "etcd ./no-etcd was not found: "),
+    (("--binary", "./text"), 2, "is no etcd server: "),
+    (("--binary", "./old"), 2, "is etcd 3.3.27; kchaos needs 3.4 or newer"),
+    (("--image", "x"), 2, "--image is for containers"),
+    (("--backend", "containers", "--binary", "x"), 2, "--binary is for processes"),
+    (("--members", "4"), 2, "'4' is not one of"),
+    (("check", "no-such-file"), 2, "can't read the run: No such file"),
+    (("check", "cut.jsonl"), 2, "the run is incomplete: its last line is missing"),
+    (("check", "half.jsonl"), 2, "half.jsonl:2: not JSON"),
+    (("check", "kubernetes.jsonl"), 2, "is not a run of etcd"),
+    (("--seed", "2", "check", "cut.jsonl"), 2, "--seed stands before check"),
+])  # fmt: skip
+def test_what_is_wrong_is_one_sentence(
+    arguments: tuple[str, ...], code: int, said: str, place: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (place / "text").write_text("hello\n", encoding="utf-8")
+    (place / "old").write_text("#!/bin/sh\necho 'etcd Version: 3.3.27'\n", encoding="utf-8")
+    for name in ("text", "old"):
+        (place / name).chmod(0o755)
+    header = '{"format": "kchaos-run", "version": 1, "scenario": {"system": "etcd"}}'
+    (place / "cut.jsonl").write_text(f'{header}\n{{"e": "phase", "name": "boot", "t": 0.0}}\n', encoding="utf-8")
+    (place / "half.jsonl").write_text(f'{header}\n{{"e": "phase", "na', encoding="utf-8")
+    end = '{"end": {"digest": "x", "entries": 0}}'
+    (place / "kubernetes.jsonl").write_text(f'{header.replace("etcd", "kubernetes")}\n{end}\n', encoding="utf-8")
+    assert run_cli(["etcd", *arguments]) == code
+    errors = capfd.readouterr().err
+    assert said in errors and "Traceback" not in errors
+    assert left(place) == []
+
+
+def test_libraries_that_are_missing_are_named(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("kchaos.commands.extra.find_spec", lambda name: None if name == "grpc" else object())
+    assert run_cli(["etcd"]) == 4
+    assert "packages that are not installed (grpc): pip install 'kchaos[etcd]'" in capfd.readouterr().err
