@@ -31,6 +31,8 @@ class Stretch:
     from_revision: int
     """0: from its creation on."""
     asked_s: float
+    single: bool = False
+    """Whether ``prefix`` is the one key that is watched."""
     created_revision: int | None = None
     responses: list[Response] = field(default_factory=list)
     compact_revision: int = 0
@@ -41,6 +43,10 @@ class Stretch:
         if self.from_revision:
             return self.from_revision
         return self.created_revision + 1 if self.created_revision is not None else None
+
+    def wants(self, key: str) -> bool:
+        """Tell whether it must be told of a key."""
+        return key == self.prefix if self.single else key.startswith(self.prefix)
 
 
 class Hash(NamedTuple):
@@ -80,6 +86,22 @@ class Life(NamedTuple):
     event: str
 
 
+class Late(NamedTuple):
+    """A watcher that was not told of all up to a revision within the time that it was given, although all faults were healed."""
+
+    t: float
+    watcher: str
+    revision: int
+
+
+class Unread(NamedTuple):
+    """What a reachable member would not tell at the end: its hash or its log."""
+
+    member: str
+    what: str
+    error: str
+
+
 class Panic(NamedTuple):
     """A line of a member's log that tells of a panic or a fatal error."""
 
@@ -99,6 +121,8 @@ class Collected:
         self.finals: list[Final] = []
         self.lives: list[Life] = []
         self.panics: list[Panic] = []
+        self.late: list[Late] = []
+        self.unread: list[Unread] = []
         self.phases: list[tuple[float, str]] = []
         self.members: dict[str, None] = {}
         """In the order in which they were first told of."""
@@ -111,7 +135,7 @@ class Collected:
         return {
             OP: self._op, "watch": self._watch, "watch-created": self._created, "watched": self._watched, "progress": self._progress,
             "watch-ended": self._ended, "status": self._status, "hash": self._hash, "log": self._log, "final": self._final, "member": self._member,
-            "panic": self._panic, "phase": self._phase,
+            "panic": self._panic, "phase": self._phase, "watch-late": self._late, "unread": self._unread,
         }  # fmt: skip
 
     def _op(self, mark: Mark) -> None:
@@ -122,7 +146,7 @@ class Collected:
 
     def _watch(self, mark: Mark) -> None:
         data = mark.data
-        stretch = Stretch(str(data["watcher"]), data["member"], data["prefix"], _number(data["from_revision"]), mark.t)
+        stretch = Stretch(str(data["watcher"]), data["member"], data["prefix"], _number(data["from_revision"]), mark.t, bool(data.get("single")))
         self._current[stretch.watcher] = stretch
         self.stretches.append(stretch)
 
@@ -176,6 +200,12 @@ class Collected:
 
     def _panic(self, mark: Mark) -> None:
         self.panics.append(Panic(mark.t, mark.data["member"], str(mark.data["line"])))
+
+    def _late(self, mark: Mark) -> None:
+        self.late.append(Late(mark.t, str(mark.data["watcher"]), _number(mark.data["revision"])))
+
+    def _unread(self, mark: Mark) -> None:
+        self.unread.append(Unread(mark.data["member"], mark.data["unread"], str(mark.data["error"])))
 
     def logs(self) -> dict[str, Log]:
         """Return each member's whole history, of those that told it."""

@@ -93,7 +93,10 @@ class Explainer:
         around = [self._placed.writer[one] for one in (gap - 1, gap + 1) if one in self._placed.writer]
         events = self._log.revisions.get(gap, ()) if self._log is not None else ()
         what = f" ({'; '.join(event.words() for event in events)})" if events else ""
-        told = f"revision {gap}{what} was taken by nobody: no acknowledged change has it, and no call without an answer that could have explains the answers"
+        told = (
+            f"revision {gap}{what} was taken by nobody: no acknowledged change has it, and none of the {len(self._placed.unknown)} writes without "
+            "an answer can have taken it so that all answers are explained"
+        )
         naming = [i for i in self._placed.order if any(gap in (s.mod_revision, s.create_revision) for s in self._operations[i].seen)][:1]
         return self._anomaly("gap", told, [*around, *naming, *self._placed.unknown[:1]])
 

@@ -13,7 +13,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from kchaos.history.anomaly import MOST, Anomaly, Judgement, Witness, is_write, judgement, seconds, witness
-from kchaos.history.collected import Response, Stretch
+from kchaos.history.collected import Late, Response, Stretch
 from kchaos.history.events import Event, Log
 from kchaos.history.operations import Operation, Outcome
 
@@ -57,7 +57,11 @@ def truth(operations: Sequence[Operation], log: Log | None) -> Truth:
     return Truth(found, order, False, order[0] if order else 1, order[-1] if order else 0, authors)
 
 
-def watches(stretches: Sequence[Stretch], operations: Sequence[Operation], log: Log | None) -> Watched:
+LATE = "late"
+"""The rule that is about time: what was not told yet may still be told, so that it is no proof."""
+
+
+def watches(stretches: Sequence[Stretch], operations: Sequence[Operation], log: Log | None, late: Sequence[Late] = ()) -> Watched:
     """Judge all watchers."""
     known = truth(operations, log)
     ordered: list[Anomaly] = []
@@ -76,7 +80,9 @@ def watches(stretches: Sequence[Stretch], operations: Sequence[Operation], log: 
         together += several
         complete += missing
         atomic += torn
-    responses = sum(1 for one in stretches for response in one.responses if response.events)
+    for one in late:
+        complete += _overdue(one, [stretch for stretch in stretches if stretch.watcher == one.watcher], told_to.get(one.watcher), known, operations)
+    responses = sum(1 for stretch in stretches for response in stretch.responses if response.events)
     return Watched(judgement(ordered), judgement(complete), judgement(atomic), responses, due, together)
 
 
@@ -91,7 +97,7 @@ def _up_to(one: Response) -> int:
 
 def _who(stretch: Stretch) -> str:
     what = f"from revision {stretch.from_revision}" if stretch.from_revision else "from then on"
-    return f"watcher {stretch.watcher} asked {stretch.member} at {seconds(stretch.asked_s)} for {stretch.prefix}* {what}"
+    return f"watcher {stretch.watcher} asked {stretch.member} at {seconds(stretch.asked_s)} for {stretch.prefix}{'' if stretch.single else '*'} {what}"
 
 
 def _response(stretch: Stretch, one: Response) -> Witness:
@@ -180,7 +186,7 @@ def _against(stretch: Stretch, last: int | None, known: Truth, operations: Seque
     missing: list[Anomaly] = []
     torn: list[Anomaly] = []
     for revision in known.order[bisect_left(known.order, low) : bisect_right(known.order, high)]:
-        wanted = [event for event in known.revisions[revision] if event.key.startswith(stretch.prefix)]
+        wanted = [event for event in known.revisions[revision] if stretch.wants(event.key)]
         due += len(wanted)
         together += len(wanted) > 1
         there = got.pop(revision, {})
@@ -206,6 +212,20 @@ def _against(stretch: Stretch, last: int | None, known: Truth, operations: Seque
             words = f"it was told: {extra.words()}; the history holds nothing at this revision"
             missing.append(Anomaly("invented", words, _when(stretch, revision), _shown(stretch, revision, [], known, operations)))
     return due, together, missing, torn
+
+
+def _overdue(late: Late, stretches: Sequence[Stretch], told_to: int | None, known: Truth, operations: Sequence[Operation]) -> Iterable[Anomaly]:
+    """Yield the first event that a late watcher still waits for, if there is one."""
+    if not stretches:
+        return
+    last = stretches[-1]
+    begins = max(last.begins or known.last + 1, (told_to or 0) + 1)
+    for revision in known.order[bisect_left(known.order, begins) : bisect_right(known.order, late.revision)]:
+        wanted = [event for event in known.revisions[revision] if last.wants(event.key)]
+        if wanted:
+            words = f"{wanted[0].words()} has not been told by {seconds(late.t)}, although all faults are healed; the watcher was told of all up to {told_to or 'none'}"
+            yield Anomaly(LATE, words, late.t, _shown(last, revision, wanted, known, operations))
+            return
 
 
 def _when(stretch: Stretch, revision: int) -> float:

@@ -40,5 +40,7 @@ def _remove_labelled(label: str) -> None:
         raise Later(str(error)) from error
     try:
         daemon.remove(label)
+    except HarnessError as error:  # a daemon that hangs is no reason not to start processes
+        raise Later(str(error)) from error
     finally:
         daemon.close()

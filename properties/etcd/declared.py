@@ -30,7 +30,7 @@ class _Durable(EtcdMonitor):
     def judge(self, whole: Whole) -> Judgement:
         collected = whole.collected
         self.exercised = (bool(whole.logs) or whole.final_s is not None) and any(_acknowledged(one) for one in collected.operations)
-        return durable(collected.operations, whole.logs, collected.lives, whole.final_s)
+        return whole.unless_unread(durable(collected.operations, whole.logs, collected.lives, whole.final_s), "log")
 
 
 class _PastReads(EtcdMonitor):
@@ -63,7 +63,7 @@ class _Agree(EtcdMonitor):
         hashes = whole.collected.hashes
         compared = len({(one.revision, one.compact_revision, one.member) for one in hashes}) > len({(one.revision, one.compact_revision) for one in hashes})
         self.exercised = compared or len(whole.logs) > 1
-        return members_agree(hashes, whole.logs, whole.collected.lives)
+        return whole.unless_unread(members_agree(hashes, whole.logs, whole.collected.lives), "hash")
 
 
 class _NeverBack(EtcdMonitor):

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from typing import Any, ClassVar
 
 import msgspec
 
-from kchaos.check.property import BaseMonitor, Context, Violation
+from kchaos.check.property import BaseMonitor, Context, Severity, Violation
 from kchaos.errors import InvalidScenario
 from kchaos.history.anomaly import Anomaly, Judgement
 from kchaos.history.collected import Collected, agreed
 from kchaos.history.events import Log
 from kchaos.history.record import Mark
-from kchaos.history.watches import Watched, watches
+from kchaos.history.watches import LATE, Watched, watches
 from kchaos.properties.own.declared import UNDECIDED
 
 
@@ -39,7 +40,14 @@ class Whole:
     @cached_property
     def watched(self) -> Watched:
         """Return what the watchers got wrong."""
-        return watches(self.collected.stretches, self.collected.operations, self.log)
+        return watches(self.collected.stretches, self.collected.operations, self.log, self.collected.late)
+
+    def unless_unread(self, found: Judgement, what: str) -> Judgement:
+        """Return a judgement that is no "ok" if a member would not tell what it is based on: ``what`` is log or hash."""
+        missing = [one for one in self.collected.unread if one.what == what]
+        if found.verdict != "ok" or not missing:
+            return found
+        return Judgement("unknown", reason="; ".join(f"{one.member} did not tell its {what}: {one.error}" for one in missing))
 
     @cached_property
     def final_s(self) -> float | None:
@@ -47,7 +55,7 @@ class Whole:
         return next((t for t, name in self.collected.phases if name == "final"), None)
 
 
-class EtcdMonitor(BaseMonitor):
+class EtcdMonitor(BaseMonitor, ABC):
     """Judges one property at the end; ``about``: what its violations are of, ``system`` for the cluster as a whole."""
 
     about: ClassVar[str] = "etcd"
@@ -68,28 +76,27 @@ class EtcdMonitor(BaseMonitor):
             return {}
         return {what: _collecting(take) for what, take in self.whole.collected.handlers().items()}
 
+    @abstractmethod
     def judge(self, whole: Whole) -> Judgement:
         """Return what the checker says; set ``exercised``."""
-        raise NotImplementedError
 
     def finish(self, t: float) -> Iterable[Violation]:
         """Judge all that was collected."""
         found = self.judge(self.whole)
         if found.verdict == "unknown":
             yield Violation(t=t, object=self.about, summary=found.reason, root=UNDECIDED, figures={UNDECIDED: True})
-        rest = found.total - len(found.anomalies)
-        for number, one in enumerate(found.anomalies):
-            more = f" (and {rest} more like it)" if rest and number == 0 else ""
-            yield _violation(one, t, self.about, more, found.total)
+        for one in found.anomalies:
+            yield _violation(one, t, self.about, found.total)
 
 
-def _violation(one: Anomaly, t: float, about: str, more: str, total: int) -> Violation:
+def _violation(one: Anomaly, t: float, about: str, total: int) -> Violation:
     figures: dict[str, Any] = {
         "witness": [witness.words for witness in one.witnesses],
         "witnesses": [witness.data() for witness in one.witnesses],
         "total": total,
     }
-    return Violation(t=one.at_s or t, object=about, summary=one.words + more, root=one.rule, figures=figures)
+    severity = Severity.WARNING if one.rule == LATE else Severity.ERROR
+    return Violation(severity=severity, t=one.at_s or t, object=about, summary=one.words, root=one.rule, figures=figures)
 
 
 def _collecting(take: Callable[[Mark], None]) -> Callable[[Mark], Iterable[Violation]]:

@@ -24,6 +24,8 @@ import msgspec
 from kchaos.check.verdict import Verdict
 from kchaos.engine.booting import boot
 from kchaos.engine.campaign import campaign
+from kchaos.engine.etcd.drive import Load, drive
+from kchaos.engine.etcd.judge import result_of
 from kchaos.engine.kubernetes import run
 from kchaos.engine.machines import of_numbers
 from kchaos.engine.sweep import sweep
@@ -334,6 +336,35 @@ def etcd_reporting() -> list[Figure]:
     return [Figure("report of an etcd run of 100,000 operations", wall, 2, "s"), Figure("its size", len(page.encode()) / 1e6, 1, "MB")]
 
 
+def etcd_checkers() -> list[Figure]:
+    """Judging what was recorded of etcd, each in a process of its own."""
+    took = {}
+    for name in ("million", "run"):
+        command = [sys.executable, "-m", "tests.bench.checkers", name]
+        took[name] = json.loads(subprocess.check_output(command, cwd=ROOT, text=True))
+    return [
+        Figure("linearizability of 1,000,000 operations, CPU time", took["million"]["s"], 5, "s"),
+        Figure("its process, the history included", took["million"]["rss_gb"], 1, "GB"),
+        Figure("judging 100,000 operations with 30 faults, CPU time", took["run"]["s"], 5, "s"),
+    ]
+
+
+def etcd_load() -> list[Figure]:
+    """The workload with all watchers on three members, no faults, clients and members on the same cores."""
+    name = "operations per second on 3 real etcd members"
+    missing = [one for one in ("etcd", "toxiproxy") if tool(one) is None]
+    if missing:
+        sys.stdout.write(f"{name:58} not run: needs {', '.join(missing)} (make tools)\n")
+        return []
+    cluster = cluster_of("process", 3, binary=tool("etcd"))
+    cluster.start()
+    try:
+        run_ = drive(cluster, Scenario(system="etcd", budget=Budget(chaos_s=10.0, settle_s=30.0)), Load())
+    finally:
+        cluster.stop()
+    return [Figure(name, result_of(run_, command="", saved="").operations_per_s, 1000, "1/s", True)]
+
+
 def etcd_starts() -> list[Figure]:
     """Three members of etcd with Toxiproxy between them, from start() until each answers a linearizable read, and stop(): medians of five."""
     figures = []
@@ -360,7 +391,8 @@ def main() -> int:
     figures: list[Figure] = []
     seldom_collect()  # as the command line does
     measures = (
-        loop, a_day, examples, own, chaotic, every_write, level_one, loading, reporting, etcd_reporting, etcd_starts, many_pods, marginal, plugin,
+        loop, a_day, examples, own, chaotic, every_write, level_one, loading, reporting, etcd_reporting, etcd_checkers, etcd_load, etcd_starts,
+        many_pods, marginal, plugin,
     )  # fmt: skip
     for measure in measures:
         gc.collect()

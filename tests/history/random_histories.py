@@ -40,7 +40,7 @@ def history(random: Random, most: int = 8, processes: int = 4) -> list[Operation
     """Return up to ``most`` operations as a linearizable store answered them; some answers were lost, with or without effect."""
     keys = KEYS[: random.randint(1, 3)]
     values = random.choice((0, 0, 1, 2))
-    lost = random.choice((0.0, 0.15, 0.3, 0.5, 0.7))
+    lost = random.choice((0.0, 0.15, 0.3, 0.5, 0.7, 0.7))
     store = EMPTY
     out: list[Operation] = []
     busy = [0.0] * random.randint(2, processes)

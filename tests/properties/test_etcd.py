@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from kchaos.check.property import Context, Monitors
+from kchaos.check.property import Context, Monitors, Severity
 from kchaos.errors import InvalidScenario
 from kchaos.history.operations import Operation, Outcome, Seen, mark_data
 from kchaos.history.record import Header, Mark, Run
@@ -88,7 +88,7 @@ class Story:
 Plant = Callable[[bool, pytest.MonkeyPatch], Found]
 
 
-def bug(ident: str, root: str) -> Callable[[Callable[[Story], None]], Plant]:
+def bug(ident: str, root: str, severity: Severity = Severity.ERROR) -> Callable[[Callable[[Story], None]], Plant]:
     """Add a case that plants its bug by changing the story; without it the story is healthy for all properties."""
 
     def add(plant: Callable[[Story], None]) -> Plant:
@@ -100,7 +100,7 @@ def bug(ident: str, root: str) -> Callable[[Callable[[Story], None]], Plant]:
             return story.judged(ident)
 
         case.__name__ = plant.__name__
-        return CASES.bug(ident, root)(case)
+        return CASES.bug(ident, root, severity)(case)
 
     return add
 
@@ -183,6 +183,13 @@ def an_event_is_never_told(story: Story) -> None:
 @bug("KC405", "missing")
 def a_notification_says_that_all_were_told_although_one_was_not(story: Story) -> None:
     del story.watch[8]
+
+
+@bug("KC405", "late", Severity.WARNING)
+def a_watcher_is_not_told_although_all_is_healed(story: Story) -> None:
+    """No later event shows that one was left out: that is no proof, but it is told."""
+    del story.watch[8:]
+    story.watch.append((2.4, "watch-late", {"watcher": "w", "revision": 6}))
 
 
 @bug("KC405", "content")
@@ -312,6 +319,23 @@ def test_what_could_not_be_told_is_undecided(monkeypatch: pytest.MonkeyPatch) ->
     found = monitors.finish(9.0)
     assert [undecided(violation) for _, violation in found] == [True]
     assert "given up" in found[0][1].summary
+
+
+@pytest.mark.parametrize(("ident", "what"), [("KC402", "log"), ("KC407", "hash")])
+def test_what_a_member_would_not_tell_leaves_it_undecided(ident: str, what: str) -> None:
+    story = Story()
+    story.more.append((2.5, "unread", {"member": "m2", "unread": what, "error": "timed out"}))
+    del (story.logs if what == "log" else story.hashes)["m2"]  # type: ignore[attr-defined]  # both are dicts
+    found = story.judged(ident)
+    assert [undecided(violation) for _, violation in found] == [True]
+    assert found[0][1].summary == f"m2 did not tell its {what}: timed out"
+
+
+def test_a_watcher_of_one_key_is_not_told_of_keys_that_begin_alike() -> None:
+    story = Story()
+    story.watch.append((0.9, "watch", {"watcher": "one", "member": "m1", "prefix": "k", "from_revision": 1, "single": True}))
+    story.watch.append((1.9, "progress", {"watcher": "one", "revision": 6}))
+    assert story.judged(*ETCD) == []
 
 
 def _ambiguous() -> Run:

@@ -10,7 +10,7 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
@@ -95,9 +95,9 @@ def drive(cluster: Cluster, scenario: Scenario, load: Load, listener: Listener |
     try:
         asyncio.run(driver.run())
     except (KeyboardInterrupt, asyncio.CancelledError) as error:
-        raise Interrupted(driver.recorder.finish()) from error
+        raise Interrupted(driver.so_far()) from error
     except Exception as error:
-        raise Failed(driver.recorder.finish()) from _cause(error)
+        raise Failed(driver.so_far()) from _cause(error)
     return driver.recorder.finish()
 
 
@@ -138,6 +138,12 @@ class _Driver:
         self._phase = phase
         self.recorder.mark("phase", name=phase)
 
+    def so_far(self) -> Run:
+        """Return what was recorded, with what the faults have done until now as far as the cluster still tells."""
+        with suppress(KchaosError):
+            self._nemesis.report()
+        return self.recorder.finish()
+
     async def run(self) -> None:
         """Go through all phases."""
         self._begin("boot")
@@ -175,8 +181,8 @@ class _Driver:
                     self._begin("final")
                     self._nemesis.report()
                     within_s = self._scenario.budget.settle_s
-                    revision = await final_reads(clients, self.recorder, workload, poller, keys=mix.names(), within_s=within_s)
-                    for late in await watchers.caught_up(revision, within_s=within_s):
+                    held = await final_reads(clients, self.recorder, workload, poller, keys=mix.names(), within_s=within_s)
+                    for late, revision in await watchers.caught_up(held, within_s=within_s):
                         self.recorder.mark("watch-late", watcher=late, revision=revision)
                     await asyncio.to_thread(self._logs)
                 finally:
@@ -195,7 +201,7 @@ class _Driver:
             if step.for_s is not None or step.do in LONG:  # the latter are over when they return
                 due.append((at_s + (step.for_s or 0.0), 2 * index + 1, self._nemesis.undo, index))
         for at_s, _, act, index in sorted(due, key=lambda one: one[:2]):
-            if at_s > self._scenario.budget.chaos_s:
+            if max(at_s, self._now() - began_s) > self._scenario.budget.chaos_s:
                 break
             await asyncio.sleep(max(0.0, began_s + at_s - self._now()))
             await loop.run_in_executor(pool, act, index)

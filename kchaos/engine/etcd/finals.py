@@ -8,7 +8,7 @@ n revisions costs n²/1,000 reads; many watches, each over a window of revisions
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from kchaos.engine.etcd.calls import Call
 from kchaos.engine.etcd.polling import Poller
@@ -36,16 +36,18 @@ HASH_TIMEOUT_S = 10.0
 
 async def final_reads(
     clients: Mapping[str, Client], recorder: Recorder, workload: Workload, poller: Poller, *, keys: Sequence[str], within_s: float
-) -> int:
-    """Record ``final``, ``hash`` and ``log`` of every member; return the revision that they are compared at (0: none was reached).
+) -> dict[str, int]:
+    """Record ``final``, ``hash`` and ``log`` of every member; return how far each reachable member's store goes, at most to the newest revision read.
 
     Each member is asked for a linearizable read of all keys, as an operation of the history; it is reachable if it answers one within
-    ``within_s`` seconds. Members that do not have no ``hash`` and no ``log``; what else can't be read, for instance because a member has
-    not come up to the revision in as many seconds, has a mark ``unread``.
+    ``within_s`` seconds. A member that then is behind what another has answered is asked once more: nothing is written any more, so a
+    second linearizable answer that is still behind says that the member has lost something. It is not waited for, and is read as far as it
+    goes. Hashes are taken at each revision at which a member's store ends, of all that go so far. What can't be read has a mark ``unread``.
     """
-    reads = await asyncio.gather(*(_read(workload, member, keys, within_s) for member in clients))
-    revision = max(reads)
-    for member, found in zip(clients, reads, strict=True):
+    reads = await _reads(workload, clients, keys, within_s)
+    behind = [member for member, revision in reads.items() if 0 < revision < max(reads.values())]
+    reads |= await _reads(workload, behind, keys, within_s)
+    for member in clients:
         status = await poller.once(member)
         recorder.mark(
             "final",
@@ -53,13 +55,18 @@ async def final_reads(
             revision=status.revision if status else 0,
             raft_term=status.raft_term if status else 0,
             leader=poller.name(status.leader) if status else "",
-            reachable=bool(found),
+            reachable=bool(reads[member]),
         )
-    reachable = {member: clients[member] for member, found in zip(clients, reads, strict=True) if found}
-    for member, client in reachable.items():
-        await _hash(recorder, member, client, revision, within_s)
-    await _logs(reachable, recorder, revision, within_s)
-    return revision
+    held = {member: revision for member, revision in reads.items() if revision}
+    for revision in sorted(set(held.values())):
+        await asyncio.gather(*(_hash(recorder, member, clients[member], revision) for member in held if held[member] >= revision))
+    await _logs(clients, recorder, held, within_s)
+    return held
+
+
+async def _reads(workload: Workload, members: Iterable[str], keys: Sequence[str], within_s: float) -> dict[str, int]:
+    names = list(members)
+    return dict(zip(names, await asyncio.gather(*(_read(workload, member, keys, within_s) for member in names)), strict=True))
 
 
 async def _read(workload: Workload, member: str, keys: Sequence[str], within_s: float) -> int:
@@ -77,34 +84,26 @@ async def _read(workload: Workload, member: str, keys: Sequence[str], within_s: 
     return revision
 
 
-async def _hash(recorder: Recorder, member: str, client: Client, revision: int, within_s: float) -> None:
-    """Record a member's hash as of a revision, once it has come so far."""
-    error = ""
+async def _hash(recorder: Recorder, member: str, client: Client, revision: int) -> None:
+    """Record a member's hash as of a revision."""
     try:
-        async with asyncio.timeout(within_s):
-            while True:
-                try:
-                    got = await client.hash_kv(revision, timeout_s=HASH_TIMEOUT_S)
-                except CallError as reason:
-                    error = str(reason)
-                    await asyncio.sleep(AGAIN_S)
-                    continue
-                recorder.mark("hash", member=member, revision=revision, hash=got.hash, compact_revision=got.compact_revision)
-                return
-    except TimeoutError:
-        recorder.mark("unread", member=member, unread="hash", error=error or "no answer in time")
+        got = await client.hash_kv(revision, timeout_s=HASH_TIMEOUT_S)
+    except CallError as error:
+        recorder.mark("unread", member=member, unread="hash", error=str(error))
+    else:
+        recorder.mark("hash", member=member, revision=revision, hash=got.hash, compact_revision=got.compact_revision)
 
 
-async def _logs(clients: Mapping[str, Client], recorder: Recorder, revision: int, within_s: float) -> None:
-    """Record the members' histories up to a revision, one member after the other; what equals an earlier one is not repeated."""
+async def _logs(clients: Mapping[str, Client], recorder: Recorder, held: Mapping[str, int], within_s: float) -> None:
+    """Record the members' histories as far as each goes, one after the other; what equals an earlier one is not repeated."""
     known: dict[str, list[Change]] = {}
-    for member, client in clients.items():
+    for member, revision in held.items():
         try:
-            log = await history(client, revision, within_s=within_s)
+            log = await history(clients[member], revision, within_s=within_s)
         except CallError as error:
             recorder.mark("unread", member=member, unread="log", error=str(error))
             continue
-        same = next((other for other, found in known.items() if found == log), None)
+        same = next((other for other, found in known.items() if held[other] == revision and found == log), None)
         if same is not None:
             recorder.mark("log", member=member, from_revision=1, revision=revision, same_as=same)
             continue

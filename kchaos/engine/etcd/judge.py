@@ -88,7 +88,14 @@ def _findings(found: Iterable[tuple[Property, Violation]], saved: str) -> Iterab
     groups: dict[tuple[str, str], list[tuple[Property, Violation]]] = {}
     for prop, violation in found:
         groups.setdefault((prop.id, violation.root), []).append((prop, violation))
-    firsts = [(min(group, key=lambda pair: pair[1].t), len(group)) for group in groups.values()]
+    told: Counter[str] = Counter()
+    for (ident, _), group in groups.items():
+        told[ident] += len(group)
+    # checkers tell of some violations and count the rest: those are counted with the first of their property
+    rest = {ident: int(group[0][1].figures.get("total", 0)) - told[ident] for (ident, _), group in reversed(groups.items())}
+    firsts = []
+    for (ident, _), group in groups.items():
+        firsts.append((min(group, key=lambda pair: pair[1].t), len(group) + max(0, rest.pop(ident, 0))))
     for (prop, violation), times in sorted(firsts, key=_rank):
         yield EtcdFinding(
             id=prop.id, property=prop.name, claim=prop.claim, source=prop.source, severity=violation.severity, summary=violation.summary,
@@ -143,7 +150,7 @@ def _names(names: Iterable[str]) -> tuple[str, ...]:
 def _remarks(counts: Counter[str], rate: float, coverage_of: Sequence[str]) -> Iterable[str]:
     asked = sum(counts.values())
     if counts[Outcome.OK] and rate < FEW:
-        yield f"only {rate:.0f} operations per second were acknowledged: a slow machine or a long outage; little was asked, nothing is wrong"
+        yield f"only {rate:.0f} operations per second were acknowledged: a slow machine or a long outage; that is no failure, but little was asked"
     if asked and counts[Outcome.UNKNOWN] / asked > MANY_UNKNOWN:
         yield f"{counts[Outcome.UNKNOWN]} of {asked} outcomes are unknown: such an operation proves little"
     for prop in ETCD.values():

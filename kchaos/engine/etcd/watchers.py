@@ -49,7 +49,8 @@ class Watcher:
         """Watch until cancelled."""
         while True:
             asked = self.next_revision
-            self._recorder.mark("watch", watcher=self.name, member=self.member, prefix=self._key, from_revision=asked)
+            single = {} if self._end else {"single": True}
+            self._recorder.mark("watch", watcher=self.name, member=self.member, prefix=self._key, from_revision=asked, **single)
             reason, compacted = "cancelled", 0
             try:
                 async with self._client.watch(self._key, self._end, from_revision=asked) as watch:
@@ -146,15 +147,20 @@ class Watchers:
             finally:
                 await cancelled((task,))
 
-    async def caught_up(self, revision: int, *, within_s: float) -> Sequence[str]:
-        """Wait until all lasting watchers have seen, or been told of, all up to a revision; return the names of those that have not."""
+    async def caught_up(self, held: Mapping[str, int], *, within_s: float) -> Sequence[tuple[str, int]]:
+        """Wait until the lasting watchers have seen, or been told of, all that their members hold; return those that have not, and up to where.
+
+        ``held``: how far each member's store goes; members that are not named are not waited for, and should have told all that any holds.
+        """
         try:
             async with asyncio.timeout(within_s):
-                while self._late(revision):
+                while any(watcher.member in held for watcher, _ in self._late(held)):
                     await asyncio.sleep(PAUSE_S)
         except TimeoutError:
-            return self._late(revision)
-        return ()
+            pass  # said by who is late
+        return [(watcher.name, revision) for watcher, revision in self._late(held)]
 
-    def _late(self, revision: int) -> Sequence[str]:
-        return [watcher.name for watcher in self._watchers if watcher.next_revision <= revision]
+    def _late(self, held: Mapping[str, int]) -> Sequence[tuple[Watcher, int]]:
+        newest = max(held.values(), default=0)
+        wanted = [(watcher, held.get(watcher.member, newest)) for watcher in self._watchers]
+        return [(watcher, revision) for watcher, revision in wanted if watcher.next_revision <= revision]

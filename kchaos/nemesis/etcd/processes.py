@@ -40,14 +40,12 @@ class _Killed:
         self._members = [member for member in members if _kill(target, member)]
 
     def undo(self) -> None:
-        """Start them again, and wait until all serve."""
+        """Start them again. Nobody waits until they serve: another fault may keep them from it, and is undone only after this one."""
         if self._up:
             return
         self._up = True
         for member in self._members:
             _restart(self._target, member)
-        for member in self._members:
-            self._target.await_serving(member)
         self._down_s = time.monotonic() - self._began
         self._traces.close()
 
@@ -97,27 +95,25 @@ def _kill_all(target: Target, _args: dict[str, Any]) -> Active:
 
 def _rolling(target: Target, _args: dict[str, Any]) -> Active:
     """Restart one after the other; the next is killed when the one before serves again, as an upgrade does."""
-    traces = Traces(target)
-    kills, away_s = 0, 0.0
-    for member in target.cluster.members:
-        if target.ended.is_set():
-            break
-        kills += _kill(target, member)
-        _restart(target, member)
-        away_s += target.await_serving(member)
-    return Once({"kills": kills, "down_s": round(away_s, 2), **traces.close()})
+    return _again_and_again(target, target.cluster.members, 0.0)
 
 
 def _loop(target: Target, args: dict[str, Any]) -> Active:
     """Kill one member again and again, each time as soon as it has served for a moment."""
+    return _again_and_again(target, (args["target"],) * args["times"], args["serving_ms"] / 1000)
+
+
+def _again_and_again(target: Target, members: Sequence[str], serving_s: float) -> Active:
+    """Kill and start members in this order, each when the one before serves; end early if one does not come to serve."""
     traces = Traces(target)
-    member, kills, away_s = args["target"], 0, 0.0
-    for _ in range(args["times"]):
+    kills, away_s = 0, 0.0
+    for member in members:
         kills += _kill(target, member)
         _restart(target, member)
-        away_s += target.await_serving(member)
-        if target.ended.wait(args["serving_ms"] / 1000):
+        took_s = target.await_serving(member)
+        if took_s is None or target.ended.wait(serving_s):
             break
+        away_s += took_s
     return Once({"kills": kills, "down_s": round(away_s, 2), **traces.close()})
 
 

@@ -7,15 +7,14 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from kchaos.errors import HarnessError
 from kchaos.nemesis.fault import Kind
 from kchaos.nemesis.targets import Call, Resolved
 from kchaos.real.cluster import Cluster
 from kchaos.real.probe import peer_trouble, serves
 
 AGAIN_S = 0.02
-SERVES_WITHIN_S = 30.0
-"""How long a member may take to serve again after a restart: recovery of its log, and an election or two."""
+SERVES_WITHIN_S = 15.0
+"""How long a fault that restarts members waits for one to serve again: recovery of its log, and an election or two."""
 SYMBOLS = {"leader()": "who leads now", "follower()": "the first member that does not lead now"}
 """Symbolic targets for a member, resolved when the fault fires."""
 
@@ -65,15 +64,15 @@ class Target:
         found = [peer_trouble(self.cluster.endpoint(name)) for name in self.cluster.members if self.cluster.state(name) == "running"]
         return sum(one for one in found if one is not None)
 
-    def await_serving(self, member: str) -> float:
-        """Wait until a member serves, or the run is broken off; return the seconds it took. Raises HarnessError if it does not within :data:`SERVES_WITHIN_S`."""
+    def await_serving(self, member: str) -> float | None:
+        """Wait until a member serves; return the seconds it took, None if it took longer than :data:`SERVES_WITHIN_S` or the run is over.
+
+        That is no error here: whether all members serve once everything is healed is what KC410 judges.
+        """
         began = time.monotonic()
         while not serves(self.cluster.endpoint(member)):
-            waited = time.monotonic() - began
-            if waited > SERVES_WITHIN_S:
-                raise HarnessError(f"{member} does not serve {waited:.0f} s after it was started again; its log is kept")
-            if self.ended.wait(AGAIN_S):
-                break
+            if time.monotonic() - began > SERVES_WITHIN_S or self.ended.wait(AGAIN_S):
+                return None
         return time.monotonic() - began
 
 
