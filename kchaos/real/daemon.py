@@ -138,12 +138,15 @@ class Daemon:
         return container.start()
 
     def remove(self, label: str) -> None:
-        """Remove all that carries a label, ``key=value``: containers with their volumes, then networks."""
+        """Remove all that carries a label, ``key=value``: containers with their volumes, then networks.
+
+        One after another: while two containers leave one network, Docker before 20.10.27 may lock up for good (moby issue 46661).
+        """
         filters = {"label": label}
-        found = self._do("list containers", lambda: self.client.containers.list(all=True, filters=filters, ignore_removed=True))
-        self.each("remove a container", lambda one: _gone(lambda: one.remove(force=True, v=True)), found)
-        networks = self._do("list networks", lambda: self.client.networks.list(filters=filters))
-        self.each("remove a network", lambda one: _gone(one.remove), networks)
+        for container in self._do("list containers", lambda: self.client.containers.list(all=True, filters=filters, ignore_removed=True)):
+            self._do("remove a container", partial(_gone, partial(container.remove, force=True, v=True)))
+        for network in self._do("list networks", lambda: self.client.networks.list(filters=filters)):
+            self._do("remove a network", partial(_gone, network.remove))
 
     def states(self, run: str) -> Mapping[str, str]:
         """Return the states of a run's containers by name, in Docker's words: created, running, paused, exited, dead."""
