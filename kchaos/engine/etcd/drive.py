@@ -224,7 +224,10 @@ class _Driver:
             await asyncio.sleep(TICK_S)
 
     def _logs(self) -> None:
+        """Record who has ended by itself (what faults have killed is started again by now), and what the logs cry out."""
         for member in self._cluster.members:
+            if self._cluster.state(member) == "exited":
+                self.recorder.mark("member", member=member, event="exited")
             for line in alarms(self._cluster.log(member)):
                 self.recorder.mark("panic", member=member, line=line)
 
