@@ -18,7 +18,7 @@ from typing import NamedTuple
 from kchaos.history.events import Log
 from kchaos.history.operations import Operation
 from kchaos.history.placement import Placed, Timed
-from kchaos.history.replay import Failure, Key, Replay
+from kchaos.history.replay import NOTHING, Failure, Key, Replay
 
 ANY = ""
 """Of a write in a class: a value that nobody saw; as a demand: whatever value. Real values have a mark before them (:func:`_told`)."""
@@ -53,7 +53,7 @@ class Node:
 
 
 class Ahead(NamedTuple):
-    """What the first answer behind a gap says of one key: ``puts`` acknowledged writes and ``gaps`` lie between."""
+    """What the first answer behind a gap says of one key: so many ``puts`` of it are certain and so many other ``gaps`` lie between."""
 
     place: int
     seen: Key
@@ -91,6 +91,12 @@ class Search:
         self._about: dict[str, list[int]] = {key: [] for index in placed.unknown for key, _ in operations[index].writes}
         """Key that an unknown write touches -> the places in the order at which anything is said or done about it."""
         self._demands = self._demanded()
+        self._certain: dict[str, list[int]] = {}
+        """Key -> the gaps that must have put it."""
+        for gap in sorted(self._demands):
+            for key, told in self._demands[gap].items():
+                if told is not None:
+                    self._certain.setdefault(key, []).append(gap)
         self._by_key: dict[str, list[Class]] = {}
         self._classify(timed)
         self._looked: dict[int, dict[str, Ahead]] = {}
@@ -106,7 +112,10 @@ class Search:
             stop = self._replay.run(at)
             if stop.failure is not None:
                 self._fail(stop.failure.at, stop.failure, 0)
-                going = self._back(self._deciding(stop.failure.have))
+                conflicts = self._deciding(stop.failure.have)
+                if not conflicts:
+                    return Found({}, stop.failure, 0, True)  # whatever was decided: no better proof could be shown
+                going = self._back(conflicts)
             elif stop.gap or self._replay.revision < self._last:
                 self._push(self._replay.revision + 1, stop.at)
                 going = self._choose()
@@ -273,6 +282,10 @@ class Search:
             for key, told in one.effects.items():
                 self._putting.setdefault((key, told), []).append(one)
 
+    def _deletable(self, key: str) -> bool:
+        """Tell whether any unknown write deletes a key."""
+        return (key, None) in self._putting
+
     def _options(self, gap: int, at: int) -> Iterator[Class]:
         """Yield the classes that may fill a gap, whatever was decided before."""
         demand = self._demands.get(gap)
@@ -321,20 +334,26 @@ class Search:
             position = self._placed.position[index]
             operation = self._operations[index]
             self._steps += 1
-            gaps = bisect_right(self._gaps, (position >> 1) - (not position & 1)) - first  # a change answers as of before it
+            as_of = (position >> 1) - (not position & 1)  # a change answers as of before it
             for seen in operation.seen:
                 if seen[0] == key:
-                    return Ahead(place, tuple(seen), puts, gaps, False)  # type: ignore[arg-type]  # a NamedTuple of the same fields
+                    return self._ahead(place, tuple(seen), puts, first, as_of, False)  # type: ignore[arg-type]  # a NamedTuple of the same fields
             for one, mod in operation.compares if operation.succeeded else ():
                 if one == key:
-                    return Ahead(place, (key, None, mod, 0, 0), puts, gaps, True)
-            if not position & 1:
-                for one, value in operation.writes:
-                    if one == key:
-                        if value is None:
-                            return None
-                        puts += 1
+                    return self._ahead(place, (key, None, mod, 0, 0), puts, first, as_of, True)
+            for one, value in operation.writes if operation.succeeded else ():
+                if one == key:
+                    if position & 1:  # it deleted nothing
+                        return self._ahead(place, (key, *NOTHING), puts, first, as_of, True)
+                    if value is None:
+                        return None
+                    puts += 1
         return None
+
+    def _ahead(self, place: int, seen: Key, puts: int, first: int, as_of: int, mod_only: bool) -> Ahead:
+        certain = self._certain.get(seen[0], ())
+        known = bisect_right(certain, as_of) - bisect_left(certain, self._gaps[first]) if first < len(self._gaps) else 0
+        return Ahead(place, seen, puts + known, bisect_right(self._gaps, as_of) - first - known, mod_only)
 
     def _prune(self, node: Node) -> None:
         """Leave the options that the next answers allow, those that they ask for first; what they depend on is noted."""
@@ -343,13 +362,16 @@ class Search:
         absent: set[str] = set()
         """Keys that must stay so: to delete them is no change."""
         forced: set[str] = set()
-        asked: set[str] = set()
+        asked: dict[str, int] = {}
+        """Key that must be put in some gap up to a place in the order -> that place."""
         for key, (place, seen, puts, gaps, mod_only) in self._look(node.gap, node.at).items():
             have = state.get(key)
             if key not in node.touches:
                 continue
-            if seen[2] == 0:
-                if puts == 0 and gaps == 1:
+            if seen[2] == 0 or (not mod_only and seen[4] > node.gap):  # absent as of then, or made only later: what is there must be deleted before
+                if have is None and not self._deletable(key):
+                    absent.add(key)
+                elif seen[2] == 0 and puts == 0 and gaps == 1:
                     (absent if have is None else forced).add(key)
             elif not mod_only and seen[4] < node.gap <= seen[2]:
                 if have is None or have[4] != seen[4] or not 0 <= seen[3] - have[3] - puts <= gaps:
@@ -363,7 +385,7 @@ class Search:
                 elif needed == gaps:
                     forced.add(key)
                 else:
-                    asked.add(key)
+                    asked[key] = place
         left: list[Class] = []
         for one in node.options:
             put = any(one.effects.get(key) is not None for key in absent)
@@ -372,7 +394,8 @@ class Search:
         if len(left) < len(node.options):
             for key in barred | forced | absent:
                 node.conflicts.update(self._before(len(self._nodes) - 1, key))
-        left.sort(key=lambda one: (asked.isdisjoint(one.effects), sum(value != ANY for value in one.effects.values())))
+        never = len(self._placed.order)  # whose answer comes first is served first, which is the best for jobs of one gap each (Jackson's rule)
+        left.sort(key=lambda one: (min(asked.get(key, never) for key in one.effects), sum(value != ANY for value in one.effects.values())))
         node.options = left
 
 

@@ -45,7 +45,7 @@ def etcd(binary: str = "etcd") -> tuple[str, str]:
     path = _found(binary, "etcd", _ETCD)
     try:
         ran = subprocess.run(
-            [path, "--version"], capture_output=True, text=True, errors="replace", timeout=ANSWERS_WITHIN_S, check=False,
+            [path, "--version"], capture_output=True, encoding="utf-8", errors="replace", timeout=ANSWERS_WITHIN_S, check=False,
             env=environment(), stdin=subprocess.DEVNULL,
         )  # fmt: skip
         told = ran.stdout + ran.stderr

@@ -97,7 +97,7 @@ def test_children_do_not_keep_the_lock_of_their_parent(tmp_path: Path, spawn: Sp
     script = "import sys, subprocess; from pathlib import Path; from kchaos.real.leases import Lease; lease = Lease(Path(sys.argv[1]));"
     script += "p = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'], stdout=-3, env=lease.environment()); lease.own_process(p.pid);"
     script += "print(p.pid, flush=True); import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
-    parent = subprocess.run([sys.executable, "-c", script, str(tmp_path)], stdout=subprocess.PIPE, text=True, check=False, timeout=30)
+    parent = subprocess.run([sys.executable, "-c", script, str(tmp_path)], stdout=subprocess.PIPE, encoding="utf-8", check=False, timeout=30)
     child = psutil.Process(int(parent.stdout))
     assert len(sweep(tmp_path)) == 1
     assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
@@ -127,7 +127,7 @@ def test_a_docker_label_is_for_the_hook_and_waits_for_one(tmp_path: Path) -> Non
 def test_a_folder_is_written_down_before_it_is_made(tmp_path: Path) -> None:
     lease = Lease(tmp_path)
     file = tmp_path / "in-the-way"
-    file.write_text("")
+    file.write_text("", encoding="utf-8")
     with pytest.raises(OSError, match="in-the-way"):
         lease.own_folder(file)
     assert {"folder": str(file)} in list(entries(lease.path))
@@ -142,7 +142,7 @@ def test_leases_are_kept_in_the_users_state_folder(tmp_path: Path, monkeypatch: 
 
 def test_where_there_is_no_home_the_temp_folder_serves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     in_the_way = tmp_path / "file"
-    in_the_way.write_text("")
+    in_the_way.write_text("", encoding="utf-8")
     monkeypatch.setenv("XDG_STATE_HOME", str(in_the_way))
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     assert home() == tmp_path / f"kchaos-leases-{os.getuid()}"

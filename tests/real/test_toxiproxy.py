@@ -145,7 +145,7 @@ def test_latency_is_felt_changed_and_taken_away(proxied: tuple[Toxiproxy, Proxy]
         api.remove_toxic("p", "late")
         assert api.toxics("p") == {}
         until(lambda: echoed(connection) < 0.12, "no latency")
-    assert "deprecated" not in servers[0].log.read_text().lower().replace("depercated", "deprecated")  # its own spelling; POST would say so
+    assert "deprecated" not in servers[0].log.read_text(encoding="utf-8").lower().replace("depercated", "deprecated")  # its own spelling; POST would say so
 
 
 def test_a_reset_is_felt_as_one(proxied: tuple[Toxiproxy, Proxy]) -> None:
