@@ -227,7 +227,7 @@ class ProcessCluster:
         for member in self._running.values():
             self._launch(member)
         self._wait_for_members(lambda member: STARTED in self._text(member.name))
-        self._tell_front(front, "open")
+        self._tell_front(front, "open")  # its answer need not be waited for: members dial again
         self._wait_for_members(lambda member: reads(HOST, member.client))
 
     def _run(

@@ -3,8 +3,8 @@
 etcd dials its peers through the proxy of its environment (``http.ProxyFromEnvironment`` in its transport, 3.4 to 3.6). One listener per
 source member tells who dials; the address asked for tells whom; the pair has a Toxiproxy proxy. Beyond the handshake (RFC 1928: no
 authentication, CONNECT) no byte is looked at. It reads one line of JSON, ``{source: {"address:port": local port}}``, and answers with one,
-``{source: port it listens on}``. It refuses everybody until it reads a second line, and ends when its standard input closes, so that it
-never outlives its parent.
+``{source: port it listens on}``. It refuses everybody until it reads a second line, which it answers by ``open``, and ends when its
+standard input closes, so that it never outlives its parent.
 
 Run as a module of its own, it must start fast: nothing but the standard library is imported.
 """
@@ -136,6 +136,8 @@ async def serve() -> None:
     sys.stdout.flush()
     if await loop.run_in_executor(None, sys.stdin.readline):
         opened.set()
+        sys.stdout.write("open\n")
+        sys.stdout.flush()
         await loop.run_in_executor(None, sys.stdin.read)
 
 

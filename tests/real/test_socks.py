@@ -30,6 +30,7 @@ class Front:
         self.ports = json.loads(self.process.stdout.readline())
         if opened:
             self.tell("open")
+            assert self.process.stdout.readline() == b"open\n"
 
     def tell(self, line: str) -> None:
         assert self.process.stdin is not None
