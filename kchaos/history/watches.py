@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import NamedTuple
 
 from kchaos.history.anomaly import MOST, Anomaly, Judgement, Witness, is_write, judgement, seconds, witness
@@ -178,6 +178,7 @@ def _against(stretch: Stretch, last: int | None, known: Truth, operations: Seque
     if begins is None or last is None:
         return 0, 0, [], []
     low, high = max(begins, known.first), min(last, known.last)
+    reach = _reach(stretch)
     got: dict[int, dict[str, Event]] = {}
     for response in stretch.responses:
         for event in response.events:
@@ -193,24 +194,24 @@ def _against(stretch: Stretch, last: int | None, known: Truth, operations: Seque
         lacking = [event for event in wanted if event.key not in there]
         if lacking and len(lacking) < len(wanted):
             words = f"of revision {revision} only a part was told: {lacking[0].words()} is missing"
-            torn.append(Anomaly("torn", words, _when(stretch, revision), _shown(stretch, revision, lacking, known, operations)))
+            torn.append(Anomaly("torn", words, _when(stretch, reach, revision), _shown(stretch, reach, revision, lacking, known, operations)))
         elif lacking:
             words = f"{lacking[0].words()} was never told, though later revisions were (up to {last})"
-            missing.append(Anomaly("missing", words, _when(stretch, revision), _shown(stretch, revision, lacking, known, operations)))
+            missing.append(Anomaly("missing", words, _when(stretch, reach, revision), _shown(stretch, reach, revision, lacking, known, operations)))
         for event in wanted:
             told = there.pop(event.key, None)
             if told is not None and (told != event if known.whole else told.value != event.value):
                 words = f"it was told: {told.words()}; it is: {event.words()}"
-                missing.append(Anomaly("content", words, _when(stretch, revision), _shown(stretch, revision, [event], known, operations)))
+                missing.append(Anomaly("content", words, _when(stretch, reach, revision), _shown(stretch, reach, revision, [event], known, operations)))
         if there and known.whole:
             extra = next(iter(there.values()))
             words = f"it was told: {extra.words()}, which the history does not hold"
-            missing.append(Anomaly("invented", words, _when(stretch, revision), _shown(stretch, revision, [], known, operations)))
+            missing.append(Anomaly("invented", words, _when(stretch, reach, revision), _shown(stretch, reach, revision, [], known, operations)))
     for revision, events in got.items() if known.whole else ():
         if low <= revision <= high:
             extra = next(iter(events.values()))
             words = f"it was told: {extra.words()}; the history holds nothing at this revision"
-            missing.append(Anomaly("invented", words, _when(stretch, revision), _shown(stretch, revision, [], known, operations)))
+            missing.append(Anomaly("invented", words, _when(stretch, reach, revision), _shown(stretch, reach, revision, [], known, operations)))
     return due, together, missing, torn
 
 
@@ -224,18 +225,32 @@ def _overdue(late: Late, stretches: Sequence[Stretch], told_to: int | None, know
         wanted = [event for event in known.revisions[revision] if last.wants(event.key)]
         if wanted:
             words = f"{wanted[0].words()} has not been told by {seconds(late.t)}, although all faults are healed; the watcher was told of all up to {told_to or 'none'}"
-            yield Anomaly(LATE, words, late.t, _shown(last, revision, wanted, known, operations))
+            yield Anomaly(LATE, words, late.t, _shown(last, _reach(last), revision, wanted, known, operations))
             return
 
 
-def _when(stretch: Stretch, revision: int) -> float:
+def _reach(stretch: Stretch) -> list[int]:
+    """Return for each response the last revision that it or one before it tells of: it never falls, so that it can be searched."""
+    return list(accumulate(map(_up_to, stretch.responses), max))
+
+
+def _past(stretch: Stretch, reach: Sequence[int], revision: int) -> Response | None:
+    """Return the first response at or past a revision."""
+    at = bisect_left(reach, revision)
+    return stretch.responses[at] if at < len(reach) else None
+
+
+def _when(stretch: Stretch, reach: Sequence[int], revision: int) -> float:
     """Return when a watcher was told of something at or past a revision."""
-    return next((one.t for one in stretch.responses if _up_to(one) >= revision), stretch.asked_s)
+    past = _past(stretch, reach, revision)
+    return past.t if past is not None else stretch.asked_s
 
 
-def _shown(stretch: Stretch, revision: int, events: Sequence[Event], known: Truth, operations: Sequence[Operation]) -> tuple[Witness, ...]:
+def _shown(
+    stretch: Stretch, reach: Sequence[int], revision: int, events: Sequence[Event], known: Truth, operations: Sequence[Operation]
+) -> tuple[Witness, ...]:
     """Return the request, the response at or past a revision, and who changed or what the history holds there."""
-    past = next((one for one in stretch.responses if _up_to(one) >= revision), None)
+    past = _past(stretch, reach, revision)
     shown = [Witness(-1, None, _who(stretch)), *([_response(stretch, past)] if past is not None else [])]
     author = known.authors.get(revision)
     if author is not None:
