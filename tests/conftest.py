@@ -8,6 +8,8 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import time
+import uuid
 from collections import Counter
 from functools import cache
 from importlib.metadata import version
@@ -17,12 +19,14 @@ from pathlib import Path
 import pytest
 
 from kchaos.real import images
+from tests.leftovers import SESSION, leftovers
 
 ROOT = Path(__file__).parent.parent
 TOOLS = ROOT / ".tools" / "bin"
 OTHER_PYTHON = ROOT / ".tools" / "python-other" / "bin" / "python"
 AXE = ROOT / ".tools" / "axe.min.js"
-_MISSING = pytest.StashKey[Counter]()
+_BEGAN = pytest.StashKey[float]()
+_LEFT = pytest.StashKey[list[str]]()
 SETUPTOOLS = 77
 """As [build-system] in pyproject.toml says."""
 PREFIX = "not run: needs "
@@ -59,6 +63,21 @@ def _docker(*command: str) -> str | None:
     return docker if answered else None
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):  # workers of pytest-xdist inherit the environment
+        os.environ.setdefault(SESSION, uuid.uuid4().hex)
+        config.stash[_BEGAN] = time.time()
+
+
+@pytest.hookimpl(trylast=True)  # pytest-xdist ends its workers before
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fail the run of the tests if it has left anything of a real cluster: no process, container, network or folder."""
+    began = session.config.stash.get(_BEGAN, None)
+    if began is not None and (found := leftovers(os.environ[SESSION], began)):
+        session.config.stash[_LEFT] = found
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         for mark in item.iter_markers("needs"):
@@ -77,6 +96,8 @@ def _needed(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    for one in terminalreporter.config.stash.get(_LEFT, []):
+        terminalreporter.write_line(f"left behind by the tests: {one}", red=True)
     counts: Counter[str] = Counter()
     for report in terminalreporter.stats.get("skipped", []):
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)

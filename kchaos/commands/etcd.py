@@ -45,7 +45,7 @@ class _Line:
         if self._status is not None:
             self._status.update(
                 f"{progress.phase}: {progress.rate:,} operations/s, {progress.operations:,} in all, {progress.unknown:,} unknown; "
-                f"{progress.faults} faults, {progress.elections} elections"
+                f"{progress.faults} faults, {progress.bit} bit, {progress.elections} elections"
             )
 
     def stop(self) -> None:

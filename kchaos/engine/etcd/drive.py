@@ -28,6 +28,7 @@ from kchaos.history.record import Entry, Header, Mark, Run
 from kchaos.history.recorder import Recorder
 from kchaos.nemesis.etcd.catalog import catalog
 from kchaos.nemesis.etcd.target import Target
+from kchaos.nemesis.fault import bit
 from kchaos.nemesis.schedule import Nemesis
 from kchaos.real.client import Client
 from kchaos.real.cluster import Cluster
@@ -60,6 +61,8 @@ class Progress(NamedTuple):
     """Operations that ended within the last second."""
     faults: int
     """Injected so far."""
+    bit: int
+    """Of those that are over, how many did something."""
     elections: int
 
 
@@ -123,6 +126,7 @@ class _Driver:
         self._target = Target(cluster, self.recorder.mark)
         self._nemesis = Nemesis(self._target, catalog(), scenario.steps, _never, self.recorder.mark)
         self._faults = 0
+        self._bit = 0
         self._phase = ""
         self.recorder.listeners.append(self._seen)
 
@@ -199,13 +203,17 @@ class _Driver:
             at_s = step.when.s if isinstance(step.when, At) else 0.0
             due.append((at_s, 2 * index, self._nemesis.fire, index))
             if step.for_s is not None or step.do in LONG:  # the latter are over when they return
-                due.append((at_s + (step.for_s or 0.0), 2 * index + 1, self._nemesis.undo, index))
+                due.append((at_s + (step.for_s or 0.0), 2 * index + 1, self._undo, index))
         for at_s, _, act, index in sorted(due, key=lambda one: one[:2]):
             if max(at_s, self._now() - began_s) > self._scenario.budget.chaos_s:
                 break
             await asyncio.sleep(max(0.0, began_s + at_s - self._now()))
             await loop.run_in_executor(pool, act, index)
         await asyncio.sleep(max(0.0, began_s + self._scenario.budget.chaos_s - self._now()))
+
+    def _undo(self, index: int) -> None:
+        self._nemesis.undo(index)
+        self._bit += bit(self._nemesis.evidence(index))
 
     async def _heal(self, pool: ThreadPoolExecutor) -> None:
         self._begin("heal")
@@ -234,7 +242,7 @@ class _Driver:
     async def _tell(self, workload: Workload, poller: Poller, stop: asyncio.Event) -> None:
         while self._listener is not None and not stop.is_set():
             self._listener.told(Progress(
-                self._phase, workload.counters.operations, workload.counters.unknown, workload.counters.rate(self._now()), self._faults,
+                self._phase, workload.counters.operations, workload.counters.unknown, workload.counters.rate(self._now()), self._faults, self._bit,
                 poller.elections,
             ))  # fmt: skip
             await asyncio.sleep(TELL_S)
