@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 import sys
-import tempfile
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,14 +15,15 @@ from rich.status import Status
 from kchaos.commands.extra import needed
 from kchaos.engine.campaign import BudgetOption
 from kchaos.engine.etcd.result import EtcdResult
-from kchaos.engine.output import Files, harmless, mute, whole, write_all
+from kchaos.engine.output import harmless, mute, write_all
 from kchaos.errors import ExitCode, HarnessError, InvalidScenario, KchaosError
-from kchaos.history.record import Run
+from kchaos.history.record import Run, digest_of
 from kchaos.history.record import load as load_run
 from kchaos.scenario import Budget, Scenario
 
 if TYPE_CHECKING:
     from kchaos.engine.etcd.drive import Progress
+    from kchaos.real.cluster import Cluster
 
 OUT = ".kchaos/etcd"
 RUN = "etcd.run.jsonl"
@@ -74,34 +74,42 @@ def etcd(options: dict[str, Any]) -> int:
     out: Path = options["out"] or Path(OUT)
     cluster = cluster_of(options["backend"], count, image=options["image"], binary=options["binary"])
     line = _Line(errors) if not options["quiet"] else None
-    code: int | None = None
     try:
         cluster.start()
         try:
             run = drive(cluster, scenario, Load(clients=options["clients"], rate=options["rate"]), line)
         except Interrupted as stop:
             _line_off(line)
-            where = _rescue(stop.run, out)
+            where = _saved(stop.run, out, errors)
             errors.print(harmless(f"interrupted: what was recorded so far is in {where}; `kchaos etcd check {where}` judges it"), style="magenta", soft_wrap=True)
             if isinstance(stop.__cause__, KeyboardInterrupt):
                 raise stop.__cause__ from None
             raise
         except Failed as broken:
             _line_off(line)
-            where = _rescue(broken.run, out)
-            cluster.keep_logs(out / "logs")
-            errors.print(harmless(f"what was recorded until then is in {where}, the logs in {out / 'logs'}"), style="magenta", soft_wrap=True)
+            where = _saved(broken.run, out, errors)
+            _keep_logs(cluster, where.parent, errors)
+            errors.print(harmless(f"what was recorded until then is in {where}"), style="magenta", soft_wrap=True)
             cause = broken.__cause__
             raise cause if isinstance(cause, KchaosError) else HarnessError(f"the run broke off: {cause}") from cause
         _line_off(line)
-        code, result = _finish(run, out, options, tuple(kind.name for kind in kinds))
+        where = _saved(run, out, errors)  # before it is judged: whatever happens then, the run is there
+        result = _finish(run, where, options, tuple(kind.name for kind in kinds))
         if options["keep"] or result.exit_code == ExitCode.VIOLATION:
-            kept = cluster.keep_logs(out / "logs")
-            errors.print(harmless(f"logs of the members: {', '.join(map(str, kept))}"), style="dim", soft_wrap=True)
+            _keep_logs(cluster, where.parent, errors)
     finally:
         _line_off(line)
         cluster.stop()
-    return code
+    return result.exit_code
+
+
+def _keep_logs(cluster: Cluster, folder: Path, errors: Console) -> None:
+    """Keep the members' logs; that it can't be done changes no verdict."""
+    try:
+        kept = cluster.keep_logs(folder / "logs")
+        errors.print(harmless(f"logs of the members: {', '.join(map(str, kept))}"), style="dim", highlight=False, soft_wrap=True)
+    except HarnessError as error:
+        errors.print(f"warning: {harmless(error)}", style="yellow", markup=False, highlight=False, soft_wrap=True)
 
 
 def check(file: Path, out: Path | None, as_json: bool, quiet: bool) -> int:
@@ -109,7 +117,10 @@ def check(file: Path, out: Path | None, as_json: bool, quiet: bool) -> int:
     run = load_run(file)
     if run.header.scenario.get("system") != SYSTEM:
         raise InvalidScenario(f"{file} is not a run of etcd", hint="`kchaos explain FILE` tells of a run of Kubernetes")
-    kinds = tuple(str(name) for name in run.header.scenario.get("inputs", {}).get("faults", ()))
+    if digest_of(run.header, run.entries) != run.digest:
+        Console(stderr=True).print(harmless(f"warning: {file} was changed since it was written: its digest is another"), style="yellow", soft_wrap=True)
+    inputs = run.header.scenario.get("inputs", {})
+    kinds = tuple(str(name) for name in inputs.get("faults", ())) if isinstance(inputs, dict) else ()
     result, page = _judged(run, str(file), kinds)
     folder = out or file.parent
     where, problems = write_all(folder, lambda _: {"report.html": partial(_text, page)}, keep=True)
@@ -155,22 +166,15 @@ def _judged(run: Run, saved: str, kinds: tuple[str, ...]) -> tuple[EtcdResult, s
     return result, html(result, run)
 
 
-def _finish(run: Run, out: Path, options: dict[str, Any], kinds: tuple[str, ...]) -> tuple[int, EtcdResult]:
-    """Write run, result and report; print; return the exit code."""
-    placed: EtcdResult | None = None
-
-    def files_at(folder: Path) -> Files:
-        nonlocal placed
-        placed, page = _judged(run, str(folder / RUN), kinds)
-        return {
-            RUN: run.save, "report.html": partial(_text, page),
-            "result.json": lambda path: path.write_bytes(msgspec.json.format(msgspec.json.encode(placed), indent=2) + b"\n"),
-        }  # fmt: skip
-
-    folder, problems = write_all(out, files_at, keep=True)
-    assert placed is not None
-    _tell(placed, folder, options["as_json"], options["quiet"], problems)
-    return placed.exit_code, placed
+def _finish(run: Run, saved: Path, options: dict[str, Any], kinds: tuple[str, ...]) -> EtcdResult:
+    """Judge a run that is saved; write result and report beside it; print; return the result."""
+    result, page = _judged(run, str(saved), kinds)
+    document = msgspec.json.format(msgspec.json.encode(result), indent=2) + b"\n"
+    folder, problems = write_all(
+        saved.parent, lambda _: {"report.html": partial(_text, page), "result.json": lambda path: path.write_bytes(document)}, keep=True
+    )
+    _tell(result, folder, options["as_json"], options["quiet"], problems)
+    return result
 
 
 def _tell(result: EtcdResult, folder: Path | None, as_json: bool, quiet: bool, problems: list[str]) -> None:
@@ -189,16 +193,14 @@ def _tell(result: EtcdResult, folder: Path | None, as_json: bool, quiet: bool, p
         Console(stderr=True).print(f"warning: {harmless(problem)}", style="yellow", markup=False, highlight=False, soft_wrap=True)
 
 
-def _rescue(run: Run, out: Path) -> Path:
-    """Save what was recorded, in a temporary folder if need be; return where it is."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        whole(out / RUN, run.save)
-        return out / RUN
-    except OSError:
-        folder = Path(tempfile.mkdtemp(prefix="kchaos-"))
-        whole(folder / RUN, run.save)
-        return folder / RUN
+def _saved(run: Run, out: Path, errors: Console) -> Path:
+    """Save what was recorded, in a temporary folder if need be; return where it is. Raises HarnessError if it can't be saved anywhere."""
+    folder, problems = write_all(out, lambda _: {RUN: run.save}, keep=True)
+    for problem in problems:
+        errors.print(f"warning: {harmless(problem)}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+    if folder is None:
+        raise HarnessError(f"the run can't be saved: {'; '.join(problems)}")
+    return folder / RUN
 
 
 def _text(text: str, path: Path) -> None:

@@ -24,6 +24,8 @@ def past_reads(operations: Sequence[Operation], log: Log | None = None) -> Judge
     for _, number in writers:
         latest.append(number if not latest or operations[number].call_s > operations[latest[-1]].call_s else latest[-1])
     maybe = {(key, value) for one in operations if one.outcome == Outcome.UNKNOWN for key, value in one.writes}
+    # an answer tells how many keys a transaction deleted, not which: each may be one of them
+    maybe |= {(key, None) for one in operations if one.outcome == Outcome.OK and is_write(one) for key, value in one.writes if value is None}
     by_revision = dict(writers)
     anomalies = []
     for number, one in enumerate(operations):

@@ -10,7 +10,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
+from kchaos.errors import HarnessError
+
 Undo = Callable[[], None]
+
+
+class MemberExited(HarnessError):
+    """A member ended by itself as soon as it was started again: its own doing, unlike a full disk or a port that is taken."""
 
 
 class LinkBytes(NamedTuple):
@@ -74,7 +80,7 @@ class Cluster(Protocol):
         """SIGKILL it, and wait until it is gone; nothing happens if it does not run."""
 
     def restart(self, member: str) -> None:
-        """Start a killed member again with its data; does not wait until it serves. Raises HarnessError if it exits at once."""
+        """Start a killed member again with its data; does not wait until it serves. Raises MemberExited if it exits at once."""
 
     def pause(self, member: str) -> None:
         """SIGSTOP it (containers: freeze)."""

@@ -27,7 +27,7 @@ from kchaos.real.binaries import OLDEST
 from kchaos.real.daemon import RUN, Daemon, Given, ryuk
 from kchaos.real.leases import Lease, sweep
 from kchaos.real.links import ToxicLinks
-from kchaos.real.logs import reason
+from kchaos.real.logs import exited, reason
 from kchaos.real.ports import HOST, Ports
 from kchaos.real.processes import FLAGS, SIZES, STARTED, reads
 from kchaos.real.toxiproxy import Toxiproxy
@@ -289,7 +289,7 @@ class ContainerCluster:
             container = self._container(member)
             self._asked().ask(f"start {member} again", container.start)
             if self.state(member) == "exited":
-                raise HarnessError(f"etcd {member} exits at once when it is started again: {reason(self.log(member))}")
+                raise exited(member, self.log(member))
 
     def pause(self, member: str) -> None:
         """Freeze it; nothing happens if it does not run."""

@@ -11,6 +11,9 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from kchaos.errors import HarnessError
+from kchaos.real.cluster import MemberExited
+
 _RAW = re.compile(r"^(panic: |fatal error: |unexpected fault address|SIG[A-Z]+: |runtime: (out of memory|goroutine stack exceeds))")
 _CORRUPT = re.compile(
     r".*(data corruption|corrupt alarm|found data inconsistency|found hash mismatch|checkInitialHashKV failed"
@@ -108,3 +111,15 @@ def _short(line: str, told: dict[str, Any] | None) -> str:
         return line[:LONGEST]
     error = told.get("error")
     return f"{told.get('msg', '')}{f': {error}' if error else ''}"[:LONGEST]
+
+
+def outside(log: str) -> bool:
+    """Tell whether a member ended for what it can't help: a full disk, or a port that another program has taken."""
+    end = "\n".join(log.strip().splitlines()[-60:])
+    return _FULL in end or TAKEN in end
+
+
+def exited(member: str, log: str) -> HarnessError:
+    """Return what to raise of a member that ended as soon as it was started again; ``log`` is of that start."""
+    words = f"etcd {member} exits at once when it is started again: {reason(log)}"
+    return HarnessError(words) if outside(log) else MemberExited(words)

@@ -26,7 +26,7 @@ from kchaos.errors import HarnessError, InvalidScenario
 from kchaos.real import binaries
 from kchaos.real.leases import Hook, Lease, remove, sweep
 from kchaos.real.links import ToxicLinks
-from kchaos.real.logs import TAKEN, reason
+from kchaos.real.logs import TAKEN, exited, reason
 from kchaos.real.ports import HOST, Ports
 from kchaos.real.toxiproxy import Toxiproxy
 from kchaos.real.traffic import Traffic
@@ -336,7 +336,7 @@ class ProcessCluster:
                     log.seek(before)
                     text = log.read().decode(errors="replace")
                 if ended:
-                    raise HarnessError(f"etcd {member} exits at once when it is started again: {reason(text)}")
+                    raise exited(member, text)
                 return STARTED in text
 
             with suppress(TimeoutError):  # much data, a slow machine: whoever needs it to serve asks it

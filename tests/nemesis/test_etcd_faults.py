@@ -12,7 +12,7 @@ from kchaos.nemesis.etcd import target as targets
 from kchaos.nemesis.etcd.catalog import catalog
 from kchaos.nemesis.etcd.target import Target, resolve
 from kchaos.nemesis.fault import bit
-from kchaos.real.cluster import LinkBytes, Undo
+from kchaos.real.cluster import LinkBytes, MemberExited, Undo
 from kchaos.real.probe import counters
 
 Pairs = Sequence[tuple[str, str]]
@@ -261,3 +261,16 @@ def test_symbolic_targets_follow_the_latest_term(make: Callable[[int], Target]) 
 def test_counters_are_summed_over_their_labels() -> None:
     text = 'etcd_network_disconnected_peers_total{Local="a",Remote="b"} 2\netcd_network_disconnected_peers_total{Local="a",Remote="c"} 3\n# HELP x\nother 9\n'
     assert counters(text)["etcd_network_disconnected_peers_total"] == 5.0
+
+
+def test_a_member_that_ends_when_it_is_started_again_is_recorded_and_stays_down(make: Callable[[int], Target], monkeypatch: pytest.MonkeyPatch) -> None:
+    """It panics, say: that is etcd's doing, which its log tells and KC409 judges; the run goes on."""
+    marks: list[dict[str, Any]] = []
+    target = Target(make(3).cluster, lambda what, **data: marks.append({"what": what, **data}))
+
+    def ends(member: str) -> None:
+        raise MemberExited(f"etcd {member} exits at once")
+
+    monkeypatch.setattr(target.cluster, "restart", ends)
+    inject(target, "kill", target="m2").undo()
+    assert marks[-1] == {"what": "member", "member": "m2", "event": "exited"} and target.cluster.state("m2") == "exited"

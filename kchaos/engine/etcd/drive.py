@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, suppress
+from heapq import heapify, heappop, heappush
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
@@ -23,7 +24,7 @@ from kchaos.engine.etcd.schedule import LONG
 from kchaos.engine.etcd.tasks import uncollected
 from kchaos.engine.etcd.watchers import Watchers
 from kchaos.engine.etcd.workload import Workload
-from kchaos.errors import KchaosError
+from kchaos.errors import HarnessError, KchaosError
 from kchaos.history.record import Entry, Header, Mark, Run
 from kchaos.history.recorder import Recorder
 from kchaos.nemesis.etcd.catalog import catalog
@@ -32,7 +33,7 @@ from kchaos.nemesis.fault import bit
 from kchaos.nemesis.schedule import Nemesis
 from kchaos.real.client import Client
 from kchaos.real.cluster import Cluster
-from kchaos.real.logs import alarms
+from kchaos.real.logs import alarms, outside, reason
 from kchaos.real.probe import serves
 from kchaos.scenario import At, Scenario
 
@@ -194,22 +195,22 @@ class _Driver:
                     polled.set()
 
     async def _chaos(self, pool: ThreadPoolExecutor) -> None:
-        """Fire and undo the steps at their times, in this order; what is late because another took long comes at once."""
+        """Fire the steps at their times, and undo each when it has lasted; what comes late because another took long lasts as long as any."""
         self._begin("chaos")
         loop = asyncio.get_running_loop()
-        began_s = self._now()
-        due: list[tuple[float, int, Callable[[int], None], int]] = []
-        for index, step in enumerate(self._scenario.steps):
-            at_s = step.when.s if isinstance(step.when, At) else 0.0
-            due.append((at_s, 2 * index, self._nemesis.fire, index))
-            if step.for_s is not None or step.do in LONG:  # the latter are over when they return
-                due.append((at_s + (step.for_s or 0.0), 2 * index + 1, self._undo, index))
-        for at_s, _, act, index in sorted(due, key=lambda one: one[:2]):
-            if max(at_s, self._now() - began_s) > self._scenario.budget.chaos_s:
+        began_s, chaos_s = self._now(), self._scenario.budget.chaos_s
+        due = [(step.when.s if isinstance(step.when, At) else 0.0, index, self._nemesis.fire) for index, step in enumerate(self._scenario.steps)]
+        heapify(due)
+        while due:
+            at_s, index, act = heappop(due)
+            if max(at_s, self._now() - began_s) > chaos_s:
                 break
             await asyncio.sleep(max(0.0, began_s + at_s - self._now()))
             await loop.run_in_executor(pool, act, index)
-        await asyncio.sleep(max(0.0, began_s + self._scenario.budget.chaos_s - self._now()))
+            step = self._scenario.steps[index]
+            if act == self._nemesis.fire and (step.for_s is not None or step.do in LONG):  # the latter are over when they return
+                heappush(due, (self._now() - began_s + (step.for_s or 0.0), index, self._undo))
+        await asyncio.sleep(max(0.0, began_s + chaos_s - self._now()))
 
     def _undo(self, index: int) -> None:
         self._nemesis.undo(index)
@@ -235,6 +236,8 @@ class _Driver:
         """Record who has ended by itself (what faults have killed is started again by now), and what the logs cry out."""
         for member in self._cluster.members:
             if self._cluster.state(member) == "exited":
+                if outside(self._cluster.log(member)):
+                    raise HarnessError(f"etcd {member} has ended: {reason(self._cluster.log(member))}")
                 self.recorder.mark("member", member=member, event="exited")
             for line in alarms(self._cluster.log(member)):
                 self.recorder.mark("panic", member=member, line=line)

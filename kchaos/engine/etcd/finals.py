@@ -17,7 +17,7 @@ from kchaos.history.operations import Outcome
 from kchaos.history.recorder import Recorder
 from kchaos.real.client import Client
 from kchaos.real.failures import CallError
-from kchaos.real.messages import EVERYTHING_AFTER, FIRST
+from kchaos.real.messages import EVERYTHING_AFTER, FIRST, Status
 
 Change = tuple[str, str | None, int, int, int]
 """Key, value or None, mod_revision, create_revision, version: as in the marks."""
@@ -47,8 +47,8 @@ async def final_reads(
     reads = await _reads(workload, clients, keys, within_s)
     behind = [member for member, revision in reads.items() if 0 < revision < max(reads.values())]
     reads |= await _reads(workload, behind, keys, within_s)
-    for member in clients:
-        status = await poller.once(member)
+    reachable = [member for member, revision in reads.items() if revision]
+    for member, status in (await _agreed(poller, clients, reachable, within_s)).items():
         recorder.mark(
             "final",
             member=member,
@@ -82,6 +82,20 @@ async def _read(workload: Workload, member: str, keys: Sequence[str], within_s: 
     except TimeoutError:
         return 0
     return revision
+
+
+async def _agreed(poller: Poller, clients: Mapping[str, Client], reachable: Sequence[str], within_s: float) -> dict[str, Status | None]:
+    """Return each member's status, asked at one time; again, for ``within_s`` seconds at most, while those that are reachable differ.
+
+    An election may be under way, and a status may come late: neither is a cluster that does not recover.
+    """
+    until = asyncio.get_running_loop().time() + within_s
+    while True:
+        found = dict(zip(clients, await asyncio.gather(*(poller.once(member) for member in clients)), strict=True))
+        led = {(one.leader, one.raft_term) if (one := found[member]) is not None else (0, 0) for member in reachable}
+        if (len(led) <= 1 and all(leader for leader, _ in led)) or asyncio.get_running_loop().time() > until:
+            return found
+        await asyncio.sleep(AGAIN_S)
 
 
 async def _hash(recorder: Recorder, member: str, client: Client, revision: int) -> None:

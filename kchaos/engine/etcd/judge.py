@@ -12,6 +12,7 @@ from kchaos import __version__
 from kchaos.check.property import Context, Monitors, Property, Severity, Violation
 from kchaos.check.verdict import Verdict, fingerprint
 from kchaos.engine.etcd.result import Coverage, EtcdFinding, EtcdResult, FaultLine
+from kchaos.errors import InvalidScenario
 from kchaos.history.operations import OP, Outcome
 from kchaos.history.record import Mark, Run
 from kchaos.properties.etcd import ETCD
@@ -31,7 +32,17 @@ NOT_MODELLED = (
 
 
 def result_of(run: Run, *, command: str, saved: str, kinds: Sequence[str] = ()) -> EtcdResult:
-    """Return what a run came to. ``saved``: where it lies; ``kinds``: the faults that were asked for, to tell of those that never came."""
+    """Return what a run came to. ``saved``: where it lies; ``kinds``: the faults that were asked for, to tell of those that never came.
+
+    Raises InvalidScenario for a run that is not one of etcd, or that was edited into none.
+    """
+    try:
+        return _result_of(run, command, saved, kinds)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise InvalidScenario(f"not a run of etcd: an entry lacks or spoils {error}", hint="the file was edited; run it again") from error
+
+
+def _result_of(run: Run, command: str, saved: str, kinds: Sequence[str]) -> EtcdResult:
     marks = [entry for entry in run.entries if isinstance(entry, Mark)]
     monitors = Monitors(ETCD.values(), Context())
     for mark in marks:
@@ -60,7 +71,8 @@ def result_of(run: Run, *, command: str, saved: str, kinds: Sequence[str] = ()) 
         faults_never=tuple(name for name in kinds if all(one.name != name for one in faults)),
         remarks=tuple(_remarks(counts, rate, coverage_of=exercised)),
     )  # fmt: skip
-    verdict, reasons = _verdict(findings, open_, counts)
+    ended = any(mark.what == "phase" and mark.data["name"] == "final" for mark in marks)
+    verdict, reasons = _verdict(findings, open_, counts, ended)
     header = run.header.scenario
     return EtcdResult(
         kchaos=__version__, command=str(header.get("inputs", {}).get("command", command)), verdict=verdict, exit_code=int(verdict.exit_code), reasons=tuple(reasons),
@@ -73,11 +85,13 @@ def result_of(run: Run, *, command: str, saved: str, kinds: Sequence[str] = ()) 
     )  # fmt: skip
 
 
-def _verdict(findings: Sequence[EtcdFinding], open_: Sequence[tuple[Property, Violation]], counts: Counter[str]) -> tuple[Verdict, list[str]]:
+def _verdict(findings: Sequence[EtcdFinding], open_: Sequence[tuple[Property, Violation]], counts: Counter[str], ended: bool) -> tuple[Verdict, list[str]]:
     errors = [one for one in findings if one.severity is Severity.ERROR]
     if errors:
         return Verdict.FAIL, [f"{one.id} {one.property}: {one.summary}" for one in errors]
     reasons = [f"{prop.id} {prop.name}: {violation.summary}" for prop, violation in open_]
+    if not ended:
+        reasons.append("the run was broken off before its final reads: what each member holds is not known")
     if not counts[Outcome.OK]:
         reasons.append("no operation was acknowledged, so there is nothing to judge")
     return (Verdict.UNKNOWN, reasons) if reasons else (Verdict.PASS, [])

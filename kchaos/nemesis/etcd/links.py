@@ -20,10 +20,10 @@ Choose = Callable[[Members, str, Mapping[str, Any]], Cuts]
 class _Links:
     """Links that are cut, or have a toxic."""
 
-    def __init__(self, target: Target, pairs: Cuts, toxic: str = "", **attributes: int) -> None:
+    def __init__(self, target: Target, pairs: Cuts, toxic: str = "", victims: Members = (), **attributes: int) -> None:
         self._target = target
         self._pairs = pairs
-        self._traces = Traces(target, pairs, slowed=toxic in ("latency", "bandwidth"))
+        self._traces = Traces(target, pairs, toxic in ("latency", "bandwidth"), victims)
         links = target.cluster.links
         self._undo: Undo = links.toxic(pairs, toxic, **attributes) if toxic else links.cut(pairs)
 
@@ -70,7 +70,7 @@ def _pairs_of(members: Members, name: str, _args: Mapping[str, Any]) -> Cuts:
 def _cutting(name: str, summary: str, choose: Choose, target: str, *arguments: Argument, level1: bool = True) -> Kind[Target]:
     def inject(what: Target, args: dict[str, Any]) -> Active:
         victim = what.leader if target == "cluster" else args["target"]
-        return _Links(what, choose(what.cluster.members, victim, args))
+        return _Links(what, choose(what.cluster.members, victim, args), victims=(victim,) if target == "member" else ())
 
     return Kind(
         name=name, summary=summary, klass="network", target=target, arguments=arguments, level1=level1, inject=inject,
@@ -83,7 +83,7 @@ def _poisoned(name: str, summary: str, toxic: str, evidence: str, *arguments: Ar
 
     def inject(what: Target, args: dict[str, Any]) -> Active:
         attributes = {one.name.partition("_")[0]: int(args[one.name]) for one in arguments}
-        return _Links(what, isolate(args["target"], what.cluster.members), toxic, **attributes)
+        return _Links(what, isolate(args["target"], what.cluster.members), toxic, (args["target"],), **attributes)
 
     return Kind(name=name, summary=summary, klass="network", target="member", arguments=arguments, inject=inject, evidence=evidence)
 

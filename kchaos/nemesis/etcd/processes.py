@@ -10,6 +10,7 @@ from kchaos.nemesis.arguments import Argument
 from kchaos.nemesis.etcd.target import Target
 from kchaos.nemesis.etcd.traces import Traces
 from kchaos.nemesis.fault import Active, Evidence, Kind, Once
+from kchaos.real.cluster import MemberExited
 
 
 # Faults may overlap on a member: what is down already is not killed again, and only what is down is started.
@@ -24,7 +25,11 @@ def _kill(target: Target, member: str) -> bool:
 def _restart(target: Target, member: str) -> None:
     if target.cluster.state(member) != "exited":
         return
-    target.cluster.restart(member)
+    try:
+        target.cluster.restart(member)
+    except MemberExited:  # what it did wrong is in its log, which is judged; it stays down
+        target.mark("member", member=member, event="exited")
+        return
     target.mark("member", member=member, event="restarted")
 
 
@@ -33,7 +38,7 @@ class _Killed:
 
     def __init__(self, target: Target, members: Sequence[str]) -> None:
         self._target = target
-        self._traces = Traces(target)
+        self._traces = Traces(target, victims=members)
         self._began = time.monotonic()
         self._down_s = 0.0
         self._up = False
@@ -61,7 +66,7 @@ class _Paused:
     def __init__(self, target: Target, member: str) -> None:
         self._target = target
         self._member = member
-        self._traces = Traces(target)
+        self._traces = Traces(target, victims=(member,))
         self._began = time.monotonic()
         self._paused_s = 0.0
         self._silent = target.cluster.state(member) == "running"

@@ -59,10 +59,11 @@ class Target:
         """Return whom the members of the highest term follow; empty if nobody is known."""
         return next((one.leader for one in self.statuses.values() if one.term == self.term and one.leader), "")
 
-    def trouble(self) -> float:
-        """Return how often connections between peers broke, summed over the members that answer."""
-        found = [peer_trouble(self.cluster.endpoint(name)) for name in self.cluster.members if self.cluster.state(name) == "running"]
-        return sum(one for one in found if one is not None)
+    def trouble(self) -> dict[str, float]:
+        """Return how often each member's connections to its peers broke, of those that answer."""
+        running = [name for name in self.cluster.members if self.cluster.state(name) == "running"]
+        found = {name: peer_trouble(self.cluster.endpoint(name)) for name in running}
+        return {name: one for name, one in found.items() if one is not None}
 
     def await_serving(self, member: str) -> float | None:
         """Wait until a member serves; return the seconds it took, None if it took longer than :data:`SERVES_WITHIN_S` or the run is over.

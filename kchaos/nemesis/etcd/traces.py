@@ -23,8 +23,10 @@ Pairs = Sequence[tuple[str, str]]
 class Traces:
     """Looks on from injection to :meth:`close`; ``pairs`` are the links that the fault is about."""
 
-    def __init__(self, target: Target, pairs: Pairs = (), slowed: bool = False) -> None:
+    def __init__(self, target: Target, pairs: Pairs = (), slowed: bool = False, victims: Sequence[str] = ()) -> None:
         self._target = target
+        self._victims = tuple(victims) or target.cluster.members
+        """Who may stand still for it."""
         self._pairs = tuple(pairs)
         self._slowed = slowed
         self._term = target.term
@@ -43,6 +45,9 @@ class Traces:
         """Take one status: a member stands still while its applied index is what it was, and the others' rises."""
         if status.leader and status.leader != self._leader:
             self._leaders.add(status.leader)
+        if member not in self._victims:
+            self._last[member] = status
+            return
         front = max((one.applied for one in self._last.values()), default=status.applied)
         before = self._last.get(member)
         self._last[member] = status
@@ -65,6 +70,11 @@ class Traces:
         """Return what was seen until now."""
         return self._found if self._found is not None else self._counted()
 
+    def _failures(self) -> int:
+        """Return how many more connections broke, member by member: one that has started anew counts from 0."""
+        before = self._trouble
+        return int(sum(now - before.get(name, 0.0) if now >= before.get(name, 0.0) else now for name, now in self._target.trouble().items()))
+
     def _counted(self) -> Evidence:
         after = self._target.cluster.links.bytes() if self._pairs else {}
         held = passed = 0
@@ -76,7 +86,7 @@ class Traces:
                 passed += max(0, sent)
         found: Evidence = {
             "stood_still_s": round(self._still_s, 2), "applied_lag": self._lag, "terms": max(0, self._target.term - self._term),
-            "new_leaders": len(self._leaders), "peer_failures": int(max(0.0, self._target.trouble() - self._trouble)),
+            "new_leaders": len(self._leaders), "peer_failures": self._failures(),
         }  # fmt: skip
         if self._pairs:
             found["bytes_held"] = held if held > max(HELD, HELD_SHARE * (held + passed)) else 0
