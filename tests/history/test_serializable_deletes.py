@@ -12,7 +12,8 @@ BEFORE = (
 
 
 def read(value: str | None, mod_revision: int) -> Operation:
-    return Operation(1, "m2", "serializable-get", 0.4, 0.5, Outcome.OK, reads=("a",), revision=3, seen=(Seen("a", value, mod_revision, mod_revision and 1, mod_revision),))
+    seen = Seen("a", value, mod_revision, mod_revision and 1, mod_revision)
+    return Operation(1, "m2", "serializable-get", 0.4, 0.5, Outcome.OK, reads=("a",), revision=3, seen=(seen,))
 
 
 def test_which_of_two_keys_a_transaction_deleted_is_not_known() -> None:
