@@ -28,6 +28,17 @@ def test_every_sort_comes_before_any_comes_again() -> None:
     assert set(names[: len(kinds)]) == {kind.name for kind in kinds}
 
 
+def test_two_faults_of_links_never_overlap() -> None:
+    known = catalog()
+    for seed in range(50):
+        ends_s = 0.0
+        for step in draw(seed, fitting(tuple(known), 5), MEMBERS[5], 300.0):
+            assert isinstance(step.when, At)
+            if known.get(step.do).klass == "network":
+                assert step.when.s >= ends_s
+                ends_s = step.when.s + (step.for_s or 0.0)
+
+
 def test_one_member_alone_has_no_peers() -> None:
     assert {kind.klass for kind in fitting(tuple(catalog()), 1)} == {"process"}
     assert "partition-ring" not in {kind.name for kind in fitting(tuple(catalog()), 3)}

@@ -22,6 +22,7 @@ LASTS_S = (1.0, 4.0)
 """An election takes 1 to 2 s (etcd's default timeout is 1 s): shorter and longer than that."""
 CALM_S = (0.5, 2.5)
 TWO_AT_ONCE = 0.25
+"""How often a second fault comes beside one; never two of links, since Toxiproxy 2.12 can hang or crash when toxics overlap on a connection."""
 LONG = ("rolling-restart", "kill-loop")
 """They last as long as they take: nothing undoes them, and nothing is laid beside them."""
 RESTART_S = 0.5
@@ -54,7 +55,7 @@ def draw(seed: int, kinds: Sequence[Kind[Target]], members: Sequence[str], chaos
         if at_s + lasts_s > chaos_s:
             break
         steps.append(step)
-        beside = [one for one in deck if one.name not in LONG and one.name != kind.name]
+        beside = [one for one in deck if one.name not in LONG and one.name != kind.name and "process" in (kind.klass, one.klass)]
         if beside and kind.name not in LONG and rng.random() < TWO_AT_ONCE:
             other = rng.choice(beside)
             deck.remove(other)
