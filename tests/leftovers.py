@@ -57,7 +57,7 @@ def _docker(since: float) -> Iterator[str]:
     for what, listed in (("container", ("ps", "-a")), ("network", ("network", "ls"))):
         form = f'{{{{.ID}}}} {{{{.Label "{RUN}"}}}} {{{{.CreatedAt}}}}'
         asked = ["docker", *listed, "--filter", f"label={RUN}", "--format", form]
-        ran = subprocess.run(asked, capture_output=True, text=True, timeout=60, check=False)
+        ran = subprocess.run(asked, capture_output=True, text=True, timeout=60, check=False, encoding="utf-8")
         for line in ran.stdout.splitlines():  # no daemon, no lines: then no test has used it
             ident, lease, day, clock, zone, *_ = line.split()
             made = datetime.fromisoformat(f"{day}T{clock[:8]}{zone}").timestamp()

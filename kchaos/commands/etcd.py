@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 import sys
 from functools import partial
@@ -64,6 +65,8 @@ def etcd(options: dict[str, Any]) -> int:
     count = int(options["members"])
     kinds = _kinds(options["faults"], count)
     chaos_s = _seconds(options["budget"])
+    if options["rate"] is not None and not math.isfinite(options["rate"]):
+        raise InvalidScenario(f"--rate {options['rate']} is no rate", hint="write operations per second, such as 500")
     errors = Console(stderr=True)
     members = tuple(f"m{n}" for n in range(1, count + 1))
     scenario = Scenario(

@@ -48,8 +48,10 @@ def _lost(unraisable: sys.UnraisableHookArgs) -> None:
 
 @contextmanager
 def listening() -> Iterator[None]:
-    """Raise KeyboardInterrupt on Ctrl-C and Terminated on SIGTERM, within; a shell that asks to ignore one is obeyed."""
+    """Raise KeyboardInterrupt on Ctrl-C and Terminated on SIGTERM and SIGHUP, within; a shell that asks to ignore one is obeyed."""
     handlers = {signal.SIGINT: _interrupted, signal.SIGTERM: _terminated}
+    if hasattr(signal, "SIGHUP"):  # the terminal is closed: what was started goes with it (not so under nohup, which ignores it)
+        handlers[signal.SIGHUP] = _terminated
     before = {number: signal.getsignal(number) for number in handlers}
     hook = sys.unraisablehook
     _Heard.last = None

@@ -102,7 +102,7 @@ def test_a_lost_write_in_a_saved_run_is_found_with_its_witnesses(place: Path, ca
 
 
 @REAL
-@pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 143)])
 def test_an_interrupted_run_keeps_what_it_has_and_leaves_nothing(number: signal.Signals, code: int, place: Path) -> None:
     with start("--budget", "60s", "--faults", "kill-loop,rolling-restart,isolate") as process:
         in_chaos(place)
@@ -147,6 +147,7 @@ def test_an_environment_that_breaks_in_the_middle_is_one_sentence_and_loses_noth
     (("--faults", "isolate", "--members", "1"), 2, "isolate can't happen with 1 member"),
     (("--budget", "20"), 2, "--budget 20 is no time (write for example 60s or 10m)"),
     (("--budget", "soon"), 2, "not a budget: soon"),
+    (("--rate", "nan"), 2, "--rate nan is no rate"),
     (("--binary", "./no-etcd"), 4, "etcd ./no-etcd was not found: "),
     (("--binary", "./text"), 2, "is no etcd server: "),
     (("--binary", "./old"), 2, "is etcd 3.3.27; kchaos needs 3.4 or newer"),
