@@ -212,7 +212,7 @@ def cluster(kchaos_cluster: SimulatedCluster) -> SimulatedCluster:
 @pytest.fixture(scope="session")
 def etcd_cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
     """A real etcd cluster with Toxiproxy between its members, one for each session (and each worker of pytest-xdist); see docs/pytest.md."""
-    from kchaos.testing.real import refused
+    from kchaos.testing.real import look_back, refused
 
     asked = request.config.stash[_OPTIONS].etcd
     with refused("etcd_cluster"):
@@ -220,8 +220,10 @@ def etcd_cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
 
         context = running(asked.backend, asked.members, binary=asked.binary, image=asked.image)
         found = context.__enter__()
+    failed = request.session.testsfailed
     try:
         yield found
+        look_back(found, request.config.rootpath / OUT, failed=request.session.testsfailed > failed)
     finally:
         context.__exit__(None, None, None)
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+import platform
 import shlex
+import shutil
 import sys
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,10 +16,12 @@ import msgspec
 from rich.console import Console
 from rich.status import Status
 
+from kchaos.check.verdict import Verdict
 from kchaos.commands.extra import needed
 from kchaos.engine.campaign import BudgetOption
 from kchaos.engine.etcd.result import EtcdResult
 from kchaos.engine.output import harmless, mute, write_all
+from kchaos.engine.signals import deaf
 from kchaos.errors import ExitCode, HarnessError, InvalidScenario, KchaosError
 from kchaos.history.record import Run, digest_of
 from kchaos.history.record import load as load_run
@@ -80,7 +85,7 @@ def etcd(options: dict[str, Any]) -> int:
     try:
         cluster.start()
         try:
-            run = drive(cluster, scenario, Load(clients=options["clients"], rate=options["rate"]), line)
+            run = drive(cluster, scenario, Load(options["clients"], options["rate"]), line, {"python": platform.python_version()})
         except Interrupted as stop:
             _line_off(line)
             where = _saved(stop.run, out, errors)
@@ -102,6 +107,7 @@ def etcd(options: dict[str, Any]) -> int:
             _keep_logs(cluster, where.parent, errors)
     finally:
         _line_off(line)
+        deaf()  # nothing that is ours may stay because somebody is in a hurry: it takes a second
         cluster.stop()
     return result.exit_code
 
@@ -120,11 +126,19 @@ def check(file: Path, out: Path | None, as_json: bool, quiet: bool) -> int:
     run = load_run(file)
     if run.header.scenario.get("system") != SYSTEM:
         raise InvalidScenario(f"{file} is not a run of etcd", hint="`kchaos explain FILE` tells of a run of Kubernetes")
-    if digest_of(run.header, run.entries) != run.digest:
+    changed = digest_of(run.header, run.entries) != run.digest
+    if changed:
         Console(stderr=True).print(harmless(f"warning: {file} was changed since it was written: its digest is another"), style="yellow", soft_wrap=True)
     inputs = run.header.scenario.get("inputs", {})
     kinds = tuple(str(name) for name in inputs.get("faults", ())) if isinstance(inputs, dict) else ()
-    result, page = _judged(run, str(file), kinds)
+    try:
+        result, page = _judged(run, str(file), kinds)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise InvalidScenario(f"{file} is not a run of etcd: an entry is spoilt ({error})", hint="the file was edited; run it again") from error
+    if changed and result.verdict is Verdict.PASS:
+        reasons = ("the file was changed since it was written",)
+        result = msgspec.structs.replace(result, verdict=Verdict.UNKNOWN, exit_code=int(ExitCode.UNKNOWN), reasons=reasons)
+        page = _page(result, run)
     folder = out or file.parent
     where, problems = write_all(folder, lambda _: {"report.html": partial(_text, page)}, keep=True)
     _tell(result, where, as_json, quiet, problems)
@@ -169,6 +183,12 @@ def _judged(run: Run, saved: str, kinds: tuple[str, ...]) -> tuple[EtcdResult, s
     return result, html(result, run)
 
 
+def _page(result: EtcdResult, run: Run) -> str:
+    from kchaos.reports.etcd.page import html
+
+    return html(result, run)
+
+
 def _finish(run: Run, saved: Path, options: dict[str, Any], kinds: tuple[str, ...]) -> EtcdResult:
     """Judge a run that is saved; write result and report beside it; print; return the result."""
     result, page = _judged(run, str(saved), kinds)
@@ -198,6 +218,10 @@ def _tell(result: EtcdResult, folder: Path | None, as_json: bool, quiet: bool, p
 
 def _saved(run: Run, out: Path, errors: Console) -> Path:
     """Save what was recorded, in a temporary folder if need be; return where it is. Raises HarnessError if it can't be saved anywhere."""
+    for old in ("report.html", "result.json"):  # of the run that lay there before
+        with suppress(OSError):
+            (out / old).unlink()
+    shutil.rmtree(out / "logs", ignore_errors=True)
     folder, problems = write_all(out, lambda _: {RUN: run.save}, keep=True)
     for problem in problems:
         errors.print(f"warning: {harmless(problem)}", style="yellow", markup=False, highlight=False, soft_wrap=True)

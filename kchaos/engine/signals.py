@@ -71,5 +71,5 @@ def listening() -> Iterator[None]:
 
 def deaf() -> None:
     """Ignore Ctrl-C and SIGTERM from now on: all is said, the process is about to end."""
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])):
         signal.signal(number, signal.SIG_IGN)

@@ -199,6 +199,8 @@ def _header(raw: bytes, where: str) -> Header:
 
 def _entry(line: dict[str, Any], state: dict[tuple[str, str], dict[str, Any]], where: Location) -> Entry:
     kind = line.get("e")
+    if isinstance(line["t"], bool) or not isinstance(line["t"], int | float):
+        raise TypeError("t")
     if kind not in ("ADDED", "MODIFIED", "DELETED"):
         return Mark(line["t"], str(kind), {k: v for k, v in line.items() if k not in ("t", "e")})
     ident = (line["r"], line["k"])

@@ -95,13 +95,21 @@ def difference(now: Wanted, then: Wanted) -> tuple[Change, ...]:
     return (*added, *changed, *(Change(spot, None) for spot in now if spot not in then))
 
 
-def to_close(changes: Iterable[Change], then: Wanted, silent: Callable[[str], bool]) -> tuple[Pair, ...]:
-    """Return the proxies whose connections are closed before these changes: those that are cut both ways now, or lead from or to the silent."""
+HOLD = ("latency", "bandwidth", "slow_close")
+"""Toxics that hold data back. Toxiproxy 2.12 waits up to 5 s for each connection of which it takes one off while nobody reads (link.go)."""
+
+
+def to_close(changes: Iterable[Change], now: Wanted, then: Wanted, silent: Callable[[str], bool]) -> tuple[Pair, ...]:
+    """Return the proxies whose connections are closed before these changes.
+
+    Those that are cut both ways from now on, that lead from or to the silent, or that lose a toxic which holds data back.
+    """
 
     def closes(change: Change) -> bool:
         pair = change.spot.proxy
         whole = all((found := then.get(Spot(pair, stream))) is not None and found.kind == CUT for stream in ("upstream", "downstream"))
-        return whole or any(silent(member) for member in pair)
+        held = change.toxic is None and change.spot in now and now[change.spot].kind in HOLD
+        return whole or held or any(silent(member) for member in pair)
 
     return tuple(dict.fromkeys(change.spot.proxy for change in changes if closes(change)))
 
@@ -192,7 +200,7 @@ class ToxicLinks:
         then = wanted(self._layers.values())
         changes = difference(self._laid, then)
         try:
-            for pair in to_close(changes, then, self._silent):
+            for pair in to_close(changes, self._laid, then, self._silent):
                 server, proxy = self._proxies[pair]
                 self._disabled.add(pair)
                 server.enable(proxy, False)

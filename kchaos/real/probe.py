@@ -10,6 +10,7 @@ import re
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
+from http.client import HTTPException
 
 TIMEOUT_S = 2.0
 PEER_TROUBLE = ("etcd_network_disconnected_peers_total", "etcd_network_peer_sent_failures_total", "etcd_network_peer_received_failures_total")
@@ -23,7 +24,7 @@ def serves(endpoint: str, timeout_s: float = TIMEOUT_S) -> bool:
     try:
         with _OPENER.open(f"http://{endpoint}/health", timeout=timeout_s) as answer:
             return bool(answer.status == 200)
-    except OSError:  # refused, reset, too late, or 503: all of it means no
+    except (OSError, HTTPException):  # refused, reset, too late, cut off, or 503: all of it means no
         return False
 
 
@@ -41,5 +42,5 @@ def peer_trouble(endpoint: str, timeout_s: float = TIMEOUT_S) -> float | None:
     try:
         with _OPENER.open(f"http://{endpoint}/metrics", timeout=timeout_s) as answer:
             return sum(counters(answer.read().decode()).values())
-    except OSError:
+    except (OSError, HTTPException, ValueError):  # a page that was cut off as its member ended is no page
         return None

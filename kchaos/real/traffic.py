@@ -11,6 +11,7 @@ import json
 import re
 import urllib.request
 from collections.abc import Mapping
+from http.client import HTTPException
 
 from kchaos.real.cluster import LinkBytes
 
@@ -54,7 +55,7 @@ class Traffic:
                     self._ids[name] = f"{int(json.load(answer)['header']['member_id']):x}"
             with _OPENER.open(f"{base}/metrics", timeout=TIMEOUT_S) as answer:
                 now = parse(answer.read().decode())
-        except OSError:  # down, paused or starting: its last figures stand
+        except (OSError, HTTPException, ValueError):  # cut off, down, paused or starting: its last figures stand
             return
         last, before = self._last[name], self._before[name]
         for key, value in last.items():

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from kchaos.real.cluster import Cluster
 
 
 @contextmanager
@@ -19,3 +25,18 @@ def refused(fixture: str) -> Iterator[None]:
         raise pytest.fail.Exception(f"{fixture}: {error}", pytrace=False) from None
     except ModuleNotFoundError as error:
         raise pytest.fail.Exception(f"{fixture} needs Python packages that are not installed ({error.name}): pip install 'kchaos[etcd]'", pytrace=False) from None
+
+
+def look_back(cluster: Cluster, out: Path, *, failed: bool) -> None:
+    """Scan the members' logs at the end of a session, and keep them if a test has failed or a member has panicked, which is an error then."""
+    import pytest
+
+    from kchaos.real.logs import alarms
+
+    found = [f"{member}: {line}" for member in cluster.members for line in alarms(cluster.log(member))]
+    if not failed and not found:
+        return
+    kept = cluster.keep_logs(out / f"etcd-{os.environ.get('PYTEST_XDIST_WORKER', 'main')}")
+    if found:
+        more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+        raise pytest.fail.Exception(f"etcd_cluster: {found[0]}{more}; logs: {kept[0].parent}", pytrace=False)

@@ -274,3 +274,16 @@ def test_a_member_that_ends_when_it_is_started_again_is_recorded_and_stays_down(
     monkeypatch.setattr(target.cluster, "restart", ends)
     inject(target, "kill", target="m2").undo()
     assert marks[-1] == {"what": "member", "member": "m2", "event": "exited"} and target.cluster.state("m2") == "exited"
+
+
+def test_what_the_whole_cluster_shows_is_nobodys_evidence_while_two_faults_last(make: Callable[[int], Target]) -> None:
+    target = make(3)
+    first, second = inject(target, "kill", target="m3"), inject(target, "one-way-to", target="m2")
+    tell(target, 1.0, "m1", term=4, leader="m2")
+    second.undo()
+    first.undo()
+    assert not bit(second.evidence()) and "terms" not in first.evidence()
+    third = inject(target, "one-way-to", target="m2")
+    tell(target, 2.0, "m1", term=5, leader="m1")
+    third.undo()
+    assert third.evidence()["terms"] == 1

@@ -66,6 +66,16 @@ def test_the_size_can_be_chosen(project: Project) -> None:
     project.run_apart("--kchaos-etcd-members", "1").assert_outcomes(passed=1)
 
 
+@pytest.mark.needs("etcd", "toxiproxy")
+def test_logs_are_kept_if_a_test_fails_and_only_then(project: Project) -> None:
+    project.test("def test_it(etcd_cluster):\n    pass\n")
+    project.run_apart("--kchaos-etcd-members", "1").assert_outcomes(passed=1)
+    assert not list((project.path / ".kchaos").glob("pytest/etcd-*"))
+    project.test("def test_it(etcd_cluster):\n    assert False\n")
+    project.run_apart("--kchaos-etcd-members", "1").assert_outcomes(failed=1)
+    assert (project.path / ".kchaos" / "pytest" / "etcd-main" / "m1.log").stat().st_size > 0
+
+
 def test_what_is_missing_is_one_sentence(project: Project) -> None:
     project.test("def test_it(etcd_cluster):\n    pass\n")
     result = project.run_apart("--kchaos-etcd-binary", "./no-such-etcd")

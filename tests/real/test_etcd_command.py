@@ -47,7 +47,7 @@ def left(place: Path) -> list[str]:
 
 def start(*arguments: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "kchaos.cli", "etcd", *arguments]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=dict(os.environ))
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8", env=dict(os.environ))
 
 
 def in_chaos(place: Path) -> None:
@@ -123,6 +123,13 @@ def test_after_kill_9_the_next_run_cleans_up(place: Path) -> None:
     assert left(place) != []
     assert run_cli(["etcd", "--members", "1", "--faults", "none", "--budget", "1s", "-q"]) == 0
     assert left(place) == []
+
+
+@REAL
+def test_one_operation_is_no_verdict(place: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Little was asked: that is inconclusive, and no failure."""
+    assert run_cli(["etcd", "--members", "1", "--faults", "none", "--budget", "1s", "--rate", "0.1"]) == 3
+    assert "KC401 linearizable was not put to the test" in capfd.readouterr().out
 
 
 @REAL

@@ -182,12 +182,22 @@ def test_connections_of_a_paused_member_are_closed_before_a_toxic_is_laid() -> N
     server = Recorder()
     paused = {"a"}
     links = ToxicLinks({(a, b): (server, f"{a}-{b}") for a, b in PAIRS}, silent=paused.__contains__)  # type: ignore[dict-item, misc]
-    undo = links.toxic([("c", "a")], "latency", latency=5)
-    links.toxic([("b", "c")], "latency", latency=5)
+    undo = links.toxic([("c", "a")], "reset_peer", timeout=5)
+    links.toxic([("b", "c")], "reset_peer", timeout=5)
     assert sorted(server.calls) == ["a-c False", "a-c True", "c-a False", "c-a True"]
     paused.clear()
     undo()
     assert len(server.calls) == 4
+
+
+@pytest.mark.parametrize("kind, closed", [("latency", 4), ("bandwidth", 4), ("slow_close", 4), ("reset_peer", 0)])
+def test_connections_whose_data_is_held_back_are_closed_before_the_toxic_goes(kind: str, closed: int) -> None:
+    """Else Toxiproxy waits for whoever reads them, seconds for each."""
+    server, links = linked()
+    undo = links.toxic([("a", "b")], kind)
+    assert server.calls == []
+    undo()
+    assert len(server.calls) == closed
 
 
 def test_a_failure_leaves_no_proxy_disabled() -> None:

@@ -27,7 +27,7 @@ def test_the_pytest_file_of_a_finding_fails_as_the_run_did(tmp_path: Path, monke
     assert run_cli(["run", str(SITUATIONS / "budget-blocks-drain.yaml"), "--corpus", "none", "--out", "out", "--quiet"]) == 1
     (tmp_path / "test_copied.py").write_text(_copied((tmp_path / "out" / "report.html").read_text(encoding="utf-8")), encoding="utf-8")
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_copied.py"]
-    ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env={**os.environ, "PYTEST_ADDOPTS": ""}, check=False)
+    ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, encoding="utf-8", env={**os.environ, "PYTEST_ADDOPTS": ""}, check=False)
     assert ran.returncode == 1 and "1 failed" in ran.stdout and "AssertionError" in ran.stdout, ran.stdout
 
 

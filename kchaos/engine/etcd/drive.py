@@ -20,10 +20,11 @@ from kchaos import __version__
 from kchaos.engine.etcd.drawing import Mix
 from kchaos.engine.etcd.finals import final_reads
 from kchaos.engine.etcd.polling import Poller
-from kchaos.engine.etcd.schedule import LONG
+from kchaos.engine.etcd.schedule import LONG, guess_s
 from kchaos.engine.etcd.tasks import uncollected
 from kchaos.engine.etcd.watchers import Watchers
 from kchaos.engine.etcd.workload import Workload
+from kchaos.engine.signals import deaf
 from kchaos.errors import HarnessError, KchaosError
 from kchaos.history.record import Entry, Header, Mark, Run
 from kchaos.history.recorder import Recorder
@@ -99,9 +100,11 @@ def drive(cluster: Cluster, scenario: Scenario, load: Load, listener: Listener |
     try:
         asyncio.run(driver.run())
     except (KeyboardInterrupt, asyncio.CancelledError) as error:
-        raise Interrupted(driver.so_far()) from error
+        deaf()  # one is enough: from here on the run is saved and the cluster stopped
+        raise Interrupted(driver.so_far("interrupted")) from error
     except Exception as error:
-        raise Failed(driver.so_far()) from _cause(error)
+        cause = _cause(error)
+        raise Failed(driver.so_far(str(cause))) from cause
     return driver.recorder.finish()
 
 
@@ -143,8 +146,9 @@ class _Driver:
         self._phase = phase
         self.recorder.mark("phase", name=phase)
 
-    def so_far(self) -> Run:
-        """Return what was recorded, with what the faults have done until now as far as the cluster still tells."""
+    def so_far(self, why: str) -> Run:
+        """Return what was recorded, with what the faults have done until now as far as the cluster still tells, and why it ends here."""
+        self.recorder.mark("broken-off", reason=why)
         with suppress(KchaosError):
             self._nemesis.report()
         return self.recorder.finish()
@@ -208,6 +212,11 @@ class _Driver:
             await asyncio.sleep(max(0.0, began_s + at_s - self._now()))
             await loop.run_in_executor(pool, act, index)
             step = self._scenario.steps[index]
+            if step.do in LONG and act == self._nemesis.fire:  # what comes after it comes later, too: nothing was meant to be laid beside it
+                overrun_s = self._now() - began_s - at_s - guess_s(step, self._cluster.members)
+                if overrun_s > 0:
+                    due = [(when + overrun_s * (what == self._nemesis.fire), number, what) for when, number, what in due]
+                    heapify(due)
             if act == self._nemesis.fire and (step.for_s is not None or step.do in LONG):  # the latter are over when they return
                 heappush(due, (self._now() - began_s + (step.for_s or 0.0), index, self._undo))
         await asyncio.sleep(max(0.0, began_s + chaos_s - self._now()))
@@ -235,7 +244,7 @@ class _Driver:
     def _logs(self) -> None:
         """Record who has ended by itself (what faults have killed is started again by now), and what the logs cry out."""
         for member in self._cluster.members:
-            if self._cluster.state(member) == "exited":
+            if self._cluster.state(member) == "exited" and member not in self._target.down:
                 if outside(self._cluster.log(member)):
                     raise HarnessError(f"etcd {member} has ended: {reason(self._cluster.log(member))}")
                 self.recorder.mark("member", member=member, event="exited")

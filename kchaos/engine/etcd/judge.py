@@ -5,6 +5,7 @@ Everything here follows from the run alone, so that a saved one can be judged ag
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
@@ -23,6 +24,9 @@ FEW = 100
 MANY_UNKNOWN = 0.2
 FIRST = ("KC402", "KC401", "KC407", "KC409", "KC403", "KC408")
 """What is told first where one cause breaks several: what was lost, then what was wrong, then what watchers made of it."""
+NEEDED = ("KC401", "KC402")
+"""A run in which these were not put to the test says nothing, however green the rest is."""
+OF_THE_END = ("KC409", "KC410")
 NOT_MODELLED = (
     "leases, authentication, compaction, defragmentation, snapshots and membership changes are not part of the workload",
     "disks are not disturbed: a killed member keeps what it wrote, synced or not (SIGKILL spares the page cache)",
@@ -52,6 +56,9 @@ def _result_of(run: Run, command: str, saved: str, kinds: Sequence[str]) -> Etcd
     found = monitors.finish(end_s)
     open_ = [(prop, violation) for prop, violation in found if undecided(violation)]
     broken = [(prop, violation) for prop, violation in found if not undecided(violation)]
+    why = next((str(mark.data["reason"]) for mark in marks if mark.what == "broken-off"), "")
+    if why:  # who is down at such an end, and why, says nothing of etcd
+        broken = [(prop, violation) for prop, violation in broken if prop.id not in OF_THE_END]
     findings = tuple(_findings(broken, saved))
     counts = Counter(mark.data["outcome"] for mark in marks if mark.what == OP)
     kept = {mark.data["kind"]: 0 for mark in marks if mark.what == OP}
@@ -64,8 +71,8 @@ def _result_of(run: Run, command: str, saved: str, kinds: Sequence[str]) -> Etcd
     exercised = monitors.exercised()
     coverage = Coverage(
         properties={
-            prop.id: "violated" if any(one is prop for one, _ in broken) else "unknown" if any(one is prop for one, _ in open_)
-            else "held" if prop.id in exercised else "not exercised" for prop in ETCD.values()
+            prop.id: "violated" if any(one is prop and violation.severity is Severity.ERROR for one, violation in broken)
+            else "unknown" if any(one is prop for one, _ in open_) else "held" if prop.id in exercised else "not exercised" for prop in ETCD.values()
         },
         names={prop.id: prop.name for prop in ETCD.values()},
         faults_bit=_names(one.name for one in faults if one.bit), faults_inert=_names(one.name for one in faults if not one.bit),
@@ -73,7 +80,11 @@ def _result_of(run: Run, command: str, saved: str, kinds: Sequence[str]) -> Etcd
         remarks=tuple(_remarks(counts, rate, coverage_of=exercised)),
     )  # fmt: skip
     ended = any(mark.what == "phase" and mark.data["name"] == "final" for mark in marks)
-    verdict, reasons = _verdict(findings, open_, counts, ended)
+    verdict, reasons = _verdict(findings, open_, counts, [
+        *([f"the run was broken off: {why}"] if why else []),
+        *(["the run was broken off before its final reads: what each member holds is not known"] if not ended else []),
+        *(f"{ident} {ETCD[ident].name} was not put to the test" for ident in NEEDED if ident not in exercised),
+    ])  # fmt: skip
     header = run.header.scenario
     return EtcdResult(
         kchaos=__version__, command=str(header.get("inputs", {}).get("command", command)), verdict=verdict, exit_code=int(verdict.exit_code), reasons=tuple(reasons),
@@ -86,13 +97,12 @@ def _result_of(run: Run, command: str, saved: str, kinds: Sequence[str]) -> Etcd
     )  # fmt: skip
 
 
-def _verdict(findings: Sequence[EtcdFinding], open_: Sequence[tuple[Property, Violation]], counts: Counter[str], ended: bool) -> tuple[Verdict, list[str]]:
+def _verdict(findings: Sequence[EtcdFinding], open_: Sequence[tuple[Property, Violation]], counts: Counter[str], unsure: Sequence[str]) -> tuple[Verdict, list[str]]:
     errors = [one for one in findings if one.severity is Severity.ERROR]
     if errors:
         return Verdict.FAIL, [f"{one.id} {one.property}: {one.summary}" for one in errors]
     reasons = [f"{prop.id} {prop.name}: {violation.summary}" for prop, violation in open_]
-    if not ended:
-        reasons.append("the run was broken off before its final reads: what each member holds is not known")
+    reasons += unsure
     if not counts[Outcome.OK]:
         reasons.append("no operation was acknowledged, so there is nothing to judge")
     return (Verdict.UNKNOWN, reasons) if reasons else (Verdict.PASS, [])
@@ -115,7 +125,7 @@ def _findings(found: Iterable[tuple[Property, Violation]], saved: str) -> Iterab
         yield EtcdFinding(
             id=prop.id, property=prop.name, claim=prop.claim, source=prop.source, severity=violation.severity, summary=violation.summary,
             witness=tuple(violation.figures.get("witness", ())), proof=tuple(violation.figures.get("witnesses", ())), t=violation.t, times=times,
-            fingerprint=fingerprint(prop.id, violation.root), replay=f"kchaos etcd check {saved}" if saved else "",
+            fingerprint=fingerprint(prop.id, violation.root), replay=shlex.join(["kchaos", "etcd", "check", saved]) if saved else "",
         )  # fmt: skip
 
 

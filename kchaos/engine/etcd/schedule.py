@@ -11,6 +11,8 @@ import random
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
+
 from kchaos.nemesis.arguments import Argument
 from kchaos.nemesis.etcd.target import SYMBOLS, Target
 from kchaos.nemesis.fault import Kind
@@ -50,9 +52,11 @@ def draw(seed: int, kinds: Sequence[Kind[Target]], members: Sequence[str], chaos
             rng.shuffle(deck)
         kind = deck.pop()
         lasts_s = round(rng.uniform(*LASTS_S), 2)
-        step = _step(rng, kind, members, at_s, lasts_s)
-        lasts_s = _guess_s(step, members) if kind.name in LONG else lasts_s
+        step = _fitted(_step(rng, kind, members, at_s, lasts_s), members, chaos_s - at_s)
+        lasts_s = guess_s(step, members) if kind.name in LONG else lasts_s
         if at_s + lasts_s > chaos_s:
+            if deck and at_s + LASTS_S[0] < chaos_s:
+                continue  # another kind may still fit
             break
         steps.append(step)
         beside = [one for one in deck if one.name not in LONG and one.name != kind.name and "process" in (kind.klass, one.klass)]
@@ -72,7 +76,15 @@ def _step(rng: random.Random, kind: Kind[Target], members: Sequence[str], at_s: 
     return Step(do=kind.name, args=args, when=At(at_s), for_s=None if kind.name in LONG else lasts_s)
 
 
-def _guess_s(step: Step, members: Sequence[str]) -> float:
+def _fitted(step: Step, members: Sequence[str], room_s: float) -> Step:
+    """Return a loop with as many turns as there is room for, one at least; any other step as it is."""
+    if "times" not in step.args or guess_s(step, members) <= room_s:
+        return step
+    turn_s = guess_s(step, members) / step.args["times"]
+    return msgspec.structs.replace(step, args={**step.args, "times": max(1, int(room_s / turn_s))})
+
+
+def guess_s(step: Step, members: Sequence[str]) -> float:
     """Return how long a fault that lasts as long as it takes will last."""
     if step.do == "rolling-restart":
         return RESTART_S * len(members)

@@ -16,7 +16,11 @@ from kchaos.real.cluster import MemberExited
 # Faults may overlap on a member: what is down already is not killed again, and only what is down is started.
 def _kill(target: Target, member: str) -> bool:
     if target.cluster.state(member) == "exited":
+        if member not in target.down:  # nobody has killed it
+            target.mark("member", member=member, event="exited")
+            target.down.add(member)
         return False
+    target.down.add(member)
     target.cluster.kill(member)
     target.mark("member", member=member, event="killed")
     return True
@@ -30,6 +34,7 @@ def _restart(target: Target, member: str) -> None:
     except MemberExited:  # what it did wrong is in its log, which is judged; it stays down
         target.mark("member", member=member, event="exited")
         return
+    target.down.discard(member)
     target.mark("member", member=member, event="restarted")
 
 

@@ -37,6 +37,12 @@ class Target:
         self.mark = mark
         self.statuses: dict[str, Status] = {}
         self.listeners: list[Callable[[str, Status], None]] = []
+        self.down: set[str] = set()
+        """Whom a fault has killed and not started again, and whose own end is recorded already."""
+        self.open = 0
+        """How many faults are being watched now."""
+        self.opened = 0
+        """How many have been since the run began."""
         self.ended = threading.Event()
         """Set when the run is broken off: a fault that takes its time gives up then."""
 
