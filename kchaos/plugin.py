@@ -223,7 +223,8 @@ def etcd_cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
     failed = request.session.testsfailed
     try:
         yield found
-        look_back(found, request.config.rootpath / OUT, failed=request.session.testsfailed > failed)
+        worker = getattr(request.config, "workerinput", {"workerid": "main"})["workerid"]
+        look_back(found, request.config.rootpath / OUT / f"etcd-{worker}", failed=request.session.testsfailed > failed)
     finally:
         context.__exit__(None, None, None)
 

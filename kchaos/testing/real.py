@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -36,7 +35,7 @@ def look_back(cluster: Cluster, out: Path, *, failed: bool) -> None:
     found = [f"{member}: {line}" for member in cluster.members for line in alarms(cluster.log(member))]
     if not failed and not found:
         return
-    kept = cluster.keep_logs(out / f"etcd-{os.environ.get('PYTEST_XDIST_WORKER', 'main')}")
+    kept = cluster.keep_logs(out)
     if found:
         more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
         raise pytest.fail.Exception(f"etcd_cluster: {found[0]}{more}; logs: {kept[0].parent}", pytrace=False)
