@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 
 from kchaos.real import leases
-from kchaos.real.daemon import RUN
+from kchaos.real.daemon import OWNER, RUN
 
 SESSION = "KCHAOS_TESTS"
 """In the environment of all that a run of the tests starts: which run."""
@@ -55,11 +55,11 @@ def _docker(since: float) -> Iterator[str]:
     if shutil.which("docker") is None:
         return
     for what, listed in (("container", ("ps", "-a")), ("network", ("network", "ls"))):
-        form = f'{{{{.ID}}}} {{{{.Label "{RUN}"}}}} {{{{.CreatedAt}}}}'
+        form = f'{{{{.ID}}}} {{{{.Label "{RUN}"}}}} {{{{.Label "{OWNER}"}}}} {{{{.CreatedAt}}}}'
         asked = ["docker", *listed, "--filter", f"label={RUN}", "--format", form]
         ran = subprocess.run(asked, capture_output=True, text=True, timeout=60, check=False, encoding="utf-8")
         for line in ran.stdout.splitlines():  # no daemon, no lines: then no test has used it
-            ident, lease, day, clock, zone, *_ = line.split()
+            ident, lease, owner, day, clock, zone, *_ = line.split()
             made = datetime.fromisoformat(f"{day}T{clock[:8]}{zone}").timestamp()
-            if made >= since and not _alive(lease):
+            if made >= since and not _alive(lease) and not psutil.pid_exists(int(owner.rpartition(":")[2])):
                 yield f"{what} {ident} of run {lease}"

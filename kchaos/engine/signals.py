@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import signal
 import sys
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import asyncio
 
 
 class Terminated(KeyboardInterrupt):
@@ -67,6 +72,38 @@ def listening() -> Iterator[None]:
             if old is not None:
                 signal.signal(number, old)
         _Heard.last = None
+
+
+@contextmanager
+def cancelling(task: asyncio.Task[object]) -> Iterator[list[KeyboardInterrupt]]:
+    """Within, the first Ctrl-C, SIGTERM or SIGHUP cancels a task of the running loop, later ones do nothing; the list then holds what was asked.
+
+    An exception raised by a handler would come up in whatever task runs at that moment, and end the loop before the others are done.
+    """
+    import asyncio
+
+    loop = asyncio.get_running_loop()
+    heard: list[KeyboardInterrupt] = []
+
+    def hear(error: KeyboardInterrupt) -> None:
+        if not heard:
+            heard.append(error)
+            task.cancel()
+
+    errors = {signal.SIGINT: KeyboardInterrupt(), signal.SIGTERM: Terminated()}
+    if hasattr(signal, "SIGHUP"):
+        errors[signal.SIGHUP] = Terminated()
+    before = {number: signal.getsignal(number) for number in errors} if threading.current_thread() is threading.main_thread() else {}
+    taken = {number: old for number, old in before.items() if old is not signal.SIG_IGN}
+    try:
+        for number in taken:
+            loop.add_signal_handler(number, hear, errors[number])
+        yield heard
+    finally:
+        for number, old in taken.items():
+            loop.remove_signal_handler(number)
+            if old is not None:
+                signal.signal(number, old)
 
 
 def deaf() -> None:

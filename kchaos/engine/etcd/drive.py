@@ -24,7 +24,7 @@ from kchaos.engine.etcd.schedule import LONG, guess_s
 from kchaos.engine.etcd.tasks import uncollected
 from kchaos.engine.etcd.watchers import Watchers
 from kchaos.engine.etcd.workload import Workload
-from kchaos.engine.signals import deaf
+from kchaos.engine.signals import cancelling, deaf
 from kchaos.errors import HarnessError, KchaosError
 from kchaos.history.record import Entry, Header, Mark, Run
 from kchaos.history.recorder import Recorder
@@ -98,8 +98,8 @@ def drive(cluster: Cluster, scenario: Scenario, load: Load, listener: Listener |
     """
     driver = _Driver(cluster, scenario, load, listener, facts or {})
     try:
-        asyncio.run(driver.run())
-    except (KeyboardInterrupt, asyncio.CancelledError) as error:
+        asyncio.run(driver.heedful())
+    except KeyboardInterrupt as error:
         deaf()  # one is enough: from here on the run is saved and the cluster stopped
         raise Interrupted(driver.so_far("interrupted")) from error
     except Exception as error:
@@ -152,6 +152,18 @@ class _Driver:
         with suppress(KchaosError):
             self._nemesis.report()
         return self.recorder.finish()
+
+    async def heedful(self) -> None:
+        """Run until a signal asks to end; raise what it asked, once every task has ended."""
+        task = asyncio.current_task()
+        assert task is not None
+        with cancelling(task) as heard:
+            try:
+                await self.run()
+            except asyncio.CancelledError:
+                if heard:
+                    raise heard[0] from None
+                raise
 
     async def run(self) -> None:
         """Go through all phases."""
