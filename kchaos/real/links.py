@@ -25,7 +25,7 @@ from kchaos.errors import InvalidScenario
 from kchaos.real.cluster import LinkBytes, Undo
 
 if TYPE_CHECKING:
-    from kchaos.real.toxiproxy import Toxiproxy
+    from kchaos.real.toxiproxy import Proxy, Toxiproxy
 
 Pair = tuple[str, str]
 CUT = "timeout"
@@ -96,20 +96,25 @@ def difference(now: Wanted, then: Wanted) -> tuple[Change, ...]:
 
 
 HOLD = ("latency", "bandwidth", "slow_close")
-"""Toxics that hold data back. Toxiproxy 2.12 waits up to 5 s for each connection of which it takes one off while nobody reads (link.go)."""
+"""Toxics that hold data back. Toxiproxy 2.12, which takes one off a connection that nobody reads any more, waits 5 s for each piece held (link.go)."""
 
 
-def to_close(changes: Iterable[Change], now: Wanted, then: Wanted, silent: Callable[[str], bool]) -> tuple[Pair, ...]:
+def to_renew(now: Wanted, then: Wanted) -> tuple[Pair, ...]:
+    """Return the proxies that lose a toxic which holds data back: they are made anew, so that none is taken off an open connection."""
+    lost = (spot for spot, toxic in now.items() if toxic.kind in HOLD and (spot not in then or then[spot].kind != toxic.kind))
+    return tuple(dict.fromkeys(spot.proxy for spot in lost))
+
+
+def to_close(changes: Iterable[Change], then: Wanted, silent: Callable[[str], bool]) -> tuple[Pair, ...]:
     """Return the proxies whose connections are closed before these changes.
 
-    Those that are cut both ways from now on, that lead from or to the silent, or that lose a toxic which holds data back.
+    Those that are cut both ways from now on, or that lead from or to the silent.
     """
 
     def closes(change: Change) -> bool:
         pair = change.spot.proxy
         whole = all((found := then.get(Spot(pair, stream))) is not None and found.kind == CUT for stream in ("upstream", "downstream"))
-        held = change.toxic is None and change.spot in now and now[change.spot].kind in HOLD
-        return whole or held or any(silent(member) for member in pair)
+        return whole or any(silent(member) for member in pair)
 
     return tuple(dict.fromkeys(change.spot.proxy for change in changes if closes(change)))
 
@@ -131,6 +136,8 @@ class ToxicLinks:
         self._traffic = traffic
         self._silent = silent
         self._disabled: set[Pair] = set()
+        self._gone: dict[Pair, Proxy] = {}
+        """Proxies that were taken away and could not be made again yet."""
         self._layers: dict[int, Layer] = {}
         self._laid: dict[Spot, Toxic] = {}
         self._number = 0
@@ -198,9 +205,11 @@ class ToxicLinks:
     def _apply(self) -> None:
         """Bring Toxiproxy to what the layers want; what was done is noted call by call, so that a failure in the middle loses nothing."""
         then = wanted(self._layers.values())
+        for pair in (*tuple(self._gone), *to_renew(self._laid, then)):
+            self._renew(pair)
         changes = difference(self._laid, then)
         try:
-            for pair in to_close(changes, self._laid, then, self._silent):
+            for pair in to_close(changes, then, self._silent):
                 server, proxy = self._proxies[pair]
                 self._disabled.add(pair)
                 server.enable(proxy, False)
@@ -211,6 +220,17 @@ class ToxicLinks:
                 server, proxy = self._proxies[pair]
                 server.enable(proxy)
                 self._disabled.discard(pair)
+
+    def _renew(self, pair: Pair) -> None:
+        """Take a proxy away with its connections and toxics, and make it again where it was."""
+        server, name = self._proxies[pair]
+        if pair not in self._gone:
+            self._gone[pair] = server.proxies()[name]
+            server.delete(name)
+        for spot in [spot for spot in self._laid if spot.proxy == pair]:
+            del self._laid[spot]
+        server.create(name, self._gone[pair].listen, self._gone[pair].upstream)
+        del self._gone[pair]
 
     def _change(self, change: Change) -> None:
         spot = change.spot
