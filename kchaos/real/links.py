@@ -205,7 +205,7 @@ class ToxicLinks:
     def _apply(self) -> None:
         """Bring Toxiproxy to what the layers want; what was done is noted call by call, so that a failure in the middle loses nothing."""
         then = wanted(self._layers.values())
-        for pair in (*tuple(self._gone), *to_renew(self._laid, then)):
+        for pair in dict.fromkeys((*self._gone, *to_renew(self._laid, then))):
             self._renew(pair)
         changes = difference(self._laid, then)
         try:
