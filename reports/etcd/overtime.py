@@ -132,10 +132,10 @@ class _Drawing:
             self._sorts()
             return
         labelled = [_text(one) for one in self._faults]
-        rows = self._packed([(self.x(one.at_s), self._band_end(one, text)) for one, text in zip(self._faults, labelled, strict=True)])
+        rows = self._packed([self._extent(one, text) for one, text in zip(self._faults, labelled, strict=True)])
         named = max(rows, default=0) < MOST_LABELLED
         if not named:
-            rows = [row % MOST_ROWS for row in self._packed([(self.x(one.at_s), self._band_end(one)) for one in self._faults])]
+            rows = [row % MOST_ROWS for row in self._packed([self._extent(one, "") for one in self._faults])]
         for one, text, row in zip(self._faults, labelled, rows, strict=True):
             x, y = self.x(one.at_s), self._y + row * BAND
             until = f" to {one.until_s:.1f} s" if one.until_s is not None else ""
@@ -168,12 +168,15 @@ class _Drawing:
 
     def _label(self, x: float, y: float, text: str) -> Label:
         """Write beside a fault's begin; left of it if there is no room at the right."""
-        if RIGHT - x - 6 >= min(len(text), 30) * LETTER:
+        if _room(x) >= _wide(text):
             return Label(x + 4, y, cut(text, 30), "on", at=x)
         return Label(x - 4, y, cut(text, 30), "on", "end", x)
 
-    def _band_end(self, one: FaultLine, text: str = "") -> float:
-        return max(self.x(_until(one)), self.x(one.at_s) + 3, self.x(one.at_s) + min(len(text), 30) * LETTER + 4 if text else 0.0)
+    def _extent(self, one: FaultLine, text: str) -> tuple[float, float]:
+        """Return from where to where a fault and its name take room."""
+        x = self.x(one.at_s)
+        end = max(self.x(_until(one)), x + 3)
+        return (x, max(end, x + _wide(text) + 4 if text else 0.0)) if _room(x) >= _wide(text) else (x - _wide(text) - 4, end)
 
     @staticmethod
     def _packed(extents: Iterable[tuple[float, float]]) -> list[int]:
@@ -330,6 +333,14 @@ class _Drawing:
 
 def _text(one: FaultLine) -> str:
     return f"{one.name} {', '.join(one.targets)}".strip()
+
+
+def _wide(text: str) -> float:
+    return min(len(text), 30) * LETTER
+
+
+def _room(x: float) -> float:
+    return RIGHT - x - 6
 
 
 def _says(drawn: Merged) -> str:

@@ -11,7 +11,7 @@ from kchaos.history.record import Run
 from kchaos.reports.diagram import LEFT, RIGHT, WIDTH
 from kchaos.reports.etcd.facts import Facts, facts
 from kchaos.reports.etcd.overtime import GRAIN, Overtime, duration, overtime
-from kchaos.reports.etcd.verdict import around, asked, figures, headline, named
+from kchaos.reports.etcd.verdict import also, around, asked, figures, headline, named
 from kchaos.reports.etcd.witness import WIDTH as DRAWN
 from kchaos.reports.etcd.witness import Shown, Witness, between, drawn, witnesses
 from kchaos.reports.etcd.words import count, frequent, shortened
@@ -84,7 +84,7 @@ def _page(result: EtcdResult, found: Facts, picture: Overtime, limits: Limits) -
     told_faults, more_faults = listed(result.faults, limits.faults)
     values = {
         "faults": told_faults, "more_faults": more_faults,
-        "r": result, "facts": found, "picture": picture, "headline": headline(result), "asked": asked(result), "figures": figures(result),
+        "r": result, "facts": found, "picture": picture, "headline": headline(result), "asked": asked(result), "also": also(result), "figures": figures(result),
         "findings": [_told(result, one, found) for one in result.findings[: limits.findings]], "glossary": GLOSSARY,
         "standing": {state: named(result, state) for state in ("violated", "unknown", "held", "not exercised")},
     }  # fmt: skip
