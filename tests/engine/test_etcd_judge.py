@@ -16,7 +16,7 @@ from kchaos.engine.etcd.result import EtcdResult
 from kchaos.history.record import Header, Mark, Run
 from kchaos.history.recorder import Recorder
 from kchaos.reports.etcd.facts import facts
-from tests.properties.test_etcd import Story
+from tests.properties.test_etcd import EVENTS, Story
 
 
 def fault(step: int, name: str, status: str, why: str = "") -> list[tuple[float, str, dict[str, Any]]]:
@@ -75,6 +75,21 @@ def test_what_is_broken_stays_broken() -> None:
     run = story.run()
     header = Header(scenario={"system": "etcd", "inputs": {"faults": ["pause"], "named": True}})
     assert result_of(Run(header, run.entries, ""), command="", saved="", kinds=("pause",)).verdict == Verdict.FAIL
+
+
+@pytest.mark.parametrize(("kills", "says"), [
+    ((), "m1 was never killed"),
+    ((0.5,), "m1 was killed 1 time, last at 0.500 s"),
+    ((1.124,), "m1 was killed 0.020 s later"),
+    ((0.5, 1.124, 1.5), "m1 was killed 0.020 s later (3 times in all)"),
+])  # fmt: skip
+def test_a_lost_write_names_the_kill_after_it(kills: tuple[float, ...], says: str) -> None:
+    """What was acknowledged just before a kill is what it can lose: the last of a hundred says nothing."""
+    story = Story()
+    story.logs["m1"] = (EVENTS[0], *EVENTS[2:])
+    story.more += [(t, "member", {"member": "m1", "event": "killed"}) for t in kills]
+    durable = next(one for one in result_of(story.run(), command="", saved="").findings if one.id == "KC402")
+    assert durable.summary == f"revision 3, acknowledged at 1.104 s, is not in the history of m1 as it was acknowledged; {says}"
 
 
 # -- elections ------------------------------------------------------------------------------------------------------------------------
