@@ -208,7 +208,7 @@ def test_what_is_wrong_is_one_sentence(
     assert run_cli(["etcd", *arguments]) == code
     errors = capfd.readouterr().err
     assert said in errors and "Traceback" not in errors
-    assert left(place) == []
+    assert left(place) == [] and not (place / ".kchaos").exists()
 
 
 def test_libraries_that_are_missing_are_named(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
