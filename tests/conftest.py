@@ -8,8 +8,8 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import sys
 import subprocess
+import sys
 import time
 import uuid
 from collections import Counter
