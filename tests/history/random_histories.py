@@ -131,8 +131,9 @@ def spoiled_log(random: Random, log: Log) -> Log:
         if one.value is None:
             change: dict[str, object] = {"value": "v0", "version": 1, "create_revision": at}
         else:
+            other = {"value": random.choice(("v0", "v1", "vq"))}
             gone = {"value": None, "version": 0, "create_revision": 0}
-            change = random.choice(({"value": random.choice(("v0", "v1", "vq"))}, {"version": one.version + 1}, {"create_revision": max(1, one.create_revision - 1)}, gone))
+            change = random.choice((other, gone, {"version": one.version + 1}, {"create_revision": max(1, one.create_revision - 1)}))
         revisions[at] = (*events[:which], one._replace(**change), *events[which + 1 :])  # type: ignore[arg-type]  # fields of an event
     else:  # a write at the end that nobody was told of: one that had no answer may have made it
         last += 1

@@ -14,7 +14,9 @@ from kchaos.history.durable import durable
 from kchaos.history.events import Event, Log, log_of
 from kchaos.history.linearize import linearizable
 from kchaos.history.operations import Operation, Outcome, Seen
+from kchaos.history.placement import place
 from tests.history import bruteforce
+from tests.history.enough import enough_witnesses
 from tests.history.long_histories import long_history
 from tests.history.random_histories import history, log_for, shortened, spoiled, spoiled_log
 
@@ -28,7 +30,7 @@ def _agree(operations: list[Operation], log: Log | None = None) -> str:
     found = linearizable(operations, log)
     assert found.verdict == want, (want, found, operations, log)
     for one in found.anomalies:
-        assert 1 <= len(one.witnesses) <= 4
+        assert enough_witnesses(one) or len(place(operations).order) + (log is not None) < 2, (one, operations, log)
         assert all(w.operation is None or operations[w.number] == w.operation for w in one.witnesses)
     return want
 
@@ -63,7 +65,7 @@ def test_many_small_histories_agree_with_a_search_over_all_orders() -> None:
 
 
 def _drawn_with_log(seeds: range) -> Counter[tuple[str, str]]:
-    """Return how often (what was done to it, verdict) came of histories with a member's log; a third of all logs is short, and of half of all histories something is wrong."""
+    """Return how often (what was done to it, verdict) came of histories with a member's log: half are wrong in something, a third of the logs is short."""
     counts: Counter[tuple[str, str]] = Counter()
     for seed in seeds:
         random = Random(seed)
