@@ -93,7 +93,8 @@ class Explainer:
     def gap(self, gap: int) -> Anomaly:
         """Return the anomaly of a gap that no unknown write can have filled."""
         before, after = ([self._placed.writer[one]] if one in self._placed.writer else [] for one in (gap - 1, gap + 1))
-        there = held(self._log, gap) if self._log is not None and self._log.covers(gap) else []
+        covered = self._log is not None and self._log.covers(gap)
+        there = held(self._log, gap) if covered else []
         for index in self._placed.order:
             one = self._operations[index]
             for seen in one.seen:
@@ -108,7 +109,8 @@ class Explainer:
             "an answer can have taken it so that all answers are explained"
         )
         naming = [i for i in self._placed.order if any(gap in (s.mod_revision, s.create_revision) for s in self._operations[i].seen)][:1]
-        telling = (naming or after or [i for i in self._placed.order if self._placed.position[i] >> 1 >= gap][:1]) if not there else naming
+        telling = (naming or after or [i for i in self._placed.order if self._placed.position[i] >> 1 >= gap][:1]) if not covered else naming
+        there = there if telling else held(self._log, gap)  # who tells of revisions behind the gap, if no answer does
         shown = [*before, *self._placed.unknown[:1], *telling]
         at_s = max((self._operations[i].return_s for i in (*before, *telling)), default=0.0)
         return anomaly("gap", told, at_s, [*self._witnesses(shown[:-1] if telling else shown), *there, *self._witnesses(shown[-1:] if telling else [])])
