@@ -23,6 +23,7 @@ from kchaos.engine.claimed import claimed
 from kchaos.engine.etcd.result import EtcdResult
 from kchaos.engine.output import harmless, mute, write_all
 from kchaos.engine.signals import deaf
+from kchaos.engine.workers import not_collecting
 from kchaos.errors import ExitCode, HarnessError, InvalidScenario, KchaosError
 from kchaos.history.record import Run, digest_of
 from kchaos.history.record import load as load_run
@@ -133,6 +134,7 @@ def _keep_logs(cluster: Cluster, folder: Path, errors: Console) -> None:
         errors.print(f"warning: {harmless(error)}", style="yellow", markup=False, highlight=False, soft_wrap=True)
 
 
+@not_collecting()
 def check(file: Path, out: Path | None, as_json: bool, quiet: bool) -> int:
     """Judge a saved run again, and write its report."""
     run = load_run(file)
@@ -204,6 +206,7 @@ def _page(result: EtcdResult, run: Run) -> str:
     return html(result, run)
 
 
+@not_collecting()
 def _finish(run: Run, saved: Path, options: dict[str, Any], kinds: tuple[str, ...]) -> EtcdResult:
     """Judge a run that is saved; write result and report beside it; print; return the result."""
     result, page = _judged(run, str(saved), kinds)
