@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 MARK = "KCHAOS_LEASE"
 GONE_WITHIN_S = 10.0
+TRIES = 50
+"""Files that are begun, if sweeps are quicker each time to lock them; one is rare, so that many in a row have another reason."""
 Hook = Callable[[str], None]
 """Called with a Docker label ``key=value``: remove what has it. Raises :class:`Later` if Docker can't be asked now."""
 
@@ -55,22 +57,33 @@ class Lease:
     """A run's own lease. It exists from construction until :meth:`release`."""
 
     def __init__(self, folder: Path | None = None) -> None:
-        self.id = uuid.uuid4().hex
         folder = folder or home()
+        for _ in range(TRIES):
+            if self._begun(folder):
+                return
+        raise HarnessError(f"no lease in {folder} can be locked: is it on a file system that knows flock? (set XDG_STATE_HOME to another folder)")
+
+    def _begun(self, folder: Path) -> bool:
+        """Make the file; False if a sweep has taken it for a dead run's in the moment between its making and its lock."""
+        self.id = uuid.uuid4().hex
         self.path = folder / f"{self.id}.lease"
         young = folder / f"{self.id}.young"
         # locked before it has its name: a sweep never sees a lease without its owner's lock
         self._file: IO[bytes] = young.open("xb", buffering=0)
         try:
-            if not _lock(self._file):
-                raise HarnessError(f"the lease {young} can't be locked")
-            self._write({"owner": os.getpid()})
-            young.rename(self.path)
+            begun = _lock(self._file) and _same(self._file, young)
+            if begun:
+                self._write({"owner": os.getpid()})
+                young.rename(self.path)
+            else:  # the sweep that holds it, or has removed it, does the rest; ours is not in use yet
+                self._file.close()
+                young.unlink(missing_ok=True)
         except BaseException:
             self._file.close()
             young.unlink(missing_ok=True)
             self.path.unlink(missing_ok=True)
             raise
+        return begun
 
     def _write(self, line: Mapping[str, Any]) -> None:
         try:
