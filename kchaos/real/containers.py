@@ -11,9 +11,6 @@ goes with the container, so that there is one kind of thing less to clean up tha
 from __future__ import annotations
 
 import atexit
-import os
-import re
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -23,13 +20,14 @@ from testcontainers.core.container import DockerContainer
 
 from kchaos.errors import HarnessError, InvalidScenario
 from kchaos.real import images
-from kchaos.real.binaries import OLDEST
+from kchaos.real.base import Base
+from kchaos.real.binaries import OLDEST, version_in
 from kchaos.real.daemon import RUN, Daemon, Given, ryuk
 from kchaos.real.leases import Lease, sweep
 from kchaos.real.links import ToxicLinks
 from kchaos.real.logs import exited, reason
 from kchaos.real.ports import HOST, Ports
-from kchaos.real.processes import FLAGS, SIZES, STARTED, reads
+from kchaos.real.processes import FLAGS, STARTED, reads
 from kchaos.real.toxiproxy import Toxiproxy
 from kchaos.real.traffic import Traffic
 
@@ -44,24 +42,17 @@ GONE_WITHIN_S = 10.0
 TRIES = 3
 """Starts with new ports, if another program was quicker to take one."""
 DATA = "/kchaos-data"
-_VERSION = re.compile(r"^etcd Version: (\d+)\.(\d+)(\S*)", re.MULTILINE)
 _STATES = {"running": "running", "paused": "paused"}
 _TAKEN = "taken by another program"
 
 
-class ContainerCluster:
+class ContainerCluster(Base):
     """Implements :class:`kchaos.real.cluster.Cluster` on containers; ``image`` (of etcd) and ``toxiproxy`` are names of images."""
 
     def __init__(self, size: int = 3, image: str | None = None, *, toxiproxy: str = images.TOXIPROXY, flags: Sequence[str] = ()) -> None:
-        if size not in SIZES:
-            raise InvalidScenario(f"a cluster of {size} members can't be had", hint="1, 3 or 5")
-        self.members = tuple(f"m{index}" for index in range(1, size + 1))
+        super().__init__(size, flags)
         self._image = image or images.ETCD
         self._toxiproxy = toxiproxy
-        self._flags = tuple(flags)
-        self._versions: dict[str, str] = {}
-        self._lock = threading.RLock()
-        self._owner = os.getpid()
         self._forget()
 
     def _forget(self) -> None:
@@ -73,31 +64,12 @@ class ContainerCluster:
         self._etcds: dict[str, DockerContainer] = {}
         self._proxies: dict[str, DockerContainer] = {}
         self._paused: set[str] = set()
-        self._links: ToxicLinks | None = None
-
-    @property
-    def versions(self) -> Mapping[str, str]:
-        """Return what runs: etcd, toxiproxy, backend, docker, image."""
-        return self._versions
-
-    @property
-    def links(self) -> ToxicLinks:
-        """Return the peer connections. Raises HarnessError if the cluster is not started."""
-        if self._links is None:
-            raise HarnessError("the cluster is not started")
-        return self._links
-
-    def __enter__(self) -> ContainerCluster:
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
+        self._links = None
 
     # start and stop
 
     def start(self) -> None:
-        """Start all, and wait until every member answers a linearizable read. Raises HarnessError or InvalidScenario; then nothing is left."""
+        """As in :class:`Base`."""
         if self._lease is not None:
             raise HarnessError("the cluster is started already")
         for attempt in range(TRIES):
@@ -238,7 +210,7 @@ class ContainerCluster:
 
     def stop(self) -> None:
         """Leave no container, network or port; may be called twice, and after a start that failed."""
-        if os.getpid() != self._owner:  # a fork of the program that has started it
+        if self._elsewhere():
             return
         with self._lock:
             daemon, lease, ports = self._daemon, self._lease, self._ports
@@ -343,10 +315,6 @@ class ContainerCluster:
             raise HarnessError(f"the logs can't be kept in {folder}: {error.strerror}") from error
         return kept
 
-    def _known(self, member: str) -> None:
-        if member not in self.members:
-            raise InvalidScenario(f"there is no member {member}", hint=", ".join(self.members))
-
     def _container(self, member: str) -> Any:
         self._known(member)
         if member not in self._etcds:
@@ -361,13 +329,12 @@ class ContainerCluster:
 
 def etcd_version(told: str, image: str) -> str:
     """Return the version in what ``etcd --version`` of an image has said. Raises InvalidScenario for what is no etcd >= 3.4."""
-    found = _VERSION.search(told)
+    found = version_in(told)
     if found is None:
         raise InvalidScenario(f"the image {image} holds no etcd server: `etcd --version` says {told.strip()[:80]!r}")
-    version = f"{found[1]}.{found[2]}{found[3]}"
-    if (int(found[1]), int(found[2])) < OLDEST:
-        raise InvalidScenario(f"the image {image} holds etcd {version}; kchaos needs 3.4 or newer", hint=images.ETCD)
-    return version
+    if found.release < OLDEST:
+        raise InvalidScenario(f"the image {image} holds etcd {found.text}; kchaos needs 3.4 or newer", hint=images.ETCD)
+    return found.text
 
 
 def listens(member: str) -> int:
