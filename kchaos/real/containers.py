@@ -88,8 +88,9 @@ class ContainerCluster(Base):
     def _start(self) -> None:
         lease = self._lease = Lease()
         lease.own_label(f"{RUN}={lease.id}")
-        daemon = self._daemon = Daemon(lease.id)
+        daemon = self._daemon = Daemon(lease.id, lease.path)
         sweep(hook=daemon.remove)
+        daemon.remove_orphans()
         many = len(self.members) > 1
         daemon.have([self._image, *([self._toxiproxy] if many else [])])
         self._clients = {member: self._ports.take() for member in self.members}

@@ -12,10 +12,11 @@ import contextlib
 import json
 import os
 import shutil
+import stat
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -69,7 +70,7 @@ class Lease:
         self.path = folder / f"{self.id}.lease"
         young = folder / f"{self.id}.young"
         # locked before it has its name: a sweep never sees a lease without its owner's lock
-        self._file: IO[bytes] = young.open("xb", buffering=0)
+        self._file: IO[bytes] = young.open("x+b", buffering=0)
         try:
             begun = _lock(self._file) and _same(self._file, young)
             if begun:
@@ -124,8 +125,9 @@ class Lease:
         self._file.close()
 
     def clean(self, hook: Hook | None = None) -> None:
-        """Remove all that the lease lists, as a sweep would do, then give it back."""
-        clear(self.path, hook)
+        """Remove all that the lease lists, as a sweep would do, then give it back; also if someone has removed the file meanwhile."""
+        self._file.seek(0)
+        _clear(self.id, list(_lines(self._file.read())), hook)
         self.release()
 
 
@@ -140,8 +142,12 @@ def _lock(file: IO[bytes]) -> bool:
 
 
 def entries(path: Path) -> Iterator[Mapping[str, Any]]:
-    """Yield the lines of a lease; a last one that was cut off is left out."""
-    for line in path.read_bytes().splitlines():
+    """Return the lines of a lease; a last one that was cut off is left out."""
+    return _lines(path.read_bytes())
+
+
+def _lines(content: bytes) -> Iterator[Mapping[str, Any]]:
+    for line in content.splitlines():
         with contextlib.suppress(ValueError):
             told = json.loads(line)
             if isinstance(told, dict):
@@ -175,6 +181,25 @@ def sweep(folder: Path | None = None, hook: Hook | None = None) -> list[str]:
     return swept
 
 
+@contextlib.contextmanager
+def free(path: Path) -> Iterator[bool | None]:
+    """Tell whether the owner of a lease is dead, and hold its lock meanwhile; None if there is no such file."""
+    try:
+        info = path.stat()
+        if not stat.S_ISREG(info.st_mode) or info.st_uid != os.getuid():
+            yield False
+            return
+        file = path.open("rb")
+    except (FileNotFoundError, NotADirectoryError):
+        yield None
+        return
+    except OSError:  # not ours to read
+        yield False
+        return
+    with file:
+        yield _lock(file) and _same(file, path)
+
+
 def _same(file: IO[bytes], path: Path) -> bool:
     try:
         return os.fstat(file.fileno()).st_ino == path.stat().st_ino
@@ -184,8 +209,11 @@ def _same(file: IO[bytes], path: Path) -> bool:
 
 def clear(path: Path, hook: Hook | None = None) -> None:
     """Remove what a lease lists: processes first, then folders, then what has its Docker label."""
-    found = list(entries(path))
-    _end(path.stem, {line["pid"]: line["created"] for line in found if "pid" in line})
+    _clear(path.stem, list(entries(path)), hook)
+
+
+def _clear(lease: str, found: Sequence[Mapping[str, Any]], hook: Hook | None) -> None:
+    _end(lease, {line["pid"]: line["created"] for line in found if "pid" in line})
     for line in found:
         if "folder" in line:
             remove(Path(line["folder"]))

@@ -95,6 +95,20 @@ def test_a_living_run_keeps_all(tmp_path: Path, spawn: Spawn) -> None:
     lease.release()  # a second time
 
 
+def test_a_run_whose_lease_someone_else_has_removed_still_cleans_up(tmp_path: Path, spawn: Spawn) -> None:
+    (tmp_path / "leases").mkdir()
+    lease = Lease(tmp_path / "leases")
+    process = spawn()
+    lease.own_process(process.pid)
+    data = lease.own_folder(tmp_path / "data")
+    remove(tmp_path / "leases")
+    lease.own_label("a=b")
+    asked: list[str] = []
+    lease.clean(asked.append)
+    assert gone(process)
+    assert (data.exists(), asked) == (False, ["a=b"])
+
+
 def test_children_do_not_keep_the_lock_of_their_parent(tmp_path: Path, spawn: Spawn) -> None:
     script = "import sys, subprocess; from pathlib import Path; from kchaos.real.leases import Lease; lease = Lease(Path(sys.argv[1]));"
     script += "p = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'], stdout=-3, env=lease.environment()); lease.own_process(p.pid);"
