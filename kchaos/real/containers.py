@@ -1,8 +1,10 @@
 """A cluster of etcd in containers: each member's peers stand behind a Toxiproxy of its own, so that every directed pair can be cut.
 
-Cutting one listener does not isolate a member, since it dials its peers itself. So there is one Toxiproxy container per *source* member.
-Member j advertises ``http://etcd<j>:<2400+j>``; in member a the name ``etcd<j>`` is an extra host that leads to a's own Toxiproxy, whose
-proxy ``a->j`` listens on 2400+j and forwards to ``node<j>:2380``, j's alias on the network.
+Cutting one listener does not isolate a member, since it dials its peers itself. So there is one Toxiproxy container per *source* member, whose
+network namespace the member shares. Member j advertises ``http://etcd<j>:<2400+j>``; in member a the name ``etcd<j>`` is an extra host that
+leads to a's own Toxiproxy, on 127.0.0.1, whose proxy ``a->j`` listens on 2400+j and forwards to ``node<j>:2380``, an alias of j's Toxiproxy and
+so of j on the network. That address outlives the member: dialled while it is down it refuses at once. One of its own would be gone with it, and
+Docker's name server takes many seconds to say so, for which Toxiproxy, which waits until it has dialled, would take away no toxic or proxy.
 
 Data lies on the container's own file system. It outlives SIGKILL and start (a tmpfs would not: Docker unmounts it when the process ends), and
 goes with the container, so that there is one kind of thing less to clean up than with volumes.
@@ -12,7 +14,7 @@ from __future__ import annotations
 
 import atexit
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -97,8 +99,8 @@ class ContainerCluster(Base):
         self._apis = {member: self._ports.take() for member in self.members if many}
         network = daemon.network(f"kchaos-{lease.id}")
         with ryuk(daemon):
-            addresses = self._start_proxies(daemon, network)
-            given = [self._given(member, network, addresses) for member in self.members]
+            self._proxies = dict(zip(self._apis, daemon.start_all(self._proxy(member, network) for member in self._apis), strict=True))
+            given = [self._given(member, network) for member in self.members]
             self._etcds = dict(zip(self.members, daemon.start_all(given), strict=True))
         # only now are there proxies: until then a peer's address refuses, as that of a process that does not listen (see STARTED)
         self._wait_for_members(lambda member: STARTED in self.log(member))
@@ -113,26 +115,17 @@ class ContainerCluster(Base):
         if many:
             self._versions["toxiproxy"] = servers["m1"].version()
 
-    def _start_proxies(self, daemon: Daemon, network: str) -> Mapping[str, str]:
-        """Start the Toxiproxy of each member that has peers; return their addresses on the network."""
-        given = [
-            Given(
-                name=f"{network}-toxiproxy-{member}",
-                image=self._toxiproxy,
-                command=["-host=0.0.0.0", "-proxy-metrics"],
-                network=network,
-                ports={API_PORT: port},
-            )
-            for member, port in self._apis.items()
-        ]
-        self._proxies = dict(zip(self._apis, daemon.start_all(given), strict=True))
-
-        def address(member: str) -> str:
-            container = self._proxies[member].get_wrapped_container()
-            container.reload()
-            return str(container.attrs["NetworkSettings"]["Networks"][network]["IPAddress"])
-
-        return dict(zip(self._apis, daemon.each("look at Toxiproxy", address, self._apis), strict=True))
+    def _proxy(self, member: str, network: str) -> Given:
+        """Return the Toxiproxy of a member that has peers; the member's names and ports are its own."""
+        return Given(
+            name=f"{network}-toxiproxy-{member}",
+            image=self._toxiproxy,
+            command=["-host=0.0.0.0", "-proxy-metrics"],
+            network=network,
+            aliases=[f"node{_number(member)}"],
+            hosts={f"etcd{_number(one)}": HOST for one in self.members},
+            ports={API_PORT: self._apis[member], CLIENT_PORT: self._clients[member]},
+        )
 
     def _lay(self, source: str) -> Toxiproxy:
         """Make the proxies of a member to its peers."""
@@ -160,7 +153,7 @@ class ContainerCluster(Base):
                     ) from error
                 time.sleep(POLL_S)
 
-    def _given(self, member: str, network: str, addresses: Mapping[str, str]) -> Given:
+    def _given(self, member: str, network: str) -> Given:
         peers = {one: f"http://etcd{_number(one)}:{listens(one)}" for one in self.members}
         flags = {
             "name": member,
@@ -179,9 +172,10 @@ class ContainerCluster(Base):
             entrypoint=["etcd"],
             command=[*(f"--{name}={value}" for name, value in flags.items()), *FLAGS, *self._flags],
             network=network,
-            aliases=[f"node{_number(member)}"],
-            hosts={f"etcd{_number(one)}": HOST if one == member else addresses[member] for one in self.members},
+            # one alone has no peers, and so no Toxiproxy
+            hosts={f"etcd{_number(member)}": HOST},
             ports={CLIENT_PORT: self._clients[member]},
+            beside=str(self._proxies[member].get_wrapped_container().id) if member in self._proxies else "",
         )
 
     def _wait_for_members(self, good: Callable[[str], bool]) -> None:

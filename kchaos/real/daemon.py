@@ -54,7 +54,8 @@ OTHERWISE = "--backend process needs no Docker"
 class Given(NamedTuple):
     """What a container is started with: ``ports`` maps its own ports to ports of 127.0.0.1, ``hosts`` names to addresses.
 
-    ``entrypoint`` stands for the image's own, None leaves that.
+    ``entrypoint`` stands for the image's own, None leaves that. ``beside`` names a container whose addresses, ports and hosts it shares; then it
+    has no network, aliases, hosts and ports of its own.
     """
 
     name: str
@@ -65,6 +66,7 @@ class Given(NamedTuple):
     hosts: Mapping[str, str] = {}
     ports: Mapping[int, int] = {}
     entrypoint: Sequence[str] | None = None
+    beside: str = ""
 
 
 class Daemon:
@@ -131,17 +133,17 @@ class Daemon:
         container = DockerContainer(given.image, docker_client_kw={"timeout": TIMEOUT_S})
         self._containers.append(container)
         endpoint = self.client.api.create_endpoint_config(aliases=list(given.aliases))
+        own = {"network": given.network, "networking_config": {given.network: endpoint}, "extra_hosts": dict(given.hosts)}
+        shared = {"network_mode": f"container:{given.beside}"}
         container.with_name(given.name).with_command(list(given.command)).with_kwargs(
+            **(shared if given.beside else own),
             labels=self.labels,
-            network=given.network,
-            networking_config={given.network: endpoint},
-            extra_hosts=dict(given.hosts),
             entrypoint=given.entrypoint,
             log_config=LogConfig(type="json-file"),  # the daemon's own choice may be one whose logs can't be read
             use_config_proxy=False,  # a proxy of the user's is not for the members' connections to each other
         )
         ports: dict[str, Any] = container.ports  # testcontainers says None or a number; it hands on what docker-py takes, an address too
-        ports.update({f"{inner}/tcp": ("127.0.0.1", outer) for inner, outer in given.ports.items()})
+        ports.update({} if given.beside else {f"{inner}/tcp": ("127.0.0.1", outer) for inner, outer in given.ports.items()})
         return container.start()
 
     def remove(self, label: str) -> None:
