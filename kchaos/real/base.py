@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -12,6 +13,21 @@ from kchaos.errors import HarnessError, InvalidScenario
 from kchaos.real.links import ToxicLinks
 
 SIZES = (1, 3, 5)
+
+
+OUTSIDE = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+"""What no program does to itself; the others that end one (SEGV, ABRT, …) are its own doing."""
+
+
+def from_outside(member: str, code: int) -> str:
+    """Return who ended a member; ``code`` as subprocess tells it: negative for a signal. An etcd that is told to end as a container's first process ends with 0."""
+    if code == 0:
+        return f"etcd {member} was stopped from outside, by someone else than kchaos: what it did afterwards proves nothing; run again"
+    if -code in OUTSIDE:
+        by = signal.Signals(-code).name
+        memory = ", or the kernel for lack of memory" if -code == signal.SIGKILL else ""
+        return f"etcd {member} was ended from outside by {by}: someone else than kchaos did so{memory}; what came afterwards proves nothing; run again"
+    return ""
 
 
 class Base(ABC):

@@ -22,7 +22,7 @@ from testcontainers.core.container import DockerContainer
 
 from kchaos.errors import HarnessError, InvalidScenario
 from kchaos.real import images
-from kchaos.real.base import Base
+from kchaos.real.base import Base, from_outside
 from kchaos.real.binaries import OLDEST, version_in
 from kchaos.real.daemon import RUN, Daemon, Given, ryuk
 from kchaos.real.leases import Lease, sweep
@@ -66,6 +66,7 @@ class ContainerCluster(Base):
         self._etcds: dict[str, DockerContainer] = {}
         self._proxies: dict[str, DockerContainer] = {}
         self._paused: set[str] = set()
+        self._killed: set[str] = set()
         self._links = None
 
     # start and stop
@@ -241,6 +242,8 @@ class ContainerCluster(Base):
                 return
             container = self._container(member)
 
+            self._killed.add(member)
+
             def kill() -> None:
                 container.kill()
                 container.wait(timeout=GONE_WITHIN_S)
@@ -255,6 +258,7 @@ class ContainerCluster(Base):
                 return
             container = self._container(member)
             self._asked().ask(f"start {member} again", container.start)
+            self._killed.discard(member)
             if self.state(member) == "exited":
                 raise exited(member, self.log(member))
 
@@ -287,6 +291,16 @@ class ContainerCluster(Base):
         if container.name not in states:
             raise HarnessError(f"the container of {member} was removed by someone else")
         return _STATES.get(states[container.name], "exited")
+
+    def ended_by(self, member: str) -> str:
+        """As in :class:`kchaos.real.cluster.Cluster`."""
+        with self._lock:
+            if self.state(member) != "exited" or member in self._killed:
+                return ""
+            container = self._container(member)
+            self._asked().ask(f"look at {member}", container.reload)
+            code = int(container.attrs["State"]["ExitCode"])  # 128 plus the signal's number
+            return from_outside(member, 128 - code if code > 128 else code)
 
     def log(self, member: str) -> str:
         """Return what it wrote, over all its starts."""

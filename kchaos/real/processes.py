@@ -22,7 +22,7 @@ from pathlib import Path
 
 from kchaos.errors import HarnessError
 from kchaos.real import binaries
-from kchaos.real.base import Base
+from kchaos.real.base import Base, from_outside
 from kchaos.real.leases import Hook, Lease, remove, sweep
 from kchaos.real.links import ToxicLinks
 from kchaos.real.logs import TAKEN, exited, reason
@@ -68,6 +68,7 @@ class Member:
         self.client = client
         self.process: subprocess.Popen[bytes] | None = None
         self.paused = False
+        self.killed = False
 
 
 class ProcessCluster(Base):
@@ -224,7 +225,7 @@ class ProcessCluster(Base):
             member.process = subprocess.Popen(
                 member.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=member.environ, cwd=self._folder, start_new_session=True
             )
-        member.paused = False
+        member.paused = member.killed = False
         self._lease.own_process(member.process.pid)
 
     def _wait_for_toxiproxy(self, toxiproxy: Toxiproxy) -> str:
@@ -290,6 +291,8 @@ class ProcessCluster(Base):
         """SIGKILL it, and wait until it is gone; nothing happens if it does not run."""
         with self._lock:
             process = self._process(member)
+            if process.poll() is None:  # who is dead already was killed by another
+                self._member(member).killed = True
             process.kill()
             process.wait()
 
@@ -345,6 +348,12 @@ class ProcessCluster(Base):
         if self._process(member).poll() is not None:
             return "exited"
         return "paused" if found.paused else "running"
+
+    def ended_by(self, member: str) -> str:
+        """As in :class:`kchaos.real.cluster.Cluster`."""
+        with self._lock:
+            code = self._process(member).poll()
+            return "" if code is None or self._member(member).killed else from_outside(member, code)
 
     def log(self, member: str) -> str:
         """Return what it wrote, over all its starts."""
