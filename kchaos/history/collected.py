@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import inf, nextafter
 from typing import Any, NamedTuple
 
 import msgspec
@@ -66,7 +67,10 @@ class Status(NamedTuple):
     member: str
     revision: int
     raft_term: int = 0
+    """The term of the entry that it has applied last."""
     leader: int | str = ""
+    asked_s: float = 0.0
+    """When it was asked, or, if that is not known, a time before which it was not."""
 
 
 class Silence(NamedTuple):
@@ -140,6 +144,9 @@ class Collected:
         self._current: dict[str, Stretch] = {}
         self._parts: dict[str, list[tuple[int, int, list[Event]]]] = {}
         self._same: dict[str, str] = {}
+        self._heard: dict[str, float] = {}
+        """When each member's last status, or its failure, was recorded."""
+        self._final_reads = False
 
     def handlers(self) -> Mapping[str, Callable[[Mark], None]]:
         """Return what takes each sort of mark."""
@@ -154,6 +161,7 @@ class Collected:
 
     def _phase(self, mark: Mark) -> None:
         self.phases.append((mark.t, mark.data["name"]))
+        self._final_reads |= mark.data["name"] == "final"
 
     def _watch(self, mark: Mark) -> None:
         data = mark.data
@@ -183,10 +191,15 @@ class Collected:
     def _status(self, mark: Mark) -> None:
         self.members.setdefault(mark.data["member"])
         data = mark.data
+        member = data["member"]
+        # runs of kchaos before it said asked_s: until the final reads a member was asked again only when it had answered
+        asked_s = data.get("asked_s", 0.0 if self._final_reads else nextafter(self._heard.get(member, 0.0), inf))
+        self._heard[member] = mark.t
         if "error" in data:
-            self.silences.append(Silence(mark.t, data["member"], str(data["error"])))
+            self.silences.append(Silence(mark.t, member, str(data["error"])))
         else:
-            self.statuses.append(Status(mark.t, data["member"], _number(data["revision"]), data.get("raft_term", 0), data.get("leader", "")))
+            term = _number(data.get("raft_term", 0), "term")
+            self.statuses.append(Status(mark.t, member, _number(data["revision"]), term, data.get("leader", ""), float(asked_s)))
 
     def _hash(self, mark: Mark) -> None:
         data = mark.data
@@ -245,9 +258,9 @@ def agreed(logs: Mapping[str, Log]) -> Log | None:
     return max(groups, key=lambda group: (len(group), group[0].last), default=[None])[0]
 
 
-def _number(value: Any) -> int:
+def _number(value: Any, what: str = "revision") -> int:
     if not isinstance(value, int):
-        raise msgspec.ValidationError(f"{value!r} is no revision")
+        raise msgspec.ValidationError(f"{value!r} is no {what}")
     return value
 
 

@@ -30,6 +30,11 @@ def durable(operations: Sequence[Operation], logs: Mapping[str, Log], lives: Seq
     return judgement(anomalies, untold=untold)
 
 
+def final_read(one: Operation, final_s: float) -> bool:
+    """Tell whether an operation has read the latest state in the end: a serializable one may be answered from the past."""
+    return one.outcome == Outcome.OK and bool(one.seen) and not one.serializable and one.call_s >= final_s
+
+
 def _distinct(logs: Mapping[str, Log]) -> list[Log]:
     """Return each different log once, in the name of all members that tell it."""
     out: list[Log] = []
@@ -99,7 +104,7 @@ def _by_reads(operations: Sequence[Operation], written: Sequence[tuple[int, Oper
                 last[key] = (number, one)
     out = []
     for number, read in enumerate(operations):
-        if read.outcome != Outcome.OK or read.call_s < final_s:
+        if not final_read(read, final_s):
             continue
         for seen in read.seen:
             known = last.get(seen.key)

@@ -32,6 +32,8 @@ class Log(NamedTuple):
     last: int
     revisions: Mapping[int, tuple[Event, ...]]
     """The events of each revision, in order of key: the order within one revision means nothing."""
+    misplaced: tuple[str, Event, Event] | None = None
+    """The first event that was told out of order ("order"), or once more ("twice"), behind which other one."""
 
     def covers(self, revision: int) -> bool:
         """Tell whether it says what happened at a revision."""
@@ -44,11 +46,20 @@ def events_of(rows: Sequence[Sequence[Any]]) -> list[Event]:
 
 
 def log_of(member: str, events: Iterable[Event], first: int, last: int) -> Log:
-    """Return the log that a member's events make."""
+    """Return the log that a member's events, in the order in which they were told, make."""
     by_revision: dict[int, list[Event]] = {}
+    misplaced = newest = None
     for event in events:
-        by_revision.setdefault(event.mod_revision, []).append(event)
-    return Log(member, first, last, {revision: tuple(sorted(found, key=_key)) for revision, found in by_revision.items()})
+        there = by_revision.setdefault(event.mod_revision, [])
+        if there and misplaced is None:
+            again = next((one for one in there if one.key == event.key), None)
+            misplaced = ("twice", again, event) if again is not None else None
+        there.append(event)
+        if newest is None or event.mod_revision >= newest.mod_revision:
+            newest = event
+        elif misplaced is None:
+            misplaced = ("order", newest, event)
+    return Log(member, first, last, {revision: tuple(sorted(found, key=_key)) for revision, found in by_revision.items()}, misplaced)
 
 
 def _key(event: Event) -> str:

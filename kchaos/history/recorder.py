@@ -19,6 +19,10 @@ class Recorder:
         self.entries: list[Entry] = []
         self.listeners: list[Callable[[Entry], None]] = []
 
+    def now(self) -> float:
+        """Return the time by the run's clock, seconds."""
+        return self._now()
+
     def write(self, type_: str, resource: str, key: str, rv: int, actor: str, obj: Any, prev: Any) -> None:
         """Record one committed change."""
         self._add(Write(self._now(), type_, resource, key, rv, actor, obj, prev))

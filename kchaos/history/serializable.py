@@ -9,6 +9,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 
 from kchaos.history.anomaly import Anomaly, Judgement, anomaly, as_seen, is_write, judgement, seconds, witness
+from kchaos.history.authors import Authors
 from kchaos.history.beside import held_of, refused, told_of
 from kchaos.history.events import Event, Log
 from kchaos.history.operations import Operation, Outcome, Seen
@@ -18,12 +19,15 @@ from kchaos.history.past import Past
 def past_reads(operations: Sequence[Operation], log: Log | None = None) -> Judgement:
     """Judge the serializable reads of a history; without ``log`` only by what acknowledged changes and unanswered ones tell."""
     past = Past(operations, log)
+    makers = Authors(operations)
     writers = sorted((one.revision, number) for number, one in enumerate(operations) if one.outcome == Outcome.OK and is_write(one))
     revisions = [revision for revision, _ in writers]
-    latest: list[int] = []
-    """For each writer, which one up to it was called last."""
-    for _, number in writers:
-        latest.append(number if not latest or operations[number].call_s > operations[latest[-1]].call_s else latest[-1])
+    made = sorted([*writers, *makers.of_log(log)]) if log is not None else writers
+    made_revisions = [revision for revision, _ in made]
+    latest: list[tuple[int, int]] = []
+    """For each change, which one up to it has the author that was called last."""
+    for one_made in made:
+        latest.append(one_made if not latest or makers.called_s(one_made[1]) > makers.called_s(latest[-1][1]) else latest[-1])
     maybe = {(key, value) for one in operations if one.outcome == Outcome.UNKNOWN for key, value in one.writes}
     # an answer tells how many keys a transaction deleted, not which: each may be one of them
     maybe |= {(key, None) for one in operations if one.outcome == Outcome.OK and is_write(one) for key, value in one.writes if value is None}
@@ -32,11 +36,11 @@ def past_reads(operations: Sequence[Operation], log: Log | None = None) -> Judge
     for number, one in enumerate(operations):
         if one.outcome != Outcome.OK or not one.serializable:
             continue
-        up_to = bisect_right(revisions, one.revision)
-        if up_to and operations[latest[up_to - 1]].call_s > one.return_s:
-            after = latest[up_to - 1]
-            words = f"it was answered at {seconds(one.return_s)} as of revision {one.revision}, but revision {operations[after].revision} was asked for only later"
-            anomalies.append(Anomaly("future", words, one.return_s, (witness(number, one), witness(after, operations[after]))))
+        up_to, made_up_to = bisect_right(revisions, one.revision), bisect_right(made_revisions, one.revision)
+        newest = max([*latest[made_up_to - 1 : made_up_to], *_named(one, makers)], key=lambda pair: makers.called_s(pair[1]), default=None)
+        if newest is not None and makers.called_s(newest[1]) > one.return_s:
+            words = f"it was answered at {seconds(one.return_s)} as of revision {one.revision}, but revision {newest[0]} was asked for only later"
+            anomalies.append(Anomaly("future", words, one.return_s, (witness(number, one), witness(newest[1], operations[newest[1]]))))
         elif past.whole and one.revision > past.last and up_to < len(revisions):
             continue  # beyond what the log tells
         for seen in one.seen if one.revision >= past.first else ():
@@ -54,6 +58,12 @@ def past_reads(operations: Sequence[Operation], log: Log | None = None) -> Judge
                 anomalies.append(anomaly("not-a-past-state", found, one.return_s, [*shown, witness(number, one)]))
                 break
     return judgement(anomalies)
+
+
+def _named(one: Operation, authors: Authors) -> list[tuple[int, int]]:
+    """Return (revision, author) of the changes that an answer shows."""
+    found = [(seen.mod_revision, authors.of(seen.key, seen.value, seen.mod_revision)) for seen in one.seen if seen.mod_revision]
+    return [(revision, author) for revision, author in found if author is not None]
 
 
 def _wrong(seen: Seen, event: Event | None, revision: int, whole: bool, maybe: set[tuple[str, str | None]]) -> str:

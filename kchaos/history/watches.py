@@ -12,10 +12,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import accumulate, pairwise
 from typing import NamedTuple
 
-from kchaos.history.anomaly import MOST, Anomaly, Judgement, Witness, is_write, judgement, seconds, witness
+from kchaos.history.anomaly import MOST, Anomaly, Judgement, Witness, judgement, seconds, witness
+from kchaos.history.authors import Authors
 from kchaos.history.collected import Late, Response, Stretch
 from kchaos.history.events import Event, Log
-from kchaos.history.operations import Operation, Outcome
+from kchaos.history.operations import Operation
+from kchaos.history.told import asked, told_up_to
+from kchaos.history.told import response as told_witness
+from kchaos.history.untimely import misplaced, too_soon, vanished
 
 
 class Watched(NamedTuple):
@@ -39,17 +43,16 @@ class Truth(NamedTuple):
     whole: bool
     first: int
     last: int
-    authors: Mapping[int, int]
-    """Revision -> the operation that was acknowledged with it."""
+    authors: Authors
 
 
 def truth(operations: Sequence[Operation], log: Log | None) -> Truth:
     """Return what happened by a log, or, without one, the acknowledged changes (deletes of several keys at once left out)."""
-    authors = {one.revision: number for number, one in enumerate(operations) if one.outcome == Outcome.OK and is_write(one)}
+    authors = Authors(operations)
     if log is not None:
         return Truth(log.revisions, sorted(log.revisions), True, log.first, log.last, authors)
     found = {}
-    for revision, number in authors.items():
+    for revision, number in authors.acknowledged.items():
         one = operations[number]
         gone = sum(value is None for _, value in one.writes)
         found[revision] = tuple(Event(key, value, revision) for key, value in one.writes if value is not None or gone == one.deleted)
@@ -61,10 +64,16 @@ LATE = "late"
 """The rule that is about time: what was not told yet may still be told, so that it is no proof."""
 
 
-def watches(stretches: Sequence[Stretch], operations: Sequence[Operation], log: Log | None, late: Sequence[Late] = ()) -> Watched:
-    """Judge all watchers."""
+def watches(
+    stretches: Sequence[Stretch], operations: Sequence[Operation], log: Log | None, late: Sequence[Late] = (),
+    logs: Sequence[Log] = (), final_s: float | None = None,
+) -> Watched:  # fmt: skip
+    """Judge all watchers, and the watches that told ``logs``, the members' histories; ``final_s``: when the reads began that say how far these go.
+
+    A watcher that is only late leaves it unknown whether all are told everything.
+    """
     known = truth(operations, log)
-    ordered: list[Anomaly] = []
+    ordered = [one for each in logs for one in misplaced(each)]
     complete: list[Anomaly] = []
     atomic: list[Anomaly] = []
     due = together = 0
@@ -80,30 +89,29 @@ def watches(stretches: Sequence[Stretch], operations: Sequence[Operation], log: 
         together += several
         complete += missing
         atomic += torn
+        complete += too_soon(stretch, known.authors, operations)
+        if log is not None and final_s is not None and last is not None and last > log.last:
+            complete += vanished(stretch, log, final_s)
+    overdue: list[Anomaly] = []
+    reasons: list[str] = []
     for one in late:
-        complete += _overdue(one, [stretch for stretch in stretches if stretch.watcher == one.watcher], told_to.get(one.watcher), known, operations)
+        asked_for = [stretch for stretch in stretches if stretch.watcher == one.watcher]
+        found = list(_overdue(one, asked_for, told_to.get(one.watcher), known, operations))
+        overdue += found
+        if found:
+            reasons.append(f"watcher {one.watcher}: {found[0].words}")
+        elif asked_for and asked_for[-1].begins is None and one.watcher not in told_to:
+            reasons.append(f"the request of watcher {one.watcher} was never confirmed by {asked_for[-1].member}, although all faults are healed")
+    whole = judgement([*complete, *overdue])
+    if reasons and not complete:
+        whole = whole._replace(verdict="unknown", reason="; ".join(reasons))
     responses = sum(1 for stretch in stretches for response in stretch.responses if response.events)
-    return Watched(judgement(ordered), judgement(complete), judgement(atomic), responses, due, together)
+    return Watched(judgement(ordered), whole, judgement(atomic), responses, due, together)
 
 
 def _last(stretch: Stretch) -> int | None:
     """Return the last revision up to which a stretch claims to have told everything."""
-    return max(map(_up_to, stretch.responses), default=None)
-
-
-def _up_to(one: Response) -> int:
-    return max(event.mod_revision for event in one.events) if one.events else one.revision
-
-
-def _who(stretch: Stretch) -> str:
-    what = f"from revision {stretch.from_revision}" if stretch.from_revision else "from then on"
-    return f"watcher {stretch.watcher} asked {stretch.member} at {seconds(stretch.asked_s)} for {stretch.prefix}{'' if stretch.single else '*'} {what}"
-
-
-def _response(stretch: Stretch, one: Response) -> Witness:
-    told = "; ".join(event.words() for event in one.events[:4]) or f"that all up to revision {one.revision} had been told"
-    more = f"; and {len(one.events) - 4} more" if len(one.events) > 4 else ""
-    return Witness(-1, None, f"watcher {stretch.watcher} was told at {seconds(one.t)}: {told}{more}")
+    return max(map(told_up_to, stretch.responses), default=None)
 
 
 def _ordered(stretch: Stretch, resumed_after: int | None) -> Iterable[Anomaly]:
@@ -119,9 +127,9 @@ def _ordered(stretch: Stretch, resumed_after: int | None) -> Iterable[Anomaly]:
         if found is not None and told < MOST:
             told += 1
             rule, words, beside = found
-            shown = [_response(stretch, before)] if beside and before is not None else []
-            yield Anomaly(rule, words, response.t, (Witness(-1, None, _who(stretch)), *shown, _response(stretch, response)))
-        up_to = _up_to(response)
+            shown = [told_witness(stretch, before)] if beside and before is not None else []
+            yield Anomaly(rule, words, response.t, (asked(stretch), *shown, told_witness(stretch, response)))
+        up_to = told_up_to(response)
         if up_to >= highest:
             before, highest = response, up_to
 
@@ -165,7 +173,7 @@ def _split(stretch: Stretch) -> Iterable[Anomaly]:
         revision = then.events[0].mod_revision
         if before.events[-1].mod_revision == revision and _keys(before, revision).isdisjoint(_keys(then, revision)):  # else one came twice, which is another claim
             words = f"the events of revision {revision} came in two responses"
-            yield Anomaly("split", words, then.t, (Witness(-1, None, _who(stretch)), _response(stretch, before), _response(stretch, then)))
+            yield Anomaly("split", words, then.t, (asked(stretch), told_witness(stretch, before), told_witness(stretch, then)))
 
 
 def _keys(one: Response, revision: int) -> set[str]:
@@ -231,7 +239,7 @@ def _overdue(late: Late, stretches: Sequence[Stretch], told_to: int | None, know
 
 def _reach(stretch: Stretch) -> list[int]:
     """Return for each response the last revision that it or one before it tells of: it never falls, so that it can be searched."""
-    return list(accumulate(map(_up_to, stretch.responses), max))
+    return list(accumulate(map(told_up_to, stretch.responses), max))
 
 
 def _past(stretch: Stretch, reach: Sequence[int], revision: int) -> Response | None:
@@ -251,8 +259,8 @@ def _shown(
 ) -> tuple[Witness, ...]:
     """Return the request, the response at or past a revision, and who changed or what the history holds there."""
     past = _past(stretch, reach, revision)
-    shown = [Witness(-1, None, _who(stretch)), *([_response(stretch, past)] if past is not None else [])]
-    author = known.authors.get(revision)
+    shown = [asked(stretch), *([told_witness(stretch, past)] if past is not None else [])]
+    author = known.authors.acknowledged.get(revision)
     if author is not None:
         shown.append(witness(author, operations[author]))
     if known.whole and events:

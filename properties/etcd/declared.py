@@ -5,7 +5,7 @@ from __future__ import annotations
 from kchaos.check.property import Guarantee
 from kchaos.history.anomaly import Judgement, is_write
 from kchaos.history.backwards import never_back
-from kchaos.history.durable import durable
+from kchaos.history.durable import durable, final_read
 from kchaos.history.linearize import linearizable
 from kchaos.history.members import kept_running, members_agree, recovered
 from kchaos.history.operations import Operation, Outcome
@@ -29,8 +29,10 @@ class _Linearizable(EtcdMonitor):
 class _Durable(EtcdMonitor):
     def judge(self, whole: Whole) -> Judgement:
         collected = whole.collected
-        self.exercised = (bool(whole.logs) or whole.final_s is not None) and any(_acknowledged(one) for one in collected.operations)
-        return whole.unless_unread(durable(collected.operations, whole.logs, collected.lives, whole.final_s), "log")
+        final_s = whole.final_s
+        told = bool(whole.logs) or (final_s is not None and any(final_read(one, final_s) for one in collected.operations))
+        self.exercised = told and any(_acknowledged(one) for one in collected.operations)
+        return whole.unless_unread(durable(collected.operations, whole.logs, collected.lives, final_s), "log")
 
 
 class _PastReads(EtcdMonitor):
@@ -70,7 +72,7 @@ class _NeverBack(EtcdMonitor):
     def judge(self, whole: Whole) -> Judgement:
         collected = whole.collected
         self.exercised = sum(one.outcome == Outcome.OK for one in collected.operations) > 1
-        return never_back(collected.operations, collected.statuses, collected.lives)
+        return never_back(collected.operations, collected.statuses, collected.lives, collected.stretches)
 
 
 class _NoPanic(EtcdMonitor):
@@ -103,7 +105,7 @@ PROPERTIES = (
             GUARANTEES + "#watch-apis", _Atomic),
     declare("KC407", "67", "members-agree", "Members hold the same history, and the same state at the same revision.",
             DOCS + "op-guide/data_corruption/", _Agree),
-    declare("KC408", "66", "revisions-never-go-back", "No answer is as of an earlier revision than what was answered before it was asked for.",
+    declare("KC408", "66", "revisions-never-go-back", "Nothing is as of an earlier revision than what was told before it was asked for, nor is a member, as long as it lives, of an earlier term.",
             DOCS + "learning/api/#revisions", _NeverBack),
     declare("KC409", "", "no-panic", "No member panics, ends with a fatal error, or exits by itself.",
             DOCS + "op-guide/failures/", _NoPanic),

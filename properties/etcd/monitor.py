@@ -41,7 +41,8 @@ class Whole:
     @cached_property
     def watched(self) -> Watched:
         """Return what the watchers got wrong."""
-        return watches(self.collected.stretches, self.collected.operations, self.log, self.collected.late)
+        found = self.collected
+        return watches(found.stretches, found.operations, self.log, found.late, tuple(self.logs.values()), self.final_s)
 
     @property
     def lately(self) -> Lately:

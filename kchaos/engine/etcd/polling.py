@@ -45,12 +45,13 @@ class Poller:
             await slept(stop, EVERY_S)
 
     async def once(self, member: str) -> Status | None:
-        """Ask one member now, and record what it says, or why it says nothing."""
+        """Ask one member now, and record what it says, or why it says nothing, and when it was asked: answers may come in another order."""
+        asked_s = round(self._recorder.now(), 6)
         try:
             status = await self._clients[member].status(timeout_s=TIMEOUT_S)
         except CallError as error:
             self.newest[member] = None
-            self._recorder.mark("status", member=member, error=str(error))
+            self._recorder.mark("status", member=member, error=str(error), asked_s=asked_s)
             return None
         self._names[status.member_id] = member
         self._elections.see(status.raft_term)
@@ -64,6 +65,7 @@ class Poller:
             raft_applied_index=status.raft_applied_index,
             leader=self.name(status.leader),
             db_size=status.db_size,
+            asked_s=asked_s,
         )
         return status
 
