@@ -105,7 +105,7 @@ PROPERTIES = (
             GUARANTEES + "#watch-apis", _Atomic),
     declare("KC407", "67", "members-agree", "Members hold the same history, and the same state at the same revision.",
             DOCS + "op-guide/data_corruption/", _Agree),
-    declare("KC408", "66", "revisions-never-go-back", "Nothing is as of an earlier revision than what was told before it was asked for, nor is a member, as long as it lives, of an earlier term.",
+    declare("KC408", "66", "revisions-never-go-back", "No answer is as of an earlier revision than what was told before it was asked, nor a member of an earlier term.",
             DOCS + "learning/api/#revisions", _NeverBack),
     declare("KC409", "", "no-panic", "No member panics, ends with a fatal error, or exits by itself.",
             DOCS + "op-guide/failures/", _NoPanic),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from itertools import accumulate
 from random import Random
 from typing import Any
 
@@ -101,9 +103,12 @@ def long_run(count: int, faults: int = 30, seed: int = 1) -> Run:
     marks: list[tuple[float, str, dict[str, Any]]] = [(one.return_s, "op", mark_data(one)) for one in operations]
     marks += [(0.0, "phase", {"name": "chaos"}), (end_s + 1, "phase", {"name": "final"})]
     at = {one.revision: one.return_s for one in operations if one.revision}
+    returned = [one.return_s for one in operations]
+    applied = [1, *accumulate((one.revision for one in operations), max)]
+    polled = [(t / 4, max(1, applied[bisect_right(returned, t / 4)])) for t in range(int(4 * end_s))]
     for number, member in enumerate(MEMBERS):
         marks.append((0.0, "member", {"member": member, "event": "started"}))
-        marks += [(t / 4, "status", {"member": member, "revision": 1, "raft_term": 2, "leader": "m1"}) for t in range(int(4 * end_s))]
+        marks += [(t, "status", {"member": member, "revision": at_t, "raft_term": 2, "leader": "m1", "asked_s": t}) for t, at_t in polled]
         marks.append((end_s + 2, "hash", {"member": member, "revision": events[-1].mod_revision, "hash": 1, "compact_revision": -1}))
         marks.append((end_s + 3, "final", {"member": member, "revision": events[-1].mod_revision, "raft_term": 2, "leader": "m1", "reachable": True}))
         log = {"same_as": "m1"} if number else {"from_revision": 1, "revision": events[-1].mod_revision, "events": told}
