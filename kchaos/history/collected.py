@@ -251,6 +251,15 @@ def _number(value: Any) -> int:
     return value
 
 
+def killed_after(lives: Sequence[Life], member: str, since_s: float) -> str:
+    """Return in words how soon after a moment a member's process was killed: what was acknowledged just before is what a kill can lose."""
+    kills = [one for one in lives if one.member == member and one.event == "killed"]
+    first = next((one.t for one in kills if one.t >= since_s), None)
+    if first is None:
+        return times_killed(lives, member)
+    return f"{member} was killed {first - since_s:.3f} s later" + (f" ({len(kills)} times in all)" if len(kills) > 1 else "")
+
+
 def times_killed(lives: Sequence[Life], member: str) -> str:
     """Return in words how often a member's process was killed."""
     kills = [one for one in lives if one.member == member and one.event == "killed"]
