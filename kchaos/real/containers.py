@@ -1,8 +1,10 @@
 """A cluster of etcd in containers: each member's peers stand behind a Toxiproxy of its own, so that every directed pair can be cut.
 
-Cutting one listener does not isolate a member, since it dials its peers itself. So there is one Toxiproxy container per *source* member.
-Member j advertises ``http://etcd<j>:<2400+j>``; in member a the name ``etcd<j>`` is an extra host that leads to a's own Toxiproxy, whose
-proxy ``a->j`` listens on 2400+j and forwards to ``node<j>:2380``, j's alias on the network.
+Cutting one listener does not isolate a member, since it dials its peers itself. So there is one Toxiproxy container per *source* member, whose
+network namespace the member shares. Member j advertises ``http://etcd<j>:<2400+j>``; in member a the name ``etcd<j>`` is an extra host that
+leads to a's own Toxiproxy, on 127.0.0.1, whose proxy ``a->j`` listens on 2400+j and forwards to ``node<j>:2380``, an alias of j's Toxiproxy and
+so of j on the network. That address outlives the member: dialled while it is down it refuses at once. One of its own would be gone with it, and
+Docker's name server takes many seconds to say so, for which Toxiproxy, which waits until it has dialled, would take away no toxic or proxy.
 
 Data lies on the container's own file system. It outlives SIGKILL and start (a tmpfs would not: Docker unmounts it when the process ends), and
 goes with the container, so that there is one kind of thing less to clean up than with volumes.
@@ -11,11 +13,8 @@ goes with the container, so that there is one kind of thing less to clean up tha
 from __future__ import annotations
 
 import atexit
-import os
-import re
-import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +22,14 @@ from testcontainers.core.container import DockerContainer
 
 from kchaos.errors import HarnessError, InvalidScenario
 from kchaos.real import images
-from kchaos.real.binaries import OLDEST
+from kchaos.real.base import Base, from_outside
+from kchaos.real.binaries import OLDEST, version_in
 from kchaos.real.daemon import RUN, Daemon, Given, ryuk
 from kchaos.real.leases import Lease, sweep
 from kchaos.real.links import ToxicLinks
 from kchaos.real.logs import exited, reason
 from kchaos.real.ports import HOST, Ports
-from kchaos.real.processes import FLAGS, SIZES, STARTED, reads
+from kchaos.real.processes import FLAGS, STARTED, reads
 from kchaos.real.toxiproxy import Toxiproxy
 from kchaos.real.traffic import Traffic
 
@@ -44,24 +44,17 @@ GONE_WITHIN_S = 10.0
 TRIES = 3
 """Starts with new ports, if another program was quicker to take one."""
 DATA = "/kchaos-data"
-_VERSION = re.compile(r"^etcd Version: (\d+)\.(\d+)(\S*)", re.MULTILINE)
 _STATES = {"running": "running", "paused": "paused"}
 _TAKEN = "taken by another program"
 
 
-class ContainerCluster:
+class ContainerCluster(Base):
     """Implements :class:`kchaos.real.cluster.Cluster` on containers; ``image`` (of etcd) and ``toxiproxy`` are names of images."""
 
     def __init__(self, size: int = 3, image: str | None = None, *, toxiproxy: str = images.TOXIPROXY, flags: Sequence[str] = ()) -> None:
-        if size not in SIZES:
-            raise InvalidScenario(f"a cluster of {size} members can't be had", hint="1, 3 or 5")
-        self.members = tuple(f"m{index}" for index in range(1, size + 1))
+        super().__init__(size, flags)
         self._image = image or images.ETCD
         self._toxiproxy = toxiproxy
-        self._flags = tuple(flags)
-        self._versions: dict[str, str] = {}
-        self._lock = threading.RLock()
-        self._owner = os.getpid()
         self._forget()
 
     def _forget(self) -> None:
@@ -73,31 +66,13 @@ class ContainerCluster:
         self._etcds: dict[str, DockerContainer] = {}
         self._proxies: dict[str, DockerContainer] = {}
         self._paused: set[str] = set()
-        self._links: ToxicLinks | None = None
-
-    @property
-    def versions(self) -> Mapping[str, str]:
-        """Return what runs: etcd, toxiproxy, backend, docker, image."""
-        return self._versions
-
-    @property
-    def links(self) -> ToxicLinks:
-        """Return the peer connections. Raises HarnessError if the cluster is not started."""
-        if self._links is None:
-            raise HarnessError("the cluster is not started")
-        return self._links
-
-    def __enter__(self) -> ContainerCluster:
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
+        self._killed: set[str] = set()
+        self._links = None
 
     # start and stop
 
     def start(self) -> None:
-        """Start all, and wait until every member answers a linearizable read. Raises HarnessError or InvalidScenario; then nothing is left."""
+        """As in :class:`Base`."""
         if self._lease is not None:
             raise HarnessError("the cluster is started already")
         for attempt in range(TRIES):
@@ -116,16 +91,17 @@ class ContainerCluster:
     def _start(self) -> None:
         lease = self._lease = Lease()
         lease.own_label(f"{RUN}={lease.id}")
-        daemon = self._daemon = Daemon(lease.id)
+        daemon = self._daemon = Daemon(lease.id, lease.path)
         sweep(hook=daemon.remove)
+        daemon.remove_orphans()
         many = len(self.members) > 1
         daemon.have([self._image, *([self._toxiproxy] if many else [])])
         self._clients = {member: self._ports.take() for member in self.members}
         self._apis = {member: self._ports.take() for member in self.members if many}
         network = daemon.network(f"kchaos-{lease.id}")
         with ryuk(daemon):
-            addresses = self._start_proxies(daemon, network)
-            given = [self._given(member, network, addresses) for member in self.members]
+            self._proxies = dict(zip(self._apis, daemon.start_all(self._proxy(member, network) for member in self._apis), strict=True))
+            given = [self._given(member, network) for member in self.members]
             self._etcds = dict(zip(self.members, daemon.start_all(given), strict=True))
         # only now are there proxies: until then a peer's address refuses, as that of a process that does not listen (see STARTED)
         self._wait_for_members(lambda member: STARTED in self.log(member))
@@ -140,26 +116,17 @@ class ContainerCluster:
         if many:
             self._versions["toxiproxy"] = servers["m1"].version()
 
-    def _start_proxies(self, daemon: Daemon, network: str) -> Mapping[str, str]:
-        """Start the Toxiproxy of each member that has peers; return their addresses on the network."""
-        given = [
-            Given(
-                name=f"{network}-toxiproxy-{member}",
-                image=self._toxiproxy,
-                command=["-host=0.0.0.0", "-proxy-metrics"],
-                network=network,
-                ports={API_PORT: port},
-            )
-            for member, port in self._apis.items()
-        ]
-        self._proxies = dict(zip(self._apis, daemon.start_all(given), strict=True))
-
-        def address(member: str) -> str:
-            container = self._proxies[member].get_wrapped_container()
-            container.reload()
-            return str(container.attrs["NetworkSettings"]["Networks"][network]["IPAddress"])
-
-        return dict(zip(self._apis, daemon.each("look at Toxiproxy", address, self._apis), strict=True))
+    def _proxy(self, member: str, network: str) -> Given:
+        """Return the Toxiproxy of a member that has peers; the member's names and ports are its own."""
+        return Given(
+            name=f"{network}-toxiproxy-{member}",
+            image=self._toxiproxy,
+            command=["-host=0.0.0.0", "-proxy-metrics"],
+            network=network,
+            aliases=[f"node{_number(member)}"],
+            hosts={f"etcd{_number(one)}": HOST for one in self.members},
+            ports={API_PORT: self._apis[member], CLIENT_PORT: self._clients[member]},
+        )
 
     def _lay(self, source: str) -> Toxiproxy:
         """Make the proxies of a member to its peers."""
@@ -187,7 +154,7 @@ class ContainerCluster:
                     ) from error
                 time.sleep(POLL_S)
 
-    def _given(self, member: str, network: str, addresses: Mapping[str, str]) -> Given:
+    def _given(self, member: str, network: str) -> Given:
         peers = {one: f"http://etcd{_number(one)}:{listens(one)}" for one in self.members}
         flags = {
             "name": member,
@@ -206,9 +173,10 @@ class ContainerCluster:
             entrypoint=["etcd"],
             command=[*(f"--{name}={value}" for name, value in flags.items()), *FLAGS, *self._flags],
             network=network,
-            aliases=[f"node{_number(member)}"],
-            hosts={f"etcd{_number(one)}": HOST if one == member else addresses[member] for one in self.members},
+            # one alone has no peers, and so no Toxiproxy
+            hosts={f"etcd{_number(member)}": HOST},
             ports={CLIENT_PORT: self._clients[member]},
+            beside=str(self._proxies[member].get_wrapped_container().id) if member in self._proxies else "",
         )
 
     def _wait_for_members(self, good: Callable[[str], bool]) -> None:
@@ -238,7 +206,7 @@ class ContainerCluster:
 
     def stop(self) -> None:
         """Leave no container, network or port; may be called twice, and after a start that failed."""
-        if os.getpid() != self._owner:  # a fork of the program that has started it
+        if self._elsewhere():
             return
         with self._lock:
             daemon, lease, ports = self._daemon, self._lease, self._ports
@@ -274,6 +242,8 @@ class ContainerCluster:
                 return
             container = self._container(member)
 
+            self._killed.add(member)
+
             def kill() -> None:
                 container.kill()
                 container.wait(timeout=GONE_WITHIN_S)
@@ -288,6 +258,7 @@ class ContainerCluster:
                 return
             container = self._container(member)
             self._asked().ask(f"start {member} again", container.start)
+            self._killed.discard(member)
             if self.state(member) == "exited":
                 raise exited(member, self.log(member))
 
@@ -321,6 +292,16 @@ class ContainerCluster:
             raise HarnessError(f"the container of {member} was removed by someone else")
         return _STATES.get(states[container.name], "exited")
 
+    def ended_by(self, member: str) -> str:
+        """As in :class:`kchaos.real.cluster.Cluster`."""
+        with self._lock:
+            if self.state(member) != "exited" or member in self._killed:
+                return ""
+            container = self._container(member)
+            self._asked().ask(f"look at {member}", container.reload)
+            code = int(container.attrs["State"]["ExitCode"])  # 128 plus the signal's number
+            return from_outside(member, 128 - code if code > 128 else code)
+
     def log(self, member: str) -> str:
         """Return what it wrote, over all its starts."""
         return self._read(member, self._container(member))
@@ -343,10 +324,6 @@ class ContainerCluster:
             raise HarnessError(f"the logs can't be kept in {folder}: {error.strerror}") from error
         return kept
 
-    def _known(self, member: str) -> None:
-        if member not in self.members:
-            raise InvalidScenario(f"there is no member {member}", hint=", ".join(self.members))
-
     def _container(self, member: str) -> Any:
         self._known(member)
         if member not in self._etcds:
@@ -361,13 +338,12 @@ class ContainerCluster:
 
 def etcd_version(told: str, image: str) -> str:
     """Return the version in what ``etcd --version`` of an image has said. Raises InvalidScenario for what is no etcd >= 3.4."""
-    found = _VERSION.search(told)
+    found = version_in(told)
     if found is None:
         raise InvalidScenario(f"the image {image} holds no etcd server: `etcd --version` says {told.strip()[:80]!r}")
-    version = f"{found[1]}.{found[2]}{found[3]}"
-    if (int(found[1]), int(found[2])) < OLDEST:
-        raise InvalidScenario(f"the image {image} holds etcd {version}; kchaos needs 3.4 or newer", hint=images.ETCD)
-    return version
+    if found.release < OLDEST:
+        raise InvalidScenario(f"the image {image} holds etcd {found.text}; kchaos needs 3.4 or newer", hint=images.ETCD)
+    return found.text
 
 
 def listens(member: str) -> int:

@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import docker
@@ -26,6 +27,7 @@ from testcontainers.core.docker_client import DockerClient
 from testcontainers.core.labels import SESSION_ID
 
 from kchaos.errors import HarnessError, InvalidScenario, KchaosError
+from kchaos.real import orphans
 
 T = TypeVar("T")
 S = TypeVar("S")
@@ -52,7 +54,8 @@ OTHERWISE = "--backend process needs no Docker"
 class Given(NamedTuple):
     """What a container is started with: ``ports`` maps its own ports to ports of 127.0.0.1, ``hosts`` names to addresses.
 
-    ``entrypoint`` stands for the image's own, None leaves that.
+    ``entrypoint`` stands for the image's own, None leaves that. ``beside`` names a container whose addresses, ports and hosts it shares; then it
+    has no network, aliases, hosts and ports of its own.
     """
 
     name: str
@@ -63,13 +66,19 @@ class Given(NamedTuple):
     hosts: Mapping[str, str] = {}
     ports: Mapping[int, int] = {}
     entrypoint: Sequence[str] | None = None
+    beside: str = ""
 
 
 class Daemon:
-    """One connection to Docker. Every method raises HarnessError; :meth:`close` ends it. ``run``: the label of what is made by it."""
+    """One connection to Docker. Every method raises HarnessError; :meth:`close` ends it.
 
-    def __init__(self, run: str = "") -> None:
+    ``run``, ``lease``: the id and the file of the lease of what is made by it, for its labels.
+    """
+
+    def __init__(self, run: str = "", lease: Path | None = None) -> None:
         self.labels = {RUN: run, OWNER: owner()}
+        if lease is not None:
+            self.labels |= {orphans.LEASE: str(lease.absolute()), orphans.PLACE: orphans.place()}
         self._pool = ThreadPoolExecutor(_WORKERS, thread_name_prefix="kchaos-docker")
         self._containers: list[DockerContainer] = []
         try:
@@ -124,17 +133,17 @@ class Daemon:
         container = DockerContainer(given.image, docker_client_kw={"timeout": TIMEOUT_S})
         self._containers.append(container)
         endpoint = self.client.api.create_endpoint_config(aliases=list(given.aliases))
+        own = {"network": given.network, "networking_config": {given.network: endpoint}, "extra_hosts": dict(given.hosts)}
+        shared = {"network_mode": f"container:{given.beside}"}
         container.with_name(given.name).with_command(list(given.command)).with_kwargs(
+            **(shared if given.beside else own),
             labels=self.labels,
-            network=given.network,
-            networking_config={given.network: endpoint},
-            extra_hosts=dict(given.hosts),
             entrypoint=given.entrypoint,
             log_config=LogConfig(type="json-file"),  # the daemon's own choice may be one whose logs can't be read
             use_config_proxy=False,  # a proxy of the user's is not for the members' connections to each other
         )
         ports: dict[str, Any] = container.ports  # testcontainers says None or a number; it hands on what docker-py takes, an address too
-        ports.update({f"{inner}/tcp": ("127.0.0.1", outer) for inner, outer in given.ports.items()})
+        ports.update({} if given.beside else {f"{inner}/tcp": ("127.0.0.1", outer) for inner, outer in given.ports.items()})
         return container.start()
 
     def remove(self, label: str) -> None:
@@ -147,6 +156,18 @@ class Daemon:
             self._do("remove a container", partial(_gone, partial(container.remove, force=True, v=True)))
         for network in self._do("list networks", lambda: self.client.networks.list(filters=filters)):
             self._do("remove a network", partial(_gone, network.remove))
+
+    def remove_orphans(self) -> None:
+        """Remove what runs have left whose owner is dead, and whose lease lies where no run sweeps, or is gone with its folder."""
+        filters = {"label": orphans.LEASE}
+        containers = self._do("list containers", lambda: self.client.api.containers(all=True, filters=filters))
+        networks = self._do("list networks", lambda: self.client.api.networks(filters=filters))
+        labels = [one["Labels"] for one in (*containers, *networks)]
+        for orphan in orphans.candidates(labels, RUN, OWNER, orphans.place()):
+            with orphans.dead(orphan) as is_dead:
+                if is_dead:
+                    self.remove(f"{RUN}={orphan.run}")
+                    orphan.lease.unlink(missing_ok=True)
 
     def states(self, run: str) -> Mapping[str, str]:
         """Return the states of a run's containers by name, in Docker's words: created, running, paused, exited, dead."""

@@ -12,10 +12,11 @@ import contextlib
 import json
 import os
 import shutil
+import stat
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 MARK = "KCHAOS_LEASE"
 GONE_WITHIN_S = 10.0
+TRIES = 50
+"""Files that are begun, if sweeps are quicker each time to lock them; one is rare, so that many in a row have another reason."""
 Hook = Callable[[str], None]
 """Called with a Docker label ``key=value``: remove what has it. Raises :class:`Later` if Docker can't be asked now."""
 
@@ -55,22 +58,33 @@ class Lease:
     """A run's own lease. It exists from construction until :meth:`release`."""
 
     def __init__(self, folder: Path | None = None) -> None:
-        self.id = uuid.uuid4().hex
         folder = folder or home()
+        for _ in range(TRIES):
+            if self._begun(folder):
+                return
+        raise HarnessError(f"no lease in {folder} can be locked: is it on a file system that knows flock? (set XDG_STATE_HOME to another folder)")
+
+    def _begun(self, folder: Path) -> bool:
+        """Make the file; False if a sweep has taken it for a dead run's in the moment between its making and its lock."""
+        self.id = uuid.uuid4().hex
         self.path = folder / f"{self.id}.lease"
         young = folder / f"{self.id}.young"
         # locked before it has its name: a sweep never sees a lease without its owner's lock
-        self._file: IO[bytes] = young.open("xb", buffering=0)
+        self._file: IO[bytes] = young.open("x+b", buffering=0)
         try:
-            if not _lock(self._file):
-                raise HarnessError(f"the lease {young} can't be locked")
-            self._write({"owner": os.getpid()})
-            young.rename(self.path)
+            begun = _lock(self._file) and _same(self._file, young)
+            if begun:
+                self._write({"owner": os.getpid()})
+                young.rename(self.path)
+            else:  # the sweep that holds it, or has removed it, does the rest; ours is not in use yet
+                self._file.close()
+                young.unlink(missing_ok=True)
         except BaseException:
             self._file.close()
             young.unlink(missing_ok=True)
             self.path.unlink(missing_ok=True)
             raise
+        return begun
 
     def _write(self, line: Mapping[str, Any]) -> None:
         try:
@@ -111,8 +125,9 @@ class Lease:
         self._file.close()
 
     def clean(self, hook: Hook | None = None) -> None:
-        """Remove all that the lease lists, as a sweep would do, then give it back."""
-        clear(self.path, hook)
+        """Remove all that the lease lists, as a sweep would do, then give it back; also if someone has removed the file meanwhile."""
+        self._file.seek(0)
+        _clear(self.id, list(_lines(self._file.read())), hook)
         self.release()
 
 
@@ -127,8 +142,12 @@ def _lock(file: IO[bytes]) -> bool:
 
 
 def entries(path: Path) -> Iterator[Mapping[str, Any]]:
-    """Yield the lines of a lease; a last one that was cut off is left out."""
-    for line in path.read_bytes().splitlines():
+    """Return the lines of a lease; a last one that was cut off is left out."""
+    return _lines(path.read_bytes())
+
+
+def _lines(content: bytes) -> Iterator[Mapping[str, Any]]:
+    for line in content.splitlines():
         with contextlib.suppress(ValueError):
             told = json.loads(line)
             if isinstance(told, dict):
@@ -162,6 +181,25 @@ def sweep(folder: Path | None = None, hook: Hook | None = None) -> list[str]:
     return swept
 
 
+@contextlib.contextmanager
+def free(path: Path) -> Iterator[bool | None]:
+    """Tell whether the owner of a lease is dead, and hold its lock meanwhile; None if there is no such file."""
+    try:
+        info = path.stat()
+        if not stat.S_ISREG(info.st_mode) or info.st_uid != os.getuid():
+            yield False
+            return
+        file = path.open("rb")
+    except (FileNotFoundError, NotADirectoryError):
+        yield None
+        return
+    except OSError:  # not ours to read
+        yield False
+        return
+    with file:
+        yield _lock(file) and _same(file, path)
+
+
 def _same(file: IO[bytes], path: Path) -> bool:
     try:
         return os.fstat(file.fileno()).st_ino == path.stat().st_ino
@@ -171,8 +209,11 @@ def _same(file: IO[bytes], path: Path) -> bool:
 
 def clear(path: Path, hook: Hook | None = None) -> None:
     """Remove what a lease lists: processes first, then folders, then what has its Docker label."""
-    found = list(entries(path))
-    _end(path.stem, {line["pid"]: line["created"] for line in found if "pid" in line})
+    _clear(path.stem, list(entries(path)), hook)
+
+
+def _clear(lease: str, found: Sequence[Mapping[str, Any]], hook: Hook | None) -> None:
+    _end(lease, {line["pid"]: line["created"] for line in found if "pid" in line})
     for line in found:
         if "folder" in line:
             remove(Path(line["folder"]))

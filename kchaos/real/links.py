@@ -21,7 +21,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from kchaos.errors import InvalidScenario
+from kchaos.errors import HarnessError, InvalidScenario
 from kchaos.real.cluster import LinkBytes, Undo
 
 if TYPE_CHECKING:
@@ -136,8 +136,10 @@ class ToxicLinks:
         self._traffic = traffic
         self._silent = silent
         self._disabled: set[Pair] = set()
-        self._gone: dict[Pair, Proxy] = {}
-        """Proxies that were taken away and could not be made again yet."""
+        self._unsure: dict[Pair, None] = {}
+        """Proxies of which a call failed, so that nobody knows what they have; in order."""
+        self._homes: dict[Pair, Proxy] = {}
+        """Where the proxies listen that were made anew, or are about to be."""
         self._layers: dict[int, Layer] = {}
         self._laid: dict[Spot, Toxic] = {}
         self._number = 0
@@ -205,8 +207,8 @@ class ToxicLinks:
     def _apply(self) -> None:
         """Bring Toxiproxy to what the layers want; what was done is noted call by call, so that a failure in the middle loses nothing."""
         then = wanted(self._layers.values())
-        for pair in dict.fromkeys((*self._gone, *to_renew(self._laid, then))):
-            self._renew(pair)
+        for pair in dict.fromkeys((*self._unsure, *to_renew(self._laid, then))):
+            self._renew(pair, then)
         changes = difference(self._laid, then)
         try:
             for pair in to_close(changes, then, self._silent):
@@ -214,23 +216,38 @@ class ToxicLinks:
                 self._disabled.add(pair)
                 server.enable(proxy, False)
             for change in changes:
+                self._unsure[change.spot.proxy] = None
                 self._change(change)
+                del self._unsure[change.spot.proxy]
         finally:
             for pair in tuple(self._disabled):
                 server, proxy = self._proxies[pair]
                 server.enable(proxy)
                 self._disabled.discard(pair)
 
-    def _renew(self, pair: Pair) -> None:
-        """Take a proxy away with its connections and toxics, and make it again where it was."""
+    def _renew(self, pair: Pair, then: Wanted) -> None:
+        """Take a proxy away with its connections and toxics, and make it again where it was.
+
+        It listens only when it has its toxics, so that nothing passes through a cut meanwhile. If a call of these fails, it may be there or not,
+        whatever the answer would have been: so the next try looks first.
+        """
         server, name = self._proxies[pair]
-        if pair not in self._gone:
-            self._gone[pair] = server.proxies()[name]
+        self._unsure[pair] = None
+        there = server.proxies().get(name)
+        home = self._homes.setdefault(pair, there) if there is not None else self._homes.get(pair)
+        if home is None:
+            raise HarnessError(f"Toxiproxy's proxy {name} was removed by someone else")
+        if there is not None:
             server.delete(name)
         for spot in [spot for spot in self._laid if spot.proxy == pair]:
             del self._laid[spot]
-        server.create(name, self._gone[pair].listen, self._gone[pair].upstream)
-        del self._gone[pair]
+        server.create(name, home.listen, home.upstream, enabled=False)
+        for spot, toxic in then.items():
+            if spot.proxy == pair:
+                self._change(Change(spot, toxic, True))
+        server.enable(name)
+        self._disabled.discard(pair)
+        del self._unsure[pair]
 
     def _change(self, change: Change) -> None:
         spot = change.spot

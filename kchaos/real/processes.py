@@ -10,20 +10,19 @@ from __future__ import annotations
 import atexit
 import http.client
 import json
-import os
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from kchaos.errors import HarnessError, InvalidScenario
+from kchaos.errors import HarnessError
 from kchaos.real import binaries
+from kchaos.real.base import Base, from_outside
 from kchaos.real.leases import Hook, Lease, remove, sweep
 from kchaos.real.links import ToxicLinks
 from kchaos.real.logs import TAKEN, exited, reason
@@ -32,7 +31,6 @@ from kchaos.real.toxiproxy import Toxiproxy
 from kchaos.real.traffic import Traffic
 
 PEER_PORT = 2380
-SIZES = (1, 3, 5)
 READY_WITHIN_S = 30.0
 POLL_S = 0.01
 RECOVERS_WITHIN_S = 0.5
@@ -70,9 +68,10 @@ class Member:
         self.client = client
         self.process: subprocess.Popen[bytes] | None = None
         self.paused = False
+        self.killed = False
 
 
-class ProcessCluster:
+class ProcessCluster(Base):
     """Implements :class:`kchaos.real.cluster.Cluster` on local processes.
 
     ``binary`` and ``toxiproxy`` are paths, or names on PATH. ``hook`` removes what dead runs of the other backend have left, by label.
@@ -81,16 +80,10 @@ class ProcessCluster:
     def __init__(
         self, size: int = 3, binary: str = "etcd", *, toxiproxy: str = "toxiproxy-server", flags: Sequence[str] = (), hook: Hook | None = None
     ) -> None:
-        if size not in SIZES:
-            raise InvalidScenario(f"a cluster of {size} members can't be had", hint="1, 3 or 5")
-        self.members = tuple(f"m{index}" for index in range(1, size + 1))
+        super().__init__(size, flags)
         self._binary = binary
         self._toxiproxy = toxiproxy
-        self._flags = tuple(flags)
         self._hook = hook
-        self._versions: dict[str, str] = {}
-        self._lock = threading.RLock()
-        self._owner = os.getpid()
         self._forget()
 
     def _forget(self) -> None:
@@ -99,31 +92,12 @@ class ProcessCluster:
         self._ports = Ports()
         self._parts: dict[str, subprocess.Popen[bytes]] = {}
         self._running: dict[str, Member] = {}
-        self._links: ToxicLinks | None = None
-
-    @property
-    def versions(self) -> Mapping[str, str]:
-        """Return what runs: etcd, toxiproxy, backend."""
-        return self._versions
-
-    @property
-    def links(self) -> ToxicLinks:
-        """Return the peer connections. Raises HarnessError if the cluster is not started."""
-        if self._links is None:
-            raise HarnessError("the cluster is not started")
-        return self._links
-
-    def __enter__(self) -> ProcessCluster:
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
+        self._links = None
 
     # start and stop
 
     def start(self) -> None:
-        """Start all, and wait until every member answers a linearizable read. Raises HarnessError or InvalidScenario; then nothing is left."""
+        """As in :class:`Base`."""
         if self._lease is not None:
             raise HarnessError("the cluster is started already")
         path, version = binaries.etcd(self._binary)
@@ -149,7 +123,7 @@ class ProcessCluster:
 
     def stop(self) -> None:
         """Leave no process, port or directory; may be called twice, and after a start that failed."""
-        if os.getpid() != self._owner:  # a fork of the program that has started it
+        if self._elsewhere():
             return
         with self._lock:
             if self._lease is None:
@@ -251,7 +225,7 @@ class ProcessCluster:
             member.process = subprocess.Popen(
                 member.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=member.environ, cwd=self._folder, start_new_session=True
             )
-        member.paused = False
+        member.paused = member.killed = False
         self._lease.own_process(member.process.pid)
 
     def _wait_for_toxiproxy(self, toxiproxy: Toxiproxy) -> str:
@@ -317,6 +291,8 @@ class ProcessCluster:
         """SIGKILL it, and wait until it is gone; nothing happens if it does not run."""
         with self._lock:
             process = self._process(member)
+            if process.poll() is None:  # who is dead already was killed by another
+                self._member(member).killed = True
             process.kill()
             process.wait()
 
@@ -373,6 +349,12 @@ class ProcessCluster:
             return "exited"
         return "paused" if found.paused else "running"
 
+    def ended_by(self, member: str) -> str:
+        """As in :class:`kchaos.real.cluster.Cluster`."""
+        with self._lock:
+            code = self._process(member).poll()
+            return "" if code is None or self._member(member).killed else from_outside(member, code)
+
     def log(self, member: str) -> str:
         """Return what it wrote, over all its starts."""
         return self._text(self._member(member).name)
@@ -393,8 +375,7 @@ class ProcessCluster:
         return (self._folder / f"{name}.log").read_text(encoding="utf-8", errors="replace")
 
     def _member(self, member: str) -> Member:
-        if member not in self.members:
-            raise InvalidScenario(f"there is no member {member}", hint=", ".join(self.members))
+        self._known(member)
         if member not in self._running:
             raise HarnessError("the cluster is not started")
         return self._running[member]

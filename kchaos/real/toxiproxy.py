@@ -93,9 +93,9 @@ class Toxiproxy:
         """Return all proxies by name."""
         return {name: _proxy(told) for name, told in self._ask("GET", "/proxies").json().items()}
 
-    def create(self, name: str, listen: str, upstream: str) -> Proxy:
-        """Make a proxy that is enabled at once; port 0 in ``listen`` stands for any free port, the answer says which."""
-        return _proxy(self._ask("POST", "/proxies", {"name": name, "listen": listen, "upstream": upstream, "enabled": True}).json())
+    def create(self, name: str, listen: str, upstream: str, enabled: bool = True) -> Proxy:
+        """Make a proxy that listens at once, or when it is enabled; port 0 in ``listen`` stands for any free port, the answer says which."""
+        return _proxy(self._ask("POST", "/proxies", {"name": name, "listen": listen, "upstream": upstream, "enabled": enabled}).json())
 
     def enable(self, name: str, enabled: bool = True) -> None:
         """Let a proxy listen, or not: disabled, its connections are closed and new ones are refused."""

@@ -173,6 +173,20 @@ def test_an_environment_that_breaks_in_the_middle_is_one_sentence_and_loses_noth
     assert left(place) == []
 
 
+@REAL
+def test_a_member_that_someone_else_kills_ends_the_run_and_is_no_finding(place: Path) -> None:
+    """What the cluster does then proves nothing about etcd, and what else fails because of it would mislead."""
+    with start("--budget", "60s", "--faults", "latency") as process:
+        in_chaos(place)
+        members = [one for one in psutil.Process(process.pid).children(recursive=True) if "--initial-cluster" in one.cmdline()]
+        assert len(members) == 3
+        members[1].kill()
+        _, errors = process.communicate(timeout=90)
+    assert process.returncode == 4 and "Traceback" not in errors
+    assert errors.splitlines()[-1].startswith("error: etcd m2 was ended from outside by SIGKILL: ")
+    assert (place / ".kchaos" / "etcd" / "etcd.run.jsonl").is_file() and left(place) == []
+
+
 @pytest.mark.parametrize("arguments, code, said", [
     (("--faults", "isolat"), 2, "no such fault: isolat (did you mean isolate"),
     (("--faults", " , "), 2, "--faults names no fault"),

@@ -111,6 +111,19 @@ def test_a_leader_that_is_cut_off_is_replaced_and_its_writes_fail(three: Cluster
     caught_up(three)
 
 
+def test_what_is_laid_on_links_to_a_member_that_is_down_is_changed_and_undone_at_once(three: Cluster) -> None:
+    """Toxiproxy takes away no proxy while it dials: so whoever is dialled must refuse, and not be silent or without a name."""
+    pairs = [("m1", "m2"), ("m2", "m1"), ("m3", "m2")]
+    for _ in range(2):
+        undo = three.links.toxic(pairs, "latency", latency=50)
+        three.kill("m2")
+        until(lambda: _writes(three, "m1"), "the others go on, and dial m2 in vain")
+        undo()
+        three.links.cut(pairs)()
+        three.restart("m2")
+        caught_up(three)
+
+
 def _writes(cluster: Cluster, member: str) -> bool:
     try:
         put(cluster, member, "probe", timeout_s=1.0)

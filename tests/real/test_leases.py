@@ -8,11 +8,13 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import IO
 
 import psutil
 import pytest
 
 from kchaos.errors import HarnessError
+from kchaos.real import leases
 from kchaos.real.leases import MARK, Lease, entries, home, remove, sweep
 
 SLEEPER = [sys.executable, "-c", "import time; time.sleep(600)"]
@@ -93,6 +95,20 @@ def test_a_living_run_keeps_all(tmp_path: Path, spawn: Spawn) -> None:
     lease.release()  # a second time
 
 
+def test_a_run_whose_lease_someone_else_has_removed_still_cleans_up(tmp_path: Path, spawn: Spawn) -> None:
+    (tmp_path / "leases").mkdir()
+    lease = Lease(tmp_path / "leases")
+    process = spawn()
+    lease.own_process(process.pid)
+    data = lease.own_folder(tmp_path / "data")
+    remove(tmp_path / "leases")
+    lease.own_label("a=b")
+    asked: list[str] = []
+    lease.clean(asked.append)
+    assert gone(process)
+    assert (data.exists(), asked) == (False, ["a=b"])
+
+
 def test_children_do_not_keep_the_lock_of_their_parent(tmp_path: Path, spawn: Spawn) -> None:
     script = "import sys, subprocess; from pathlib import Path; from kchaos.real.leases import Lease; lease = Lease(Path(sys.argv[1]));"
     script += "p = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'], stdout=-3, env=lease.environment()); lease.own_process(p.pid);"
@@ -149,6 +165,61 @@ def test_where_there_is_no_home_the_temp_folder_serves(tmp_path: Path, monkeypat
     monkeypatch.setattr("tempfile.tempdir", str(in_the_way))
     with pytest.raises(HarnessError, match="set XDG_STATE_HOME"):
         home()
+
+
+@pytest.mark.parametrize("removes", [False, True], ids=["holds", "removes"])
+def test_a_sweep_between_the_making_of_a_lease_and_its_lock_only_makes_it_try_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, removes: bool
+) -> None:
+    """Either it holds the lock for a moment still, or it has taken the file away, and the lock would be on a file without a name."""
+    lock, met = leases._lock, []
+
+    def swept(file: IO[bytes]) -> bool:
+        if met:
+            return lock(file)
+        (young,) = tmp_path.glob("*.young")
+        met.append(young)
+        if removes:
+            assert sweep(tmp_path) == [young.stem]
+            return lock(file)
+        with young.open("rb") as other:
+            assert lock(other)
+            return lock(file)
+
+    monkeypatch.setattr(leases, "_lock", swept)
+    lease = Lease(tmp_path)
+    assert [*tmp_path.iterdir()] == [lease.path]
+    assert lease.id != met[0].stem
+    assert sweep(tmp_path) == []
+    lease.release()
+
+
+def test_a_file_system_that_locks_nothing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leases, "_lock", lambda _file: False)
+    with pytest.raises(HarnessError, match=r"no lease in .* can be locked"):
+        Lease(tmp_path)
+    assert [*tmp_path.iterdir()] == []
+
+
+MAKER = """
+import sys
+from pathlib import Path
+from kchaos.real.leases import Lease, sweep
+folder = Path(sys.argv[1])
+for _ in range(int(sys.argv[2])):
+    lease = Lease(folder)
+    sweep(folder)
+    lease.own_label("a=b")
+    assert lease.path.exists()
+    lease.release()
+"""
+
+
+def test_processes_that_make_and_sweep_leases_at_the_same_time_never_take_each_others(tmp_path: Path) -> None:
+    makers = [subprocess.Popen([sys.executable, "-c", MAKER, str(tmp_path), "200"], stderr=subprocess.PIPE, text=True) for _ in range(3)]
+    ends = [(maker.communicate(timeout=120)[1], maker.returncode) for maker in makers]
+    assert ends == [("", 0)] * 3
+    assert [*tmp_path.iterdir()] == []
 
 
 def test_removing_what_is_gone_is_no_error(tmp_path: Path) -> None:

@@ -334,7 +334,7 @@ def test_a_full_disk_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 CHILD = """
 import json, sys, time
-from kchaos.engine.signals import listening
+from kchaos.engine.signals import check, listening
 from kchaos.real.processes import ProcessCluster
 size, etcd, toxiproxy, ready = int(sys.argv[1]), sys.argv[2], sys.argv[3], sys.argv[4]
 with listening():
@@ -344,7 +344,9 @@ with listening():
     with cluster:
         if ready == "after":
             print("go", flush=True)
-        time.sleep(60)
+        for _ in range(600):
+            check()  # a signal that comes while urllib3's destructor closes a connection is lost else
+            time.sleep(0.1)
 """
 
 

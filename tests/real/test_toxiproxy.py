@@ -4,49 +4,21 @@ from __future__ import annotations
 
 import socket
 import socketserver
-import subprocess
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from pathlib import Path
 
 import pytest
 
 from kchaos.errors import HarnessError
 from kchaos.real.ports import Ports
 from kchaos.real.toxiproxy import Passed, Proxy, Toxiproxy, parse_metrics
-from tests.conftest import tool
 from tests.real.gateway import until
+from tests.real.toxiproxies import Server
 
 pytestmark = pytest.mark.needs("toxiproxy")
-
-
-class Server:
-    """Two of them stand beside each other; the library would talk to the one that was named last."""
-
-    def __init__(self, folder: Path, name: str) -> None:
-        self.ports = Ports()
-        port = self.ports.take()
-        self.log = folder / f"{name}.log"
-        with self.log.open("wb") as log:
-            command = [str(tool("toxiproxy")), "-host", "127.0.0.1", "-port", str(port), "-proxy-metrics"]
-            self.process = subprocess.Popen(command, stdout=log, stderr=log)
-        self.api = Toxiproxy("127.0.0.1", port)
-
-        def answers() -> bool:
-            try:
-                return bool(self.api.version())
-            except HarnessError:
-                return False
-
-        until(answers, "Toxiproxy answers")
-
-    def close(self) -> None:
-        self.process.kill()
-        self.process.wait()
-        self.ports.close()
 
 
 @pytest.fixture(scope="module")

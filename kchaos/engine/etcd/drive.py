@@ -42,6 +42,7 @@ AFTER_S = 1.0
 """How long the workload goes on once the cluster has settled, so that there are reads after the last fault."""
 TICK_S = 0.05
 TELL_S = 0.25
+LOOK_S = 2.0
 
 
 class Load(NamedTuple):
@@ -103,7 +104,7 @@ def drive(cluster: Cluster, scenario: Scenario, load: Load, listener: Listener |
         deaf()  # one is enough: from here on the run is saved and the cluster stopped
         raise Interrupted(driver.so_far("interrupted")) from error
     except Exception as error:
-        cause = _cause(error)
+        cause = driver.killed() or _cause(error)  # what follows from that would mislead
         raise Failed(driver.so_far(str(cause))) from cause
     return driver.recorder.finish()
 
@@ -188,6 +189,7 @@ class _Driver:
                     group.create_task(poller.run(polled))
                     asking = group.create_task(workload.run(asked))
                     group.create_task(watchers.wander(asked))
+                    group.create_task(self._watch(polled))
                     group.create_task(self._tell(workload, poller, polled))
                     with ThreadPoolExecutor(1, "nemesis") as pool:
                         try:
@@ -255,6 +257,7 @@ class _Driver:
 
     def _logs(self) -> None:
         """Record who has ended by itself (what faults have killed is started again by now), and what the logs cry out."""
+        self._look()
         for member in self._cluster.members:
             if self._cluster.state(member) == "exited" and member not in self._target.down:
                 if outside(self._cluster.log(member)):
@@ -262,6 +265,28 @@ class _Driver:
                 self.recorder.mark("member", member=member, event="exited")
             for line in alarms(self._cluster.log(member)):
                 self.recorder.mark("panic", member=member, line=line)
+
+    def killed(self) -> HarnessError | None:
+        """Return what to say if someone else has ended a member."""
+        with suppress(KchaosError):
+            for member in self._cluster.members:
+                if told := self._cluster.ended_by(member):
+                    return HarnessError(told)
+        return None
+
+    def _look(self) -> None:
+        """Raise HarnessError if someone else has ended a member, or what stands between the members has ended."""
+        for member in self._cluster.members:
+            self._cluster.state(member)
+        if killed := self.killed():
+            raise killed
+
+    async def _watch(self, stop: asyncio.Event) -> None:
+        """Look every now and then, so that a run of ten minutes which proves nothing any more is not gone through to its end."""
+        while not stop.is_set():
+            await asyncio.to_thread(self._look)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), LOOK_S)
 
     async def _tell(self, workload: Workload, poller: Poller, stop: asyncio.Event) -> None:
         while self._listener is not None and not stop.is_set():
