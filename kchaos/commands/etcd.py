@@ -101,6 +101,8 @@ def _run(cluster: Cluster, scenario: Scenario, out: Path, options: dict[str, Any
         except Interrupted as stop:
             _line_off(line)
             where = _saved(stop.run, out, errors)
+            if options["keep"]:
+                _keep_logs(cluster, where.parent, errors)
             errors.print(harmless(f"interrupted: what was recorded so far is in {where}; `kchaos etcd check {where}` judges it"), style="magenta", soft_wrap=True)
             if isinstance(stop.__cause__, KeyboardInterrupt):
                 raise stop.__cause__ from None
@@ -120,8 +122,20 @@ def _run(cluster: Cluster, scenario: Scenario, out: Path, options: dict[str, Any
     finally:
         _line_off(line)
         deaf()  # nothing that is ours may stay because somebody is in a hurry: it takes a second
-        cluster.stop()
+        _stop(cluster, errors)
     return result.exit_code
+
+
+def _stop(cluster: Cluster, errors: Console) -> None:
+    """Stop a cluster; what stays all the same is told, and changes neither the verdict nor what went wrong before (the next run cleans up)."""
+    try:
+        cluster.stop()
+    except (KchaosError, OSError) as error:
+        _warn(errors, f"not all of the cluster could be removed: {error}; the next run tries again")
+
+
+def _warn(errors: Console, words: object) -> None:
+    errors.print(f"warning: {harmless(words)}", style="yellow", markup=False, highlight=False, soft_wrap=True)
 
 
 def _keep_logs(cluster: Cluster, folder: Path, errors: Console) -> None:
@@ -130,7 +144,7 @@ def _keep_logs(cluster: Cluster, folder: Path, errors: Console) -> None:
         kept = cluster.keep_logs(folder / "logs")
         errors.print(harmless(f"logs of the members: {', '.join(map(str, kept))}"), style="dim", highlight=False, soft_wrap=True)
     except HarnessError as error:
-        errors.print(f"warning: {harmless(error)}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+        _warn(errors, error)
 
 
 @not_collecting()
@@ -143,7 +157,7 @@ def check(file: Path, out: Path | None, as_json: bool, quiet: bool) -> int:
     refuse_foreign(folder, (REPORT, RESULT))
     changed = digest_of(run.header, run.entries) != run.digest
     if changed:
-        Console(stderr=True).print(harmless(f"warning: {file} was changed since it was written: its digest is another"), style="yellow", soft_wrap=True)
+        _warn(Console(stderr=True), f"{file} was changed since it was written: its digest is another")
     inputs = run.header.scenario.get("inputs", {})
     kinds = tuple(str(name) for name in inputs.get("faults", ())) if isinstance(inputs, dict) else ()
     try:
@@ -234,14 +248,14 @@ def _tell(result: EtcdResult, document: bytes, folder: Path | None, as_json: boo
     except (BrokenPipeError, SystemExit):  # rich makes the second of the first
         mute()
     for problem in problems:
-        Console(stderr=True).print(f"warning: {harmless(problem)}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+        _warn(Console(stderr=True), problem)
 
 
 def _saved(run: Run, out: Path, errors: Console) -> Path:
     """Save what was recorded, in a temporary folder if need be; return where it is. Raises HarnessError if it can't be saved anywhere."""
     where, moved, problems = save(run, out)
     for problem in problems:
-        errors.print(f"warning: {harmless(problem)}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+        _warn(errors, problem)
     if moved is not None:
         told = f"an earlier run, which found a violation or was not judged to its end, is now in {moved}; `kchaos etcd check {moved / where.name}` judges it"
         errors.print(harmless(told), style="magenta", markup=False, highlight=False, soft_wrap=True)

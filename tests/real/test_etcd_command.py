@@ -141,6 +141,28 @@ def test_an_interrupted_run_keeps_what_it_has_and_leaves_nothing(number: signal.
 
 
 @REAL
+def test_who_interrupts_a_run_because_a_member_has_crashed_keeps_the_finding(place: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """A Go program that gets SIGABRT prints its stacks and exits, as one that panics does; with --keep its log is there, too."""
+    with start("--budget", "60s", "--faults", "isolate", "--keep") as process:
+        in_chaos(process)
+        victim = etcds(process)[1]
+        victim.send_signal(signal.SIGABRT)
+        victim.wait(30)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    folder = place / ".kchaos" / "etcd"
+    assert process.returncode == 130 and "Traceback" not in errors and left(place) == []
+    assert "SIGABRT: abort" in (folder / "logs" / "m2.log").read_text(encoding="utf-8")
+    assert run_cli(["etcd", "check", str(folder / "etcd.run.jsonl"), "--json"]) == 1
+    result = json.loads(capfd.readouterr().out)
+    assert [one["id"] for one in result["findings"]] == ["KC409", "KC409"]
+    assert [one["summary"].split(",")[0].split(";")[0] for one in result["findings"]] == [
+        "m2 has exited", "the log of m2 holds a panic or a fatal error",
+    ]  # fmt: skip
+    assert result["coverage"]["properties"]["KC409"] == "violated"
+
+
+@REAL
 def test_after_kill_9_the_next_run_cleans_up(place: Path) -> None:
     with start("--budget", "60s") as process:
         in_chaos(process)
