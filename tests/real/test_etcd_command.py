@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Callable
 from contextlib import suppress
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +21,7 @@ import pytest
 
 from kchaos.cli import run_cli
 from kchaos.real.leases import MARK, home
+from tests.real.dockers import docker, runs
 
 REAL = pytest.mark.needs("etcd", "toxiproxy")
 DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -71,19 +75,29 @@ def _flag(process: psutil.Process, flag: str) -> str:
     return command[command.index(flag) + 1] if flag in command else ""
 
 
-def in_chaos(run: subprocess.Popen[str], members: int = 3) -> None:
+def of_processes(run: subprocess.Popen[str]) -> set[str]:
+    """Return where the members of a run can be asked, as far as they run."""
+    return {url.removeprefix("http://") for one in etcds(run) if (url := _flag(one, "--listen-client-urls"))}
+
+
+def of_containers(_run: subprocess.Popen[str]) -> set[str]:
+    told = [" ".join(docker("ps", "--filter", f"name=kchaos-{one}-", "--format", "{{.Ports}}")) for one in runs(home())]
+    return set(re.findall(r"(127\.0\.0\.1:\d+)->2379", " ".join(told)))
+
+
+def in_chaos(run: subprocess.Popen[str], members: int = 3, where: Callable[[subprocess.Popen[str]], set[str]] = of_processes) -> None:
     """Wait until each member has told of many writes of the workload, which begins when faults do."""
     until = time.monotonic() + 120
     working: set[str] = set()
     while len(working) < members:
         assert time.monotonic() < until, "the run's workload did not begin within two minutes"
         assert run.poll() is None, "the run ended before it was in chaos"
-        for one in etcds(run):
-            with suppress(OSError, ValueError, KeyError):  # it is being killed or started
-                request = urllib.request.Request(f"{_flag(one, '--listen-client-urls')}/v3/maintenance/status", b"{}")
-                with DIRECT.open(request, timeout=2) as answer:
-                    if int(json.load(answer)["header"]["revision"]) > MANY:
-                        working.add(_flag(one, "--name"))
+        for one in where(run):
+            request = urllib.request.Request(f"http://{one}/v3/maintenance/status", b"{}")
+            # it may be being killed or started
+            with suppress(OSError, ValueError, KeyError, HTTPException), DIRECT.open(request, timeout=2) as answer:
+                if int(json.load(answer)["header"]["revision"]) > MANY:
+                    working.add(one)
         time.sleep(0.05)
 
 
@@ -222,15 +236,21 @@ def test_an_environment_that_breaks_in_the_middle_is_one_sentence_and_loses_noth
 
 
 @REAL
-def test_a_member_that_someone_else_kills_ends_the_run_and_is_no_finding(place: Path) -> None:
+@pytest.mark.parametrize("backend", ["process", pytest.param("containers", marks=DOCKER)])
+def test_a_member_that_someone_else_kills_ends_the_run_and_is_no_finding(backend: str, place: Path) -> None:
     """What the cluster does then proves nothing about etcd, and what else fails because of it would mislead."""
-    with start("--budget", "60s", "--faults", "latency") as process:
-        in_chaos(process)
-        etcds(process)[1].kill()
-        _, errors = process.communicate(timeout=90)
+    with start("--backend", backend, "--budget", "60s", "--faults", "latency") as process:
+        if backend == "process":
+            in_chaos(process)
+            etcds(process)[1].kill()
+        else:
+            in_chaos(process, where=of_containers)
+            docker("kill", f"kchaos-{runs(home())[0]}-m2")
+        _, errors = process.communicate(timeout=120)
     assert process.returncode == 4 and "Traceback" not in errors
     assert errors.splitlines()[-1].startswith("error: etcd m2 was ended from outside by SIGKILL: ")
-    assert (place / ".kchaos" / "etcd" / "etcd.run.jsonl").is_file() and left(place) == []
+    run = place / ".kchaos" / "etcd" / "etcd.run.jsonl"
+    assert run_cli(["etcd", "check", str(run), "-q"]) == 3 and left(place) == []
 
 
 @REAL
