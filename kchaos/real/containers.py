@@ -22,7 +22,7 @@ from testcontainers.core.container import DockerContainer
 
 from kchaos.errors import HarnessError, InvalidScenario
 from kchaos.real import images
-from kchaos.real.base import Base, from_outside
+from kchaos.real.base import Base, from_outside, held
 from kchaos.real.binaries import OLDEST, version_in
 from kchaos.real.daemon import RUN, Daemon, Given, ryuk
 from kchaos.real.leases import Lease, sweep
@@ -292,10 +292,13 @@ class ContainerCluster(Base):
             raise HarnessError(f"the container of {member} was removed by someone else")
         return _STATES.get(states[container.name], "exited")
 
-    def ended_by(self, member: str) -> str:
+    def disturbed(self, member: str) -> str:
         """As in :class:`kchaos.real.cluster.Cluster`."""
         with self._lock:
-            if self.state(member) != "exited" or member in self._killed:
+            state = self.state(member)
+            if state == "paused" and member not in self._paused:
+                return held(member)
+            if state != "exited" or member in self._killed:
                 return ""
             container = self._container(member)
             self._asked().ask(f"look at {member}", container.reload)
