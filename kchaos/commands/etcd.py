@@ -21,6 +21,7 @@ from kchaos.commands.extra import needed
 from kchaos.engine.campaign import BudgetOption
 from kchaos.engine.etcd.result import EtcdResult
 from kchaos.engine.output import harmless, mute, write_all
+from kchaos.engine.signals import check as raise_lost
 from kchaos.engine.signals import deaf
 from kchaos.errors import ExitCode, HarnessError, InvalidScenario, KchaosError
 from kchaos.history.record import Run, digest_of
@@ -84,6 +85,7 @@ def etcd(options: dict[str, Any]) -> int:
     line = _Line(errors) if not options["quiet"] else None
     try:
         cluster.start()
+        raise_lost()  # a Ctrl-C that came in a destructor during the start
         try:
             run = drive(cluster, scenario, Load(options["clients"], options["rate"]), line, {"python": platform.python_version()})
         except Interrupted as stop:

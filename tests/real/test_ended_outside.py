@@ -16,7 +16,7 @@ from kchaos.real.containers import ContainerCluster
 from kchaos.real.processes import ProcessCluster
 from tests.conftest import tool
 from tests.real.dockers import docker, runs
-from tests.real.gateway import put, until
+from tests.real.gateway import until, writes
 
 BACKENDS = [
     pytest.param("process", marks=pytest.mark.needs("etcd", "toxiproxy")),
@@ -49,7 +49,7 @@ def test_a_member_that_someone_else_ends_is_told_from_one_that_a_fault_kills(one
     one.kill("m1")
     assert one.disturbed("m1") == ""
     one.restart("m1")
-    until(lambda: _served(one), "it serves again")
+    until(lambda: writes(one, "m1"), "it serves again")
     end(one, home, number)
     assert "m1 was " in one.disturbed("m1") and "from outside" in one.disturbed("m1")
     one.kill("m1")  # comes too late
@@ -73,14 +73,6 @@ def test_a_member_that_someone_else_stops_is_told_from_one_that_a_fault_pauses(o
 def _etcd() -> psutil.Process:
     (etcd,) = [child for child in psutil.Process().children() if "--listen-client-urls" in child.cmdline()]
     return etcd
-
-
-def _served(cluster: Cluster) -> bool:
-    try:
-        put(cluster, "m1", "k")
-    except OSError:
-        return False
-    return True
 
 
 def test_only_signals_that_no_program_sends_itself_come_from_outside() -> None:
