@@ -146,7 +146,10 @@ def explain(what: str) -> int:
 @click.option("--members", type=click.Choice(["1", "3", "5"]), default="3", show_default=True, help="Members of the cluster.")
 @click.option("--binary", type=_Named(), metavar="PATH", help="The etcd to run as processes. Default: etcd on PATH.")
 @click.option("--image", metavar="NAME", help="The image to run in containers. Default: the official one.")
-@click.option("--faults", metavar="LIST", help="Only these faults, separated by commas (`kchaos faults --of etcd`; `none` for none). Default: all.")
+@click.option(
+    "--faults", metavar="LIST",
+    help="Only these faults, separated by commas (`kchaos faults --of etcd`; `none` for none); if one never bites, the verdict is unknown. Default: all.",
+)
 @click.option("--budget", default="60s", show_default=True, metavar="60s|10m", help="How long faults come; boot, settling and final reads come on top.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of operations and faults; what the cluster makes of them is its own.")
 @click.option("--clients", type=click.IntRange(1, 1000), default=24, show_default=True, help="Clients that ask at the same time.")

@@ -9,6 +9,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
 import uuid
 from collections import Counter
@@ -67,6 +68,8 @@ def _docker(*command: str) -> str | None:
 def pytest_configure(config: pytest.Config) -> None:
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a job in a shell's background; programs that are started would ignore Ctrl-C too
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    if sys.platform != "win32" and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # likewise under nohup
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
     if not hasattr(config, "workerinput"):  # workers of pytest-xdist inherit the environment
         os.environ.setdefault(SESSION, uuid.uuid4().hex)
         config.stash[_BEGAN] = time.time()

@@ -19,10 +19,11 @@ from rich.status import Status
 from kchaos.check.verdict import Verdict
 from kchaos.commands.extra import needed
 from kchaos.engine.campaign import BudgetOption
+from kchaos.engine.claimed import claimed
 from kchaos.engine.etcd.result import EtcdResult
 from kchaos.engine.output import harmless, mute, write_all
-from kchaos.engine.signals import check as raise_lost
 from kchaos.engine.signals import deaf
+from kchaos.engine.workers import not_collecting
 from kchaos.errors import ExitCode, HarnessError, InvalidScenario, KchaosError
 from kchaos.history.record import Run, digest_of
 from kchaos.history.record import load as load_run
@@ -64,7 +65,6 @@ class _Line:
 def etcd(options: dict[str, Any]) -> int:
     """Do it; return the exit code."""
     needed("etcd", LIBRARIES)
-    from kchaos.engine.etcd.drive import Failed, Interrupted, Load, drive
     from kchaos.engine.etcd.schedule import draw
     from kchaos.real.backends import cluster_of
 
@@ -73,19 +73,30 @@ def etcd(options: dict[str, Any]) -> int:
     chaos_s = _seconds(options["budget"])
     if options["rate"] is not None and not math.isfinite(options["rate"]):
         raise InvalidScenario(f"--rate {options['rate']} is no rate", hint="write operations per second, such as 500")
-    errors = Console(stderr=True)
     members = tuple(f"m{n}" for n in range(1, count + 1))
     scenario = Scenario(
         name=SYSTEM, system=SYSTEM, seed=options["seed"], topology={"backend": options["backend"], "members": list(members)},
-        inputs={"faults": [kind.name for kind in kinds], "clients": options["clients"], "rate": options["rate"], "command": _command()},
+        inputs={
+            "faults": [kind.name for kind in kinds], "named": _named(options["faults"]), "clients": options["clients"], "rate": options["rate"],
+            "command": _command(),
+        },
         steps=draw(options["seed"], kinds, members, chaos_s), budget=Budget(chaos_s=chaos_s, chaos_at_least_s=chaos_s, settle_s=SETTLE_S),
     )  # fmt: skip
     out: Path = options["out"] or Path(OUT)
     cluster = cluster_of(options["backend"], count, image=options["image"], binary=options["binary"])
+    with claimed(out):
+        return _run(cluster, scenario, out, options)
+
+
+def _run(cluster: Cluster, scenario: Scenario, out: Path, options: dict[str, Any]) -> int:
+    """Run a scenario on a cluster that is not started yet; save, judge and tell what came of it; return the exit code."""
+    from kchaos.engine.etcd.drive import Failed, Interrupted, Load, drive
+
+    errors = Console(stderr=True)
+    kinds = tuple(scenario.inputs["faults"])
     line = _Line(errors) if not options["quiet"] else None
     try:
         cluster.start()
-        raise_lost()  # a Ctrl-C that came in a destructor during the start
         try:
             run = drive(cluster, scenario, Load(options["clients"], options["rate"]), line, {"python": platform.python_version()})
         except Interrupted as stop:
@@ -104,7 +115,7 @@ def etcd(options: dict[str, Any]) -> int:
             raise cause if isinstance(cause, KchaosError) else HarnessError(f"the run broke off: {cause}") from cause
         _line_off(line)
         where = _saved(run, out, errors)  # before it is judged: whatever happens then, the run is there
-        result = _finish(run, where, options, tuple(kind.name for kind in kinds))
+        result = _finish(run, where, options, kinds)
         if options["keep"] or result.exit_code == ExitCode.VIOLATION:
             _keep_logs(cluster, where.parent, errors)
     finally:
@@ -123,6 +134,7 @@ def _keep_logs(cluster: Cluster, folder: Path, errors: Console) -> None:
         errors.print(f"warning: {harmless(error)}", style="yellow", markup=False, highlight=False, soft_wrap=True)
 
 
+@not_collecting()
 def check(file: Path, out: Path | None, as_json: bool, quiet: bool) -> int:
     """Judge a saved run again, and write its report."""
     run = load_run(file)
@@ -153,10 +165,8 @@ def _kinds(names: str | None, members: int) -> tuple[Any, ...]:
     from kchaos.nemesis.etcd.catalog import catalog
 
     known = catalog()
-    if names is None or names.strip() == "all":
-        return fitting(tuple(known), members)
-    if names.strip() == "none":
-        return ()
+    if names is None or not _named(names):
+        return fitting(tuple(known), members) if names is None or names.strip() == "all" else ()
     asked = tuple(known.get(name.strip()) for name in names.split(",") if name.strip())
     if not asked:
         raise InvalidScenario("--faults names no fault", hint="write for example kill,isolate; `all`, or `none`")
@@ -164,6 +174,11 @@ def _kinds(names: str | None, members: int) -> tuple[Any, ...]:
     if left_out:
         raise InvalidScenario(f"{', '.join(left_out)} can't happen with {members} members", hint="ask for --members 5, or leave it out")
     return asked
+
+
+def _named(names: str | None) -> bool:
+    """Tell whether the user named faults, and so asks of each what becomes of it."""
+    return names is not None and names.strip() not in ("all", "none")
 
 
 def _seconds(text: str) -> float:
@@ -191,6 +206,7 @@ def _page(result: EtcdResult, run: Run) -> str:
     return html(result, run)
 
 
+@not_collecting()
 def _finish(run: Run, saved: Path, options: dict[str, Any], kinds: tuple[str, ...]) -> EtcdResult:
     """Judge a run that is saved; write result and report beside it; print; return the result."""
     result, page = _judged(run, str(saved), kinds)

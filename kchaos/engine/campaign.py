@@ -17,7 +17,7 @@ from kchaos.engine.cases import Case, Example, Sort, Variants, example
 from kchaos.engine.coverage import Coverage, Summary
 from kchaos.engine.drawn import Drawn, Space, draw_scenarios
 from kchaos.engine.shard import Shard
-from kchaos.engine.signals import Terminated, check
+from kchaos.engine.signals import Terminated
 from kchaos.engine.sweep import Sweep
 from kchaos.engine.triggers import Word
 from kchaos.engine.triggers import scenarios as trigger_sweep
@@ -225,7 +225,6 @@ def campaign(
                 progress(one)
             if until is not None and time.monotonic() >= until:
                 break
-            check()
     except KeyboardInterrupt as stop:
         interrupted, terminated = True, isinstance(stop, Terminated)
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import signal
 import sys
 import threading
@@ -19,16 +20,8 @@ class Terminated(KeyboardInterrupt):
     """SIGTERM."""
 
 
-class _Heard:
-    """The last signal. An exception raised while Python runs a destructor gets lost: whoever works in rounds asks after each."""
-
-    last: KeyboardInterrupt | None = None
-
-
-def check() -> None:
-    """Raise what a signal asked for, if that was lost."""
-    if _Heard.last is not None:
-        raise _Heard.last
+AGAIN_S = 0.02
+"""After how long a signal comes again whose exception was lost."""
 
 
 def _interrupted(_number: int, _frame: FrameType | None) -> None:
@@ -42,13 +35,27 @@ def _terminated(_number: int, _frame: FrameType | None) -> None:
 def _stop(error: KeyboardInterrupt) -> None:
     # a simulation that is broken off leaves coroutines that never began: nobody has to know
     warnings.filterwarnings("ignore", message="coroutine .* was never awaited", category=RuntimeWarning)
-    _Heard.last = error
     raise error
 
 
 def _lost(unraisable: sys.UnraisableHookArgs) -> None:
+    """Send the signal again: an exception that a handler raises while Python runs a destructor, or a weak reference's callback, gets lost.
+
+    It comes from a thread, a moment later: sent from here, it would be lost in the same destructor.
+    """
     if not issubclass(unraisable.exc_type, KeyboardInterrupt):
         sys.__unraisablehook__(unraisable)
+    elif not sys.is_finalizing():
+        again = threading.Timer(AGAIN_S, _send, [signal.SIGTERM if issubclass(unraisable.exc_type, Terminated) else signal.SIGINT])
+        again.daemon = True
+        again.start()
+
+
+def _send(number: signal.Signals) -> None:
+    if hasattr(signal, "pthread_kill"):  # to the thread that handles it, so that a sleep or a read of it ends, too
+        signal.pthread_kill(threading.main_thread().ident or 0, number)
+    else:
+        _thread.interrupt_main(number)
 
 
 @contextmanager
@@ -59,7 +66,6 @@ def listening() -> Iterator[None]:
         handlers[signal.SIGHUP] = _terminated
     before = {number: signal.getsignal(number) for number in handlers}
     hook = sys.unraisablehook
-    _Heard.last = None
     sys.unraisablehook = _lost
     try:
         for number, handler in handlers.items():
@@ -71,7 +77,6 @@ def listening() -> Iterator[None]:
         for number, old in before.items():
             if old is not None:
                 signal.signal(number, old)
-        _Heard.last = None
 
 
 @contextmanager

@@ -40,6 +40,21 @@ def seldom_collect() -> None:
     gc.set_threshold(20_000, 20, 20)
 
 
+@contextmanager
+def not_collecting() -> Generator[None]:
+    """Let Python look for no garbage in cycles meanwhile: for what makes many objects, none of them in a cycle.
+
+    Measured: a fifth of what it takes to judge a saved run of real etcd with 233,000 operations again.
+    """
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
+
+
 def _serve(pipe: Connection, prepare: Callable[[Any], Callable[[Any], Any]]) -> None:
     """Answer questions until the parent has no more. The first message is what to prepare with."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -13,6 +13,13 @@ MOST = 5
 """How many anomalies of one rule are told one by one; the rest are counted."""
 
 
+WITNESSES = 4
+"""How many witnesses an anomaly has at most; two suffice, and one does where there is no other."""
+
+ALONE = "nothing else on record bears on it"
+"""What an anomaly says that has one witness only."""
+
+
 class Witness(NamedTuple):
     """One thing that somebody saw: an operation of the history (``number``: its place there), or, without one, something else in words."""
 
@@ -56,6 +63,11 @@ def judgement(anomalies: Sequence[Anomaly], reason: str = "", untold: int = 0) -
             told.append(one)
     verdict: Judged = "violation" if anomalies else "unknown" if reason else "ok"
     return Judgement(verdict, tuple(told), len(anomalies) + untold, "" if anomalies else reason)
+
+
+def anomaly(rule: str, words: str, at_s: float, shown: Sequence[Witness]) -> Anomaly:
+    """Return an anomaly of whose witnesses there may be too few or too many: if there is but one it says so, and past four the first ones go."""
+    return Anomaly(rule, words if len(shown) > 1 else f"{words} ({ALONE})", at_s, tuple(shown[-WITNESSES:]))
 
 
 def witness(index: int, operation: Operation) -> Witness:

@@ -60,11 +60,21 @@ class Hash(NamedTuple):
 
 
 class Status(NamedTuple):
-    """A member's answer to a status request; ``began``: when the one before it had come."""
+    """A member's answer to a status request; ``leader``: the name of whom it follows, empty if it knows none."""
 
     t: float
     member: str
     revision: int
+    raft_term: int = 0
+    leader: int | str = ""
+
+
+class Silence(NamedTuple):
+    """A status request that a member did not answer."""
+
+    t: float
+    member: str
+    error: str
 
 
 class Final(NamedTuple):
@@ -118,6 +128,7 @@ class Collected:
         self.stretches: list[Stretch] = []
         self.hashes: list[Hash] = []
         self.statuses: list[Status] = []
+        self.silences: list[Silence] = []
         self.finals: list[Final] = []
         self.lives: list[Life] = []
         self.panics: list[Panic] = []
@@ -171,8 +182,11 @@ class Collected:
 
     def _status(self, mark: Mark) -> None:
         self.members.setdefault(mark.data["member"])
-        if "error" not in mark.data:
-            self.statuses.append(Status(mark.t, mark.data["member"], _number(mark.data["revision"])))
+        data = mark.data
+        if "error" in data:
+            self.silences.append(Silence(mark.t, data["member"], str(data["error"])))
+        else:
+            self.statuses.append(Status(mark.t, data["member"], _number(data["revision"]), data.get("raft_term", 0), data.get("leader", "")))
 
     def _hash(self, mark: Mark) -> None:
         data = mark.data
@@ -235,6 +249,15 @@ def _number(value: Any) -> int:
     if not isinstance(value, int):
         raise msgspec.ValidationError(f"{value!r} is no revision")
     return value
+
+
+def killed_after(lives: Sequence[Life], member: str, since_s: float) -> str:
+    """Return in words how soon after a moment a member's process was killed: what was acknowledged just before is what a kill can lose."""
+    kills = [one for one in lives if one.member == member and one.event == "killed"]
+    first = next((one.t for one in kills if one.t >= since_s), None)
+    if first is None:
+        return times_killed(lives, member)
+    return f"{member} was killed {first - since_s:.3f} s later" + (f" ({len(kills)} times in all)" if len(kills) > 1 else "")
 
 
 def times_killed(lives: Sequence[Life], member: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from kchaos.history.anomaly import MOST, Anomaly, Judgement, Witness, is_write, judgement, seconds, witness
-from kchaos.history.collected import Life, times_killed
+from kchaos.history.collected import Life, killed_after
 from kchaos.history.events import Event, Log
 from kchaos.history.operations import Operation, Outcome
 
@@ -74,7 +74,7 @@ def _lost(number: int, one: Operation, log: Log, logs: Mapping[str, Log], lives:
     holding = [name for name, other in logs.items() if other.covers(one.revision) and _told(one, other.revisions.get(one.revision, ()))]
     where = f"it is, at revision {one.revision}, in the history of {', '.join(holding)}" if holding else "it is at its revision in no member's history"
     seen.append(Witness(-1, None, where))
-    killed = "; ".join(times_killed(lives, member) for member in log.member.split(", "))
+    killed = "; ".join(killed_after(lives, member, one.return_s) for member in log.member.split(", "))
     words = f"revision {one.revision}, acknowledged at {seconds(one.return_s)}, is not in {whose} as it was acknowledged; {killed}"
     return Anomaly(OTHERWISE if events else LOST, words, one.return_s, (witness(number, one), *seen))
 

@@ -35,7 +35,7 @@ def linearizable(operations: Sequence[Operation], log: Log | None = None, effort
     untold = len(placed.doubled) + len(times.inverted) - len(anomalies)
     if placed.doubled:
         return judgement(anomalies, untold=untold)  # what a store at both would have answered, nobody can say
-    free, nobody = gaps(operations, placed, times, log.last if log is not None else 0)
+    free, nobody = gaps(operations, placed, times, log)
     anomalies += nobody
     if nobody:
         return judgement(anomalies, untold=untold)

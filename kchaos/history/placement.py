@@ -13,7 +13,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from kchaos.history.anomaly import MOST, Anomaly, is_write, seconds, witness
+from kchaos.history.anomaly import MOST, Anomaly, anomaly, is_write, seconds, witness
+from kchaos.history.beside import held, refused
+from kchaos.history.events import Log
 from kchaos.history.operations import Operation, Outcome
 
 FIRST_REVISION = 1
@@ -134,19 +136,20 @@ def against_real_time(operations: Sequence[Operation], timed_: Timed) -> list[An
     return out
 
 
-def gaps(operations: Sequence[Operation], placed: Placed, timed_: Timed, end: int = 0) -> tuple[list[int], list[Anomaly]]:
+def gaps(operations: Sequence[Operation], placed: Placed, timed_: Timed, log: Log | None = None) -> tuple[list[int], list[Anomaly]]:
     """Return the revisions that no acknowledged change took, which unknown writes must have taken; or why they can't have.
 
-    ``end``: the last revision that is known to exist, whether or not an answer told of it.
+    By a ``log`` the revisions up to its last are known to exist, whether or not an answer told of them.
 
     An unknown write may take any revision above its floor, so of the gaps in ascending order the j-th needs j writes that may take it or an
     earlier one; since what may take a gap may take all later ones, that is also enough as far as time goes (Hall's theorem on nested sets).
     """
     floors = sorted(timed_.floor.values())
     found: list[int] = []
-    last, behind = FIRST_REVISION, -1
+    last = FIRST_REVISION
     able = 0
-    for index in (*placed.order, -1):
+    end = log.last if log is not None else 0
+    for place_, index in enumerate((*placed.order, -1)):
         at = placed.position[index] if index >= 0 else 2 * end + 1
         revision = at >> 1
         low = last + 1
@@ -155,16 +158,24 @@ def gaps(operations: Sequence[Operation], placed: Placed, timed_: Timed, end: in
             while able < len(floors) and floors[able] < low:
                 able += 1
             if len(found) >= able:
-                return found, [_nobody(operations, low, high, behind, index, able)]
+                return found, [_nobody(operations, placed, log, (low, high), place_, able)]
             found.append(low)
             low += 1
-        last, behind = max(last, revision), index
+        last = max(last, revision)
     return found, []
 
 
-def _nobody(operations: Sequence[Operation], low: int, high: int, before: int, after: int, able: int) -> Anomaly:
-    span = f"revision {low} was" if low == high else f"revisions {low} to {high} were"
+def _nobody(operations: Sequence[Operation], placed: Placed, log: Log | None, span: tuple[int, int], at: int, able: int) -> Anomaly:
+    """Return the anomaly of revisions that nobody took, right before a place in the order: who tells of them, or else what else counts."""
+    low, high = span
+    taken = f"revision {low} was" if low == high else f"revisions {low} to {high} were"
     short = "no call without an answer can have taken it" if low == high else "the calls without an answer are too few to have taken them"
-    told = f"{span} taken by nobody: no acknowledged change has it, and {short} ({able} could have taken it or an earlier gap)"
-    shown = tuple(witness(i, operations[i]) for i in (before, after) if i >= 0)
-    return Anomaly("gap", told, max((one.operation.return_s for one in shown if one.operation is not None), default=0.0), shown)
+    told = f"{taken} taken by nobody: no acknowledged change has it, and {short} ({able} could have taken it or an earlier gap)"
+    before, after = placed.order[max(0, at - 1) : at], placed.order[at : at + 1]
+    events = log.revisions.get(low, ()) if log is not None else ()
+    beside = refused(operations, {(event.key, event.value) for event in events})
+    logged = held(log, low) if log is None or log.covers(low) or not (before and after) else []  # that it does not go there proves little
+    if len(before) + len(after) + len(beside) + len(logged) < 2:
+        beside = placed.unknown[:1] or placed.order[at + 1 : at + 2]  # what came too late or was one too few; or who else was told of a later revision
+    shown = [*(witness(i, operations[i]) for i in (*before, *beside)), *logged, *(witness(i, operations[i]) for i in after)]
+    return anomaly("gap", told, max((operations[i].return_s for i in (*before, *after)), default=0.0), shown)

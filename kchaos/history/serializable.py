@@ -8,7 +8,8 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Sequence
 
-from kchaos.history.anomaly import Anomaly, Judgement, Witness, as_seen, is_write, judgement, seconds, witness
+from kchaos.history.anomaly import Anomaly, Judgement, anomaly, as_seen, is_write, judgement, seconds, witness
+from kchaos.history.beside import held_of, refused, told_of
 from kchaos.history.events import Event, Log
 from kchaos.history.operations import Operation, Outcome, Seen
 from kchaos.history.past import Past
@@ -41,13 +42,16 @@ def past_reads(operations: Sequence[Operation], log: Log | None = None) -> Judge
         for seen in one.seen if one.revision >= past.first else ():
             found = _wrong(seen, past.at(seen.key, one.revision), one.revision, past.whole, maybe)
             if found:
-                author = by_revision.get(seen.mod_revision)
-                shown = [] if author is None else [witness(author, operations[author])]
                 event = past.at(seen.key, one.revision)
-                if event is not None and event.mod_revision != seen.mod_revision:
-                    newer = by_revision.get(event.mod_revision)
-                    shown.append(Witness(-1, None, event.words()) if newer is None else witness(newer, operations[newer]))
-                anomalies.append(Anomaly("not-a-past-state", found, one.return_s, (*shown, witness(number, one))))
+                wrote = [by_revision.get(at) for at in (seen.mod_revision, event.mod_revision if event is not None else 0)]
+                authors = list(dict.fromkeys(i for i in wrote if i is not None))
+                if wrote[1] is None:
+                    authors += refused(operations, {(seen.key, seen.value)})
+                if not authors and log is None:
+                    # what the store was or became as of then, or what else was told of it
+                    authors = [i for _, i in (*writers[max(0, up_to - 1) : up_to], *writers[up_to:])[:1]] or told_of(operations, number, seen.key)
+                shown = [witness(i, operations[i]) for i in authors[:2]] + (held_of(log, seen.key, one.revision) if wrote[1] is None else [])
+                anomalies.append(anomaly("not-a-past-state", found, one.return_s, [*shown, witness(number, one)]))
                 break
     return judgement(anomalies)
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from kchaos.check.property import Guarantee
-from kchaos.history.anomaly import Anomaly, Judgement, Witness, is_write, judgement
+from kchaos.history.anomaly import Judgement, is_write
 from kchaos.history.backwards import never_back
 from kchaos.history.durable import durable
 from kchaos.history.linearize import linearizable
-from kchaos.history.members import members_agree, recovered
+from kchaos.history.members import kept_running, members_agree, recovered
 from kchaos.history.operations import Operation, Outcome
 from kchaos.history.serializable import past_reads
 from kchaos.properties.common import declare
@@ -75,24 +75,15 @@ class _NeverBack(EtcdMonitor):
 
 class _NoPanic(EtcdMonitor):
     def judge(self, whole: Whole) -> Judgement:
-        collected = whole.collected
-        self.exercised = bool(collected.members)
-        found = [
-            Anomaly("panic", f"the log of {one.member} holds a panic or a fatal error", one.t, (Witness(-1, None, f"{one.member}: {one.line}"),))
-            for one in collected.panics
-        ]
-        found += [
-            Anomaly("exit", f"{one.member} has exited, and nobody had told it to", one.t, (Witness(-1, None, f"{one.member} was found to have exited at {one.t:.3f} s"),))
-            for one in collected.lives if one.event == "exited"
-        ]  # fmt: skip
-        return judgement(found)
+        self.exercised = bool(whole.collected.members)
+        return kept_running(whole.collected.panics, whole.lately)
 
 
 class _Recovers(EtcdMonitor):
     def judge(self, whole: Whole) -> Judgement:
         finals = whole.collected.finals
         self.exercised = bool(finals)
-        return recovered(finals, list(whole.collected.members)) if finals else Judgement("ok")
+        return recovered(finals, list(whole.collected.members), whole.lately) if finals else Judgement("ok")
 
 
 DOCS = "https://etcd.io/docs/v3.6/"

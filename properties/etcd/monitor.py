@@ -14,6 +14,7 @@ from kchaos.errors import InvalidScenario
 from kchaos.history.anomaly import Anomaly, Judgement
 from kchaos.history.collected import Collected, agreed
 from kchaos.history.events import Log
+from kchaos.history.lately import Lately
 from kchaos.history.record import Mark
 from kchaos.history.watches import LATE, Watched, watches
 from kchaos.properties.own.declared import UNDECIDED
@@ -41,6 +42,11 @@ class Whole:
     def watched(self) -> Watched:
         """Return what the watchers got wrong."""
         return watches(self.collected.stretches, self.collected.operations, self.log, self.collected.late)
+
+    @property
+    def lately(self) -> Lately:
+        """Return what is on record of each member."""
+        return Lately(self.collected.lives, self.collected.statuses, self.collected.silences, self.collected.operations)
 
     def unless_unread(self, found: Judgement, what: str) -> Judgement:
         """Return a judgement that is no "ok" if a member would not tell what it is based on: ``what`` is log or hash."""

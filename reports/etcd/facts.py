@@ -163,31 +163,37 @@ def quantile(values: Sequence[float], share: float) -> float | None:
 
 def _operations(marks: Sequence[Mark], width_s: float, end_s: float) -> tuple[tuple[Load, ...], tuple[KindRow, ...], tuple[tuple[str, str, int], ...]]:
     size = int(end_s / width_s) + 1 if marks else 0
-    counts: list[Counter[str]] = [Counter() for _ in range(size)]
-    took: list[list[float]] = [[] for _ in range(size)]
-    of_kind: dict[str, Counter[str]] = defaultdict(Counter)
-    took_kind: dict[str, list[float]] = defaultdict(list)
+    cells: dict[tuple[int, str], list[float]] = defaultdict(list)  # seconds of those that are ok, by interval and kind
+    others: Counter[tuple[int, str, str]] = Counter()
     errors: Counter[tuple[str, str]] = Counter()
-    for mark in marks:
+    for mark in marks:  # a million of them: one look-up for each
         data = mark.data
-        outcome, kind, returned = str(data["outcome"]), str(data["kind"]), data["return_s"]
+        returned = data["return_s"]
         index = min(size - 1, max(0, int(returned / width_s)))
-        counts[index][outcome] += 1
-        of_kind[kind][outcome] += 1
-        if outcome == "ok":
-            lasted = returned - data["call_s"]
-            took[index].append(lasted)
-            took_kind[kind].append(lasted)
+        if data["outcome"] == "ok":
+            cells[index, data["kind"]].append(returned - data["call_s"])
         else:
+            outcome = str(data["outcome"])
+            others[index, str(data["kind"]), outcome] += 1
             errors[outcome, str(data.get("error", ""))] += 1
+    took: list[list[float]] = [[] for _ in range(size)]
+    took_kind: dict[str, list[float]] = defaultdict(list)
+    for (index, kind), values in cells.items():
+        took[index] += values
+        took_kind[str(kind)] += values
+    counts: list[Counter[str]] = [Counter() for _ in range(size)]
+    of_kind: dict[str, Counter[str]] = {kind: Counter() for kind in took_kind}
+    for (index, kind, outcome), number in others.items():
+        counts[index][outcome] += number
+        of_kind.setdefault(kind, Counter())[outcome] += number
     for values in (*took, *took_kind.values()):
         values.sort()
     load = tuple(
-        Load(n * width_s, found["ok"], found["failed"], found["unknown"], quantile(took[n], 0.5), quantile(took[n], 0.99))
+        Load(n * width_s, len(took[n]), found["failed"], found["unknown"], quantile(took[n], 0.5), quantile(took[n], 0.99))
         for n, found in enumerate(counts)
     )
     kinds = tuple(
-        KindRow(kind, found["ok"], found["failed"], found["unknown"], quantile(took_kind[kind], 0.5), quantile(took_kind[kind], 0.99),
+        KindRow(kind, len(took_kind[kind]), found["failed"], found["unknown"], quantile(took_kind[kind], 0.5), quantile(took_kind[kind], 0.99),
                 took_kind[kind][-1] if took_kind[kind] else None)
         for kind, found in sorted(of_kind.items())
     )  # fmt: skip
@@ -203,14 +209,25 @@ def _lane(name: str, by: dict[str, list[Mark]], end_s: float) -> Lane:
     told = stretches([(mark.t, _told(mark.data, name)) for mark in statuses], end_s)
     states = stretches(changes, end_s)
     runs = [one for one in states if one.what == "running"]
-    leads = [
-        Stretch(max(one.start, run.start), min(one.end, run.end), "leads")
-        for one in told for run in runs if one.what == "leads" and one.start < run.end and run.start < one.end
-    ]  # fmt: skip
+    leads = _both([one for one in told if one.what == "leads"], runs)
     return Lane(
         name, tuple(states), tuple(leads),
         tuple(one for one in told if one.what == "silent"), tuple(_applied(statuses, end_s)),
     )  # fmt: skip
+
+
+def _both(told: Sequence[Stretch], runs: Sequence[Stretch]) -> list[Stretch]:
+    """Return when it said what it is told and ran, too; both are in order."""
+    out: list[Stretch] = []
+    first = 0
+    for one in told:
+        while first < len(runs) and runs[first].end <= one.start:
+            first += 1
+        at = first
+        while at < len(runs) and runs[at].start < one.end:
+            out.append(Stretch(max(one.start, runs[at].start), min(one.end, runs[at].end), one.what))
+            at += 1
+    return out
 
 
 def _told(data: dict[str, Any], name: str) -> str:
@@ -220,15 +237,18 @@ def _told(data: dict[str, Any], name: str) -> str:
 
 
 def _applied(statuses: Sequence[Mark], end_s: float) -> list[tuple[tuple[float, int], ...]]:
-    """Return the applied index over time, not more than :data:`POINTS` points; a new piece after each silence."""
+    """Return the applied index over time, not more than :data:`POINTS` points or so; a new piece after each silence that can be seen."""
     gap = end_s / POINTS
     pieces: list[list[tuple[float, int]]] = [[]]
+    broken = False
     for mark in statuses:
         if "raft_applied_index" not in mark.data:
-            if pieces[-1]:
-                pieces.append([])
+            broken = True
             continue
         point = (mark.t, int(mark.data["raft_applied_index"]))
+        if broken and pieces[-1] and mark.t - pieces[-1][-1][0] >= gap:
+            pieces.append([])
+        broken = False
         piece = pieces[-1]
         if len(piece) > 1 and mark.t - piece[-2][0] < gap:
             piece[-1] = point

@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from math import ceil, floor, log10
 from typing import NamedTuple
 
 from kchaos.engine.etcd.result import EtcdResult, FaultLine
 from kchaos.reports.diagram import HEAD, LEFT, LETTER, RIGHT, WIDTH, Label, Line, Rect, cut, step_of
-from kchaos.reports.etcd.facts import Facts, Lane
+from kchaos.reports.etcd.facts import Facts, Lane, Stretch
+from kchaos.reports.etcd.merging import Merged, between, columns, spans, times
 from kchaos.reports.etcd.words import count
 
 BAND = 17
 MOST_BANDS = 400
+"""Faults that are drawn each by itself; more are drawn in a row for each name."""
+MOST_NAMES = 24
+"""Such rows: there are fewer faults than that, but a file may say anything."""
+GRAIN = 2.0
+"""Pixels: what is narrower is drawn together."""
 MOST_LABELLED = 10
 """Rows of faults with their names beside them; if there would be more, names are in the table alone."""
 MOST_ROWS = 8
 BAR = 9
 HEIGHTS = {"down": 3, "paused": 5}
 """Of bars that are not told by their colours alone."""
+BRIEF = 4.0
+"""Pixels: an absence that is narrower is drawn as a stroke over the whole height."""
 APPLIED = 34
 LANE = BAR + APPLIED + 14
 PLOT = 74
@@ -53,11 +62,12 @@ Points = Sequence[tuple[float, float | None]]
 
 
 class _Drawing:
-    def __init__(self, result: EtcdResult, facts: Facts) -> None:
+    def __init__(self, result: EtcdResult, facts: Facts, grain: float) -> None:
         self._result = result
         self._facts = facts
         self._end = max(0.001, facts.end_s)
         self._scale = (RIGHT - LEFT) / self._end
+        self._grain_s = grain / self._scale
         self._y = float(HEAD)
         self._rects: list[Rect] = []
         self._shades: list[Rect] = []
@@ -65,8 +75,8 @@ class _Drawing:
         self._paths: list[Path] = []
         self._marks: list[Rect] = []
         self._labels: list[Label] = []
-        self._left_out: list[str] = []
-        self._faults = [one for one in result.faults if not one.why][:MOST_BANDS]
+        self._notes: list[str] = []
+        self._faults = [one for one in result.faults if not one.why]
 
     def x(self, t: float) -> float:
         """Return where a time is."""
@@ -89,10 +99,7 @@ class _Drawing:
         self._shade(plots)
         self._axis(top)
         self._violations()
-        drawn = sum(1 for one in self._result.faults if not one.why)
-        if drawn > len(self._faults):
-            self._left_out.append(f"{drawn - len(self._faults)} later faults")
-        caption = f"Left out: {'; '.join(self._left_out)}." if self._left_out else ""
+        caption = " ".join(self._notes)
         return Overtime(
             self._y + 22, [*self._shades, *self._rects], self._lines, self._paths, self._marks, self._labels, words(self._result, self._facts), caption,
         )  # fmt: skip
@@ -121,11 +128,14 @@ class _Drawing:
         """Draw each fault in the first row that has room for it and its name."""
         if not self._faults:
             return
+        if len(self._faults) > MOST_BANDS:
+            self._sorts()
+            return
         labelled = [_text(one) for one in self._faults]
-        rows = self._packed([(self.x(one.at_s), self._band_end(one, text)) for one, text in zip(self._faults, labelled, strict=True)])
+        rows = self._packed([self._extent(one, text) for one, text in zip(self._faults, labelled, strict=True)])
         named = max(rows, default=0) < MOST_LABELLED
         if not named:
-            rows = [row % MOST_ROWS for row in self._packed([(self.x(one.at_s), self._band_end(one)) for one in self._faults])]
+            rows = [row % MOST_ROWS for row in self._packed([self._extent(one, "") for one in self._faults])]
         for one, text, row in zip(self._faults, labelled, rows, strict=True):
             x, y = self.x(one.at_s), self._y + row * BAND
             until = f" to {one.until_s:.1f} s" if one.until_s is not None else ""
@@ -137,14 +147,36 @@ class _Drawing:
         self._name("faults", self._y + 7, "" if named else "names: below")
         self._y += (max(rows) + 1) * BAND + 6
 
+    def _sorts(self) -> None:
+        """Draw a row for each sort of fault, the most frequent first: there are too many to tell each."""
+        by_name: dict[str, list[Stretch]] = {}
+        for one in self._faults:
+            by_name.setdefault(one.name, []).append(Stretch(one.at_s, _until(one), "bit" if one.bit else "inert"))
+        names = sorted(by_name, key=lambda name: (-len(by_name[name]), name))
+        for name in names[:MOST_NAMES]:
+            self._name(name, self._y + 7)
+            for span in spans(by_name[name], self._grain_s):
+                title = f"{name} {times(span.times.total())}, {span.times['bit']:,} bit, {span.start:.1f} s to {span.end:.1f} s"
+                x = self.x(span.start)
+                kind = "band" if span.what == "bit" else "band inert"
+                self._rects.append(Rect(x, self._y + 2, max(3.0, self.x(span.end) - x), BAND - 4, kind, title))
+            self._y += BAND
+        self._y += 6
+        self._notes.append(f"{len(self._faults):,} faults: those of one name are in one row, as one where they follow each other at once.")
+        if len(names) > MOST_NAMES:
+            self._notes.append(f"Left out: {count(len(names) - MOST_NAMES, 'sort')} of them.")
+
     def _label(self, x: float, y: float, text: str) -> Label:
         """Write beside a fault's begin; left of it if there is no room at the right."""
-        if RIGHT - x - 6 >= min(len(text), 30) * LETTER:
+        if _room(x) >= _wide(text):
             return Label(x + 4, y, cut(text, 30), "on", at=x)
         return Label(x - 4, y, cut(text, 30), "on", "end", x)
 
-    def _band_end(self, one: FaultLine, text: str = "") -> float:
-        return max(self.x(_until(one)), self.x(one.at_s) + 3, self.x(one.at_s) + min(len(text), 30) * LETTER + 4 if text else 0.0)
+    def _extent(self, one: FaultLine, text: str) -> tuple[float, float]:
+        """Return from where to where a fault and its name take room."""
+        x = self.x(one.at_s)
+        end = max(self.x(_until(one)), x + 3)
+        return (x, max(end, x + _wide(text) + 4 if text else 0.0)) if _room(x) >= _wide(text) else (x - _wide(text) - 4, end)
 
     @staticmethod
     def _packed(extents: Iterable[tuple[float, float]]) -> list[int]:
@@ -160,18 +192,27 @@ class _Drawing:
         self._rule()
         self._name(lane.name, self._y + 13, "applied index")
         y = self._y + 5
-        for one in (*lane.states, *lane.leads):
-            title = f"{lane.name} {'says that it leads' if one.what == 'leads' else one.what}"
-            height = HEIGHTS.get(one.what, BAR)
-            self._rects.append(self._bar(one.start, one.end, y + (BAR - height) / 2, height, one.what, title))
-        for one in lane.silent:
-            self._rects.append(self._bar(one.start, one.end, y + BAR + 1, 3, "silent", f"{lane.name} gives no status"))
+        away = columns((one for one in lane.states if one.what != "running"), self._grain_s)
+        ran = [Merged(one.start, one.end, Counter([one.what]), one.end - one.start) for one in between(away, 0.0, self._facts.end_s)]
+        for drawn in (*ran, *columns(lane.leads, self._grain_s), *away):  # away last: over what it is merged with
+            height = HEIGHTS.get(drawn.what, BAR)
+            bar = self._bar(drawn.start, drawn.end, y + (BAR - height) / 2, height, drawn.what, f"{lane.name} {_says(drawn)}")
+            if height < BAR and bar.width < BRIEF:  # a restart takes a moment: a thin bar of a pixel would not be seen
+                bar = bar._replace(y=y - 1, width=max(bar.width, BRIEF / 2), height=BAR + 2)
+            self._rects.append(bar)
+        for drawn in columns(lane.silent, self._grain_s):
+            self._rects.append(self._bar(drawn.start, drawn.end, y + BAR + 1, 3, "silent", f"{lane.name} {_says(drawn)}"))
         bottom = self._y + LANE - 5
         for piece in lane.applied:
             self._curve([*((t, float(value)) for t, value in piece)], lambda value: bottom - APPLIED * value / max(1, highest), bottom, "applied")
         hit = [one for one in self._faults if one.bit and (lane.name in one.targets or "cluster" in one.targets)]
-        self._shades += [self._bar(one.at_s, _until(one), self._y, LANE, "shade", "") for one in hit]
+        self._shades += self._shaded(hit, self._y, LANE)
         self._y += LANE
+
+    def _shaded(self, faults: Iterable[FaultLine], y: float, height: float) -> list[Rect]:
+        """Shade when any of them lasted."""
+        found = spans((Stretch(one.at_s, _until(one), "bit") for one in faults), self._grain_s)
+        return [self._bar(one.start, one.end, y, height, "shade", "") for one in found]
 
     def _bar(self, start: float, end: float, y: float, height: float, kind: str, title: str) -> Rect:
         lasts = f", {start:.2f} s to {end:.2f} s" if title else ""
@@ -212,9 +253,13 @@ class _Drawing:
 
     def _elections(self, top: float) -> None:
         """Mark each new term over the lanes; the first is no news."""
-        for one in self._facts.terms[1:]:
-            title = f"{one.t:.1f} s: term {one.term}, led by {one.leader or 'nobody yet'}"
-            self._marks.append(Rect(self.x(one.t) - 0.6, top - 20, 1.2, self._y - top + 20, "tick term", title))
+        begun = self._facts.terms[1:]
+        for at in columns((Stretch(one.t, one.t, "term") for one in begun), self._grain_s):
+            here, begun = begun[: at.times.total()], begun[at.times.total() :]
+            title = f"{at.start:.1f} s: term {here[0].term}, led by {here[0].leader or 'nobody yet'}"
+            if len(here) > 1:
+                title = f"{at.start:.1f} s to {at.end:.1f} s: {len(here)} new terms, the last is {here[-1].term}, led by {here[-1].leader or 'nobody yet'}"
+            self._marks.append(Rect(self.x(at.start) - 0.6, top - 4, 1.2, self._y - top + 4, "tick term", title))
 
     def _throughput(self) -> None:
         points: Points = [(one.t, one.ok / self._facts.width_s) for one in self._facts.load]
@@ -261,9 +306,7 @@ class _Drawing:
             self._curve(points, lambda value: bottom - (height - 16) * share(value), bottom, kind, self._facts.end_s)
 
     def _shade(self, top: float) -> None:
-        for one in self._faults:
-            if one.bit:
-                self._shades.append(self._bar(one.at_s, _until(one), top, self._y - top, "shade", ""))
+        self._shades += self._shaded((one for one in self._faults if one.bit), top, self._y - top)
 
     def _axis(self, top: float) -> None:
         self._rule()
@@ -274,9 +317,12 @@ class _Drawing:
             self._labels.append(Label(self.x(t), self._y + 17, f"{t:g} s", "note", "middle"))
 
     def _violations(self) -> None:
-        before = -1000.0
+        before, line = -1000.0, -1000.0
         for one in sorted(self._result.findings, key=lambda one: one.t):
             x = self.x(one.t)
+            if x - line < 1.0:  # one line for all of one moment
+                continue
+            line = x
             self._lines.append(Line(x, HEAD - 6, x, self._y, "violation"))
             text = f"✗ {one.id} at {one.t:.1f} s"
             if x - before >= len(text) * LETTER:
@@ -287,6 +333,18 @@ class _Drawing:
 
 def _text(one: FaultLine) -> str:
     return f"{one.name} {', '.join(one.targets)}".strip()
+
+
+def _wide(text: str) -> float:
+    return min(len(text), 30) * LETTER
+
+
+def _room(x: float) -> float:
+    return RIGHT - x - 6
+
+
+def _says(drawn: Merged) -> str:
+    return drawn.words.replace("leads", "says that it leads").replace("silent", "gives no status")
 
 
 def _until(one: FaultLine) -> float:
@@ -300,9 +358,9 @@ def duration(value: float) -> str:
     return f"{value * 1000:.0f} ms" if value < 1 else f"{value:.3g} s"
 
 
-def overtime(result: EtcdResult, facts: Facts) -> Overtime:
-    """Return the picture of a run."""
-    return _Drawing(result, facts).picture()
+def overtime(result: EtcdResult, facts: Facts, grain: float = GRAIN) -> Overtime:
+    """Return the picture of a run; what is narrower than ``grain`` pixels is drawn together."""
+    return _Drawing(result, facts, grain).picture()
 
 
 def words(result: EtcdResult, facts: Facts) -> str:

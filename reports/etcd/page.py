@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from kchaos.engine.etcd.result import EtcdFinding, EtcdResult, FaultLine
 from kchaos.history.record import Run
 from kchaos.reports.diagram import LEFT, RIGHT, WIDTH
 from kchaos.reports.etcd.facts import Facts, facts
-from kchaos.reports.etcd.overtime import Overtime, duration, overtime
-from kchaos.reports.etcd.verdict import around, asked, figures, headline, named
+from kchaos.reports.etcd.overtime import GRAIN, Overtime, duration, overtime
+from kchaos.reports.etcd.verdict import also, around, asked, figures, headline, named
 from kchaos.reports.etcd.witness import WIDTH as DRAWN
 from kchaos.reports.etcd.witness import Shown, Witness, between, drawn, witnesses
-from kchaos.reports.etcd.words import count, shortened
+from kchaos.reports.etcd.words import count, frequent, shortened
 from kchaos.reports.etcd.words import facts as told
 from kchaos.reports.offline import MOST, fill
 
@@ -70,18 +72,19 @@ GLOSSARY = (
 def html(result: EtcdResult, run: Run) -> str:
     """Return the page, of at most :data:`kchaos.reports.offline.MOST` bytes."""
     found = facts(run)
-    picture = overtime(result, found)
     page = ""
     for share in (1.0, 0.5, 0.2, 0.05):
-        page = _page(result, found, picture, Limits().times(share))
+        page = _page(result, found, overtime(result, found, GRAIN / share), Limits().times(share))
         if len(page.encode("utf-8")) <= MOST:
             break
     return page
 
 
 def _page(result: EtcdResult, found: Facts, picture: Overtime, limits: Limits) -> str:
+    told_faults, more_faults = listed(result.faults, limits.faults)
     values = {
-        "r": result, "facts": found, "picture": picture, "headline": headline(result), "asked": asked(result), "figures": figures(result),
+        "faults": told_faults, "more_faults": more_faults,
+        "r": result, "facts": found, "picture": picture, "headline": headline(result), "asked": asked(result), "also": also(result), "figures": figures(result),
         "findings": [_told(result, one, found) for one in result.findings[: limits.findings]], "glossary": GLOSSARY,
         "standing": {state: named(result, state) for state in ("violated", "unknown", "held", "not exercised")},
     }  # fmt: skip
@@ -89,8 +92,28 @@ def _page(result: EtcdResult, found: Facts, picture: Overtime, limits: Limits) -
     def text(value: object) -> str:
         return shortened(str(value), limits.letters)
 
-    helpers = {"limits": limits, "duration": _duration, "count": count, "told": told, "text": text, "frame": (WIDTH, LEFT, RIGHT), "drawn_width": DRAWN}
+    helpers = {
+        "limits": limits, "duration": _duration, "count": count, "told": told, "text": text, "frequent": frequent, "frame": (WIDTH, LEFT, RIGHT),
+        "drawn_width": DRAWN,
+    }  # fmt: skip
     return fill("etcd.html.j2", helpers, values, package=__package__)
+
+
+def listed(faults: Sequence[FaultLine], most: int) -> tuple[list[FaultLine], list[str]]:
+    """Return at most so many faults, in their order, of each name as many as of any other; and in words what is left out of each."""
+    by_name: dict[str, list[int]] = defaultdict(list)
+    for index, one in enumerate(faults):
+        by_name[one.name].append(index)
+    shown: set[int] = set()
+    left = most
+    for number, name in enumerate(sorted(by_name, key=lambda name: len(by_name[name]))):  # the rare first: what they leave is for the others
+        part = by_name[name][: left // (len(by_name) - number)]
+        shown.update(part)
+        left -= len(part)
+    out = Counter(one.name for index, one in enumerate(faults) if index not in shown)
+    bit = Counter(one.name for index, one in enumerate(faults) if index not in shown and one.bit)
+    more = [f"{number:,} more {name}, {bit[name]:,} of them bit" for name, number in out.most_common()]
+    return [one for index, one in enumerate(faults) if index in shown], more
 
 
 def _told(result: EtcdResult, one: EtcdFinding, found: Facts) -> Told:

@@ -23,6 +23,17 @@ def headline(result: EtcdResult) -> str:
     return f"UNKNOWN: {result.reasons[0] if result.reasons else 'too little was asked'}; {asked(result)}"
 
 
+def also(result: EtcdResult) -> list[str]:
+    """Return a line for each property that is broken beside that of the headline: its first finding, and how many there are."""
+    by: dict[str, list[EtcdFinding]] = {}
+    for one in result.findings:
+        by.setdefault(one.id, []).append(one)
+    if result.findings:
+        del by[result.findings[0].id]
+    more = {ident: f" (and {count(len(found) - 1, 'more finding')})" if len(found) > 1 else "" for ident, found in by.items()}
+    return [f"{ident} {found[0].property}: {found[0].summary}{more[ident]}" for ident, found in by.items()]
+
+
 def held(result: EtcdResult) -> str:
     """Return the names of the properties that held."""
     names = named(result, "held")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kchaos.history.operations import Operation, Outcome, Seen
@@ -56,3 +57,10 @@ def answered(one: Operation) -> str:
 def facts(values: Mapping[str, Any]) -> str:
     """Return ``kills 3, new leaders 1``; what is zero or empty is left out."""
     return ", ".join(f"{name.replace('_', ' ')} {shortened(str(value))}" for name, value in values.items() if value not in (0, "", None))
+
+
+def frequent(texts: Sequence[str], most: int = 3, letters: int = 100) -> str:
+    """Return the most frequent of some texts with how often each is there, and how many others there are."""
+    found = Counter(texts).most_common()
+    parts = [shortened(text, letters) + (f" (×{number:,})" if number > 1 else "") for text, number in found[:most]]
+    return "; ".join([*parts, *([f"and {count(len(found) - most, 'other reason')}"] if len(found) > most else [])])

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -15,7 +18,7 @@ from kchaos.engine.workers import Workers
 from kchaos.errors import HarnessError
 from kchaos.models.manifests.load import Text
 from kchaos.reports.columns import headline
-from tests.support import SITUATIONS
+from tests.support import ROOT, SITUATIONS
 
 
 class Impatient(Listener):
@@ -103,3 +106,44 @@ def test_questions_are_drawn_as_they_are_needed() -> None:
         assert next(found) == 0 and len(drawn) <= 9
     finally:
         workers.kill()
+
+
+LOST = """
+import os, signal, sys, time, weakref
+from kchaos.engine.signals import Terminated, listening
+
+class Destroyed:
+    def __del__(self):
+        os.kill(os.getpid(), int(sys.argv[1]))
+        time.sleep(0)
+
+class Watched:
+    pass
+
+def gone(_reference):
+    os.kill(os.getpid(), int(sys.argv[1]))
+    time.sleep(0)
+
+with listening():
+    try:
+        if sys.argv[2] == "destructor":
+            Destroyed()
+        else:
+            watched = Watched()
+            reference = weakref.ref(watched, gone)
+            del watched
+        print("lost", flush=True)
+        time.sleep(60)
+    except KeyboardInterrupt as error:
+        print(type(error).__name__)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX")
+@pytest.mark.parametrize("where", ["destructor", "weak reference"])
+@pytest.mark.parametrize(("number", "name"), [(signal.SIGINT, "KeyboardInterrupt"), (signal.SIGTERM, "Terminated")])
+def test_a_signal_that_comes_while_an_object_is_destroyed_is_heard_all_the_same(number: signal.Signals, name: str, where: str) -> None:
+    """Python drops what a destructor raises; connections are often closed in one."""
+    command = [sys.executable, "-c", LOST, str(int(number)), where]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, encoding="utf-8", timeout=30, check=False)
+    assert (done.stdout.split(), done.stderr, done.returncode) == (["lost", name], "", 0)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import inf
 
+from kchaos.history.events import Event, Log
 from kchaos.history.operations import Operation, Outcome
 
 Held = tuple[str, int, int, int]
@@ -37,8 +38,20 @@ def apply(store: Store, one: Operation) -> tuple[Store, tuple[int, bool, tuple[t
     return (revision, tuple(sorted(kv.items()))), (revision, succeeded, seen, deleted)
 
 
-def linearizable(operations: Sequence[Operation]) -> bool:
-    """Tell whether some order of all acknowledged operations and some of the unknown ones explains every answer, in keeping with real time."""
+def changes(before: Store, after: Store) -> tuple[Event, ...]:
+    """Return what a member's log holds of the step from one store to the next, in order of key."""
+    old, new = dict(before[1]), dict(after[1])
+    return tuple(
+        Event(key, None, after[0]) if key not in new else Event(key, new[key][0], new[key][1], new[key][3], new[key][2])
+        for key in sorted({*old, *new}) if old.get(key) != new.get(key)
+    )  # fmt: skip
+
+
+def linearizable(operations: Sequence[Operation], log: Log | None = None) -> bool:
+    """Tell whether some order of all acknowledged operations and some of the unknown ones explains every answer, in keeping with real time.
+
+    With ``log`` each step to a revision that it covers must change exactly what it holds there, and its last revision must be reached.
+    """
     ops = [
         one for one in operations
         if (one.outcome is Outcome.OK and one.kind != "serializable-get") or (one.outcome is Outcome.UNKNOWN and one.writes)
@@ -53,14 +66,16 @@ def linearizable(operations: Sequence[Operation]) -> bool:
             continue
         tried.add(config)
         done, store = config
-        if done & required == required:
+        if done & required == required and (log is None or store[0] >= log.last):
             return True
-        deadline = min(end for i, end in enumerate(ends) if not done >> i & 1)
+        deadline = min((end for i, end in enumerate(ends) if not done >> i & 1), default=inf)
         for i, one in enumerate(ops):
             if done >> i & 1 or one.call_s > deadline:
                 continue
             after, answer = apply(store, one)
             if one.outcome is Outcome.OK and answer != (one.revision, one.succeeded, tuple(tuple(s) for s in one.seen), one.deleted):
+                continue
+            if log is not None and after[0] != store[0] and log.first <= after[0] <= log.last and changes(store, after) != log.revisions.get(after[0], ()):
                 continue
             stack.append((done | 1 << i, after))
     return False

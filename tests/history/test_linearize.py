@@ -10,24 +10,27 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kchaos.history.events import Event, log_of
+from kchaos.history.durable import durable
+from kchaos.history.events import Event, Log, log_of
 from kchaos.history.linearize import linearizable
 from kchaos.history.operations import Operation, Outcome, Seen
+from kchaos.history.placement import place
 from tests.history import bruteforce
+from tests.history.enough import enough_witnesses
 from tests.history.long_histories import long_history
-from tests.history.random_histories import history, spoiled
+from tests.history.random_histories import history, log_for, shortened, spoiled, spoiled_log
 
 SAMPLE = 4_000
 WHOLE = 100_000
 
 
-def _agree(operations: list[Operation]) -> str:
+def _agree(operations: list[Operation], log: Log | None = None) -> str:
     """Return what both say of a history."""
-    want = "ok" if bruteforce.linearizable(operations) else "violation"
-    found = linearizable(operations)
-    assert found.verdict == want, (want, found, operations)
+    want = "ok" if bruteforce.linearizable(operations, log) else "violation"
+    found = linearizable(operations, log)
+    assert found.verdict == want, (want, found, operations, log)
     for one in found.anomalies:
-        assert 1 <= len(one.witnesses) <= 4
+        assert enough_witnesses(one) or len(place(operations).order) + (log is not None) < 2, (one, operations, log)
         assert all(w.operation is None or operations[w.number] == w.operation for w in one.witnesses)
     return want
 
@@ -56,6 +59,46 @@ def test_a_sample_of_small_histories_agrees_with_a_search_over_all_orders() -> N
 def test_many_small_histories_agree_with_a_search_over_all_orders() -> None:
     counts = _drawn(range(WHOLE))
     assert sum(counts.values()) == WHOLE and counts[False, "ok"] == WHOLE // 2 and counts[True, "violation"] > WHOLE // 10, counts
+
+
+# -- with the log of a member ------------------------------------------------------------------------------------------
+
+
+def _drawn_with_log(seeds: range) -> Counter[tuple[str, str]]:
+    """Return how often (what was done to it, verdict) came of histories with a member's log: half are wrong in something, a third of the logs is short."""
+    counts: Counter[tuple[str, str]] = Counter()
+    for seed in seeds:
+        random = Random(seed)
+        events: list[Event] = []
+        operations = history(random, *random.choice(((8, 4), (8, 4), (12, 6))), events=events)
+        log = whole = log_for(events)
+        what = ("true", "answers", "true", "log", "true", "log", "true", "both")[seed % 8]
+        if what in ("answers", "both"):
+            operations = spoiled(random, operations)
+        if what in ("log", "both"):
+            log = spoiled_log(random, log)
+        if random.random() < 1 / 3:
+            log = shortened(random, log)
+        counts[what, _agree(operations, log)] += 1
+        if what == "true" and log.last == whole.last:
+            assert durable(operations, {"m1": log}).verdict == "ok", (operations, log)
+    return counts
+
+
+def _balanced(counts: Counter[tuple[str, str]], of: int) -> None:
+    """Neither answer is the rule, but for what is true."""
+    assert counts["true", "ok"] == of // 2 and counts["true", "violation"] == 0, counts
+    for what in ("answers", "log", "both"):
+        assert counts[what, "violation"] > of // 40 and counts[what, "ok"] > of // 200, counts
+
+
+def test_a_sample_of_small_histories_with_a_log_agrees_with_a_search_over_all_orders_that_make_that_log() -> None:
+    _balanced(_drawn_with_log(range(SAMPLE)), SAMPLE)
+
+
+@pytest.mark.soak
+def test_many_small_histories_with_a_log_agree_with_a_search_over_all_orders_that_make_that_log() -> None:
+    _balanced(_drawn_with_log(range(WHOLE)), WHOLE)
 
 
 # -- anything at all ---------------------------------------------------------------------------------------------------

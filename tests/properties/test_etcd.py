@@ -10,6 +10,7 @@ import pytest
 
 from kchaos.check.property import Context, Monitors, Severity
 from kchaos.errors import InvalidScenario
+from kchaos.history.anomaly import ALONE
 from kchaos.history.operations import Operation, Outcome, Seen, mark_data
 from kchaos.history.record import Header, Mark, Run
 from kchaos.properties.etcd import ETCD, judge
@@ -125,6 +126,41 @@ def a_comparison_holds_that_should_not(story: Story) -> None:
     story.change("cas c", compares=((K7, 3),))
 
 
+@bug("KC401", "impossible-revision")
+def a_read_is_as_of_before_there_was_a_store(story: Story) -> None:
+    story.change("read a", call_s=0.8, return_s=0.9, revision=0, seen=(Seen(K7, None),))
+
+
+@bug("KC401", "wrong-answer")
+def a_read_is_told_of_less_than_it_asked_for(story: Story) -> None:
+    story.change("read d", seen=(Seen(K7, "d", 5, 3, 2),))
+
+
+@bug("KC401", "wrong-delete-count")
+def a_delete_says_that_it_took_away_more_than_it_did(story: Story) -> None:
+    story.change("delete", deleted=2)
+
+
+@bug("KC401", "not-in-the-log")
+def an_acknowledged_write_is_another_in_the_history(story: Story) -> None:
+    story.logs = dict.fromkeys(MEMBERS, ((K7, "x", 2, 2, 1), *EVENTS[1:]))
+
+
+@bug("KC401", "gap")
+def the_history_goes_on_where_nobody_wrote(story: Story) -> None:
+    """A call without an answer wrote something else."""
+    del story.operations["late"], story.operations["read d"]
+    story.change("delete", outcome=Outcome.UNKNOWN, revision=0, deleted=0)
+    story.logs = dict.fromkeys(MEMBERS, (*EVENTS[:5], (K9, "y", 6, 3, 3)))
+
+
+@bug("KC401", "value-from-nowhere")
+def a_revision_that_nobody_took_is_seen_with_what_nobody_wrote(story: Story) -> None:
+    story.logs = {}
+    story.change("txn d", outcome=Outcome.UNKNOWN, revision=0)
+    story.change("read d", seen=(Seen(K7, "e", 5, 3, 2), Seen(K9, None)))
+
+
 @bug("KC402", "otherwise")
 def one_member_holds_something_else_at_an_acknowledged_revision(story: Story) -> None:
     story.logs["m1"] = (*EVENTS[:2], (K9, "x", 4, 3, 2), *EVENTS[3:])
@@ -145,6 +181,17 @@ def without_logs_the_final_read_knows_nothing_of_a_write(story: Story) -> None:
 def a_serializable_read_mixes_two_states(story: Story) -> None:
     """As of revision 3 the key was not yet what it says."""
     story.change("old", seen=(Seen(K7, "c", 4, 2, 2),))
+
+
+@bug("KC403", "not-a-past-state")
+def a_serializable_read_sees_what_nobody_wrote(story: Story) -> None:
+    story.logs = {}
+    story.change("old", reads=("k8",), seen=(Seen("k8", "z", 3, 1, 3),))
+
+
+@bug("KC403", "not-a-past-state")
+def a_serializable_read_sees_what_no_history_holds(story: Story) -> None:
+    story.change("old", reads=("k8",), seen=(Seen("k8", "z", 3, 1, 3),))
 
 
 @bug("KC403", "future")
@@ -255,6 +302,12 @@ def a_member_does_not_come_back(story: Story) -> None:
 
 
 @bug("KC410", "no-answer")
+def nobody_comes_back(story: Story) -> None:
+    story.more += [(1.95, "member", {"member": "m3", "event": "killed"}), (1.96, "status", {"member": "m3", "error": "connection refused"})]
+    story.finals = {member: {"reachable": False} for member in MEMBERS}
+
+
+@bug("KC410", "no-answer")
 def a_member_is_not_even_asked(story: Story) -> None:
     del story.finals["m3"]
 
@@ -265,8 +318,13 @@ def members_follow_two_leaders(story: Story) -> None:
 
 
 @bug("KC410", "no-leader")
-def nobody_leads(story: Story) -> None:
+def a_member_knows_no_leader(story: Story) -> None:
     story.finals["m3"] = {"reachable": True, "leader": 0, "raft_term": 3, "revision": 6}
+
+
+@bug("KC410", "no-leader")
+def nobody_leads(story: Story) -> None:
+    story.finals = {member: {"reachable": True, "leader": "", "raft_term": 3, "revision": 6} for member in MEMBERS}
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
@@ -282,9 +340,10 @@ def test_the_healthy_story_puts_all_to_the_test() -> None:
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_witnesses_are_shown(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A violation names who saw what: one to four of them, in words that name processes or members."""
+    """A violation names who saw what: two to four of them, all different, in words that name processes or members."""
     for _, violation in case.plant(True, monkeypatch):
-        assert 1 <= len(violation.figures["witness"]) <= 4, violation
+        assert 2 <= len(set(violation.figures["witness"])) == len(violation.figures["witness"]) <= 4, violation
+        assert ALONE not in violation.summary
         assert all(any(name in words for name in ("process", *MEMBERS, "watcher", "history")) for words in violation.figures["witness"]), violation
 
 

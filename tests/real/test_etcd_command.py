@@ -133,6 +133,32 @@ def test_one_operation_is_no_verdict(place: Path, capfd: pytest.CaptureFixture[s
 
 
 @REAL
+def test_a_named_fault_that_did_not_come_is_no_verdict(place: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """A second has no room for a kill loop: exit 3 and why, then and when the run is judged again; all faults may be few."""
+    assert run_cli(["etcd", "--members", "1", "--faults", "kill-loop", "--budget", "1s"]) == 3
+    said = capfd.readouterr().out
+    assert said.startswith("UNKNOWN: kill-loop (never came) never bit, though --faults asks for it") and "a longer --budget" in said
+    assert run_cli(["etcd", "check", str(place / ".kchaos" / "etcd" / "etcd.run.jsonl"), "-q"]) == 3
+    assert run_cli(["etcd", "--members", "1", "--budget", "1s", "-q"]) == 0
+
+
+@REAL
+def test_two_runs_do_not_share_a_folder(place: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """The second is refused in a sentence and leaves the first alone; elsewhere it may run."""
+    with start("--budget", "60s", "--faults", "isolate") as process:
+        in_chaos(place)
+        assert run_cli(["etcd", "--members", "1", "--faults", "none", "--budget", "1s"]) == 2
+        assert "another run is writing to .kchaos/etcd (wait until it has ended, or name another folder by --out)" in capfd.readouterr().err
+        assert run_cli(["etcd", "--members", "1", "--faults", "none", "--budget", "1s", "-q", "--out", "other"]) == 0
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert [one.name for one in (place / ".kchaos" / "etcd").iterdir()] == ["etcd.run.jsonl"]
+    assert run_cli(["etcd", "--members", "1", "--faults", "none", "--budget", "1s", "-q"]) == 0
+    assert left(place) == []
+
+
+@REAL
 def test_an_environment_that_breaks_in_the_middle_is_one_sentence_and_loses_nothing(place: Path) -> None:
     """Toxiproxy is killed under a run: exit 4, what was recorded and the logs are kept, nothing else is left."""
     with start("--budget", "60s", "--faults", "isolate,latency") as process:
@@ -196,7 +222,7 @@ def test_what_is_wrong_is_one_sentence(
     assert run_cli(["etcd", *arguments]) == code
     errors = capfd.readouterr().err
     assert said in errors and "Traceback" not in errors
-    assert left(place) == []
+    assert left(place) == [] and not (place / ".kchaos").exists()
 
 
 def test_libraries_that_are_missing_are_named(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:

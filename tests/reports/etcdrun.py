@@ -86,6 +86,27 @@ def _faults(seconds: float, members: tuple[str, ...], text: str, each_s: float =
     ]  # fmt: skip
 
 
+def killed_often(kills: int, seconds: float, members: tuple[str, ...], seed: int = 3) -> tuple[Run, list[FaultLine]]:
+    """Return a run in which members are killed so often, each kill a fault, with elections and lost statuses all the time; and the faults."""
+    rng = random.Random(seed)
+    run = etcd_run(2000, seconds, members=members)
+    marks = [one for one in run.entries if isinstance(one, Mark) and one.what not in ("status", "member")]
+    marks += [Mark(0.1, "member", {"member": name, "event": "started"}) for name in members]
+    every_s = (seconds - 6) / kills
+    faults = []
+    for n in range(kills):
+        at_s, name = 1.0 + n * every_s, rng.choice(members)
+        until_s = at_s + every_s * rng.uniform(0.1, 0.9)
+        marks += [Mark(at_s, "member", {"member": name, "event": "killed"}), Mark(until_s, "member", {"member": name, "event": "restarted"})]
+        faults.append(FaultLine(name="kill", at_s=at_s, until_s=until_s, targets=(name,), bit=rng.random() < 0.9, evidence={"kills": 1}))
+    for tick in range(int(seconds * 4)):
+        for name in members:
+            status = {"revision": tick, "raft_term": 2 + tick, "raft_index": tick, "raft_applied_index": tick, "leader": rng.choice(members), "db_size": 20480}
+            marks.append(Mark(tick / 4, "status", {"member": name, **(status if rng.random() < 0.6 else {"error": "unavailable"})}))
+    marks.sort(key=lambda one: one.t)
+    return Run(run.header, list(marks), run.digest), faults
+
+
 def lost_write(text: str = "", number: int = 0) -> EtcdFinding:
     """Return a finding: a write was acknowledged, its member killed, and a later read did not see it."""
     key = f"k7{text}"

@@ -5,21 +5,27 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+from itertools import pairwise
 from pathlib import Path
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from kchaos import reports
 from kchaos.check.verdict import Verdict
+from kchaos.engine.etcd.result import FaultLine
 from kchaos.history.operations import Operation, Outcome, Seen, mark_data
 from kchaos.history.record import Header, Mark, Run, load
-from kchaos.reports.etcd.facts import facts, quantile
+from kchaos.reports.etcd.facts import Stretch, facts, quantile
+from kchaos.reports.etcd.merging import between, columns, spans
 from kchaos.reports.etcd.overtime import overtime
-from kchaos.reports.etcd.page import html
+from kchaos.reports.etcd.page import html, listed
 from kchaos.reports.etcd.witness import Shown, clashes, drawn, witnesses
+from kchaos.reports.etcd.words import frequent
 from kchaos.reports.offline import MOST
-from tests.reports.etcdrun import etcd_result, etcd_run, lost_write
+from tests.reports.etcdrun import MEMBERS, etcd_result, etcd_run, killed_often, lost_write
 from tests.reports.hostile import NASTY
 from tests.reports.test_html import ATTRIBUTES, DRAWN, TAGS, Page
 
@@ -64,7 +70,77 @@ def test_a_long_run_is_a_small_page(name: str) -> None:
     run, result = etcd_run(30_000, 3600.0, name), etcd_result(Verdict.FAIL, name, findings=100, seconds=3600.0)
     text = html(result, run)
     assert len(text.encode("utf-8")) <= MOST and "more" in text
-    assert len(result.faults) > 1000 and "later faults" in text
+    assert len(result.faults) > 1000 and "those of one name are in one row" in text and "of them bit" in text
+
+
+@pytest.mark.parametrize("members", [("m1",), ("m1", "m2", "m3"), ("m1", "m2", "m3", "m4", "m5")])
+def test_ten_thousand_kills_are_a_small_page(members: tuple[str, ...]) -> None:
+    """In ten minutes, with a status lost here, a new term there: what is narrower than a few pixels is drawn as one, and nobody is left out."""
+    run, kills = killed_often(10_000, 600.0, members)
+    result = etcd_result(Verdict.FAIL, seconds=600.0, findings=20)
+    result = msgspec.structs.replace(result, faults=(*kills, *(one for one in result.faults if one.name != "kill")))
+    text = html(result, run)
+    assert len(text.encode("utf-8")) <= MOST
+    told = words(Page(text))
+    assert sum(int(number.replace(",", "")) for number in re.findall(r"([\d,]+) more kill,", told)) + len(re.findall(r"kills 1<", text)) == 10_000
+    assert "in result.json" in told
+    for name in members:  # each lane tells all the kills of its member
+        downs = re.findall(rf"<title>{name} down(?: ([\d,]+) times?)?", text)
+        assert sum(int(number.replace(",", "") or 1) for number in downs) == sum(one.targets == (name,) for one in kills)
+
+
+def test_a_picture_grows_with_its_width_alone() -> None:
+    """A hundred times the kills, elections, lost statuses and faults: not more than twice as much is drawn."""
+    few, many = (
+        overtime(msgspec.structs.replace(etcd_result(seconds=600.0), faults=tuple(kills)), facts(run))
+        for run, kills in (killed_often(300, 600.0, MEMBERS), killed_often(30_000, 600.0, MEMBERS))
+    )
+    for name in ("rects", "lines", "paths", "marks", "labels"):
+        assert len(str(getattr(many, name))) < 2 * len(str(getattr(few, name))) + 10_000
+
+
+def test_short_absences_are_drawn_as_one_and_counted() -> None:
+    """The worst wins, the title tells how many there are, and what is wide enough stays by itself."""
+    kills = [("killed", 10.0 + n / 100) for n in range(14)] + [("restarted", 10.005 + n / 100) for n in range(14)]
+    marks = [Mark(t, "member", {"member": "m1", "event": event}) for event, t in [*kills, ("paused", 10.15), ("resumed", 10.16), ("killed", 50.0), ("restarted", 60.0)]]
+    run = Run(Header(), sorted([*marks, Mark(100.0, "phase", {"name": "final"})], key=lambda one: one.t), "")
+    drawn = overtime(msgspec.structs.replace(etcd_result(), faults=()), facts(run)).rects
+    away = [one for one in drawn if one.kind in ("down", "paused")]
+    assert [(one.kind, one.title) for one in away] == [
+        ("down", "m1 down 14 times, paused once, 0.08 s in all, 10.00 s to 10.16 s"), ("down", "m1 down, 50.00 s to 60.00 s"),
+    ]  # fmt: skip
+    assert away[0].height > away[1].height and away[0].width >= 2.0
+    assert [one.title for one in drawn if one.kind == "running"] == [
+        "m1 running, 0.00 s to 10.00 s", "m1 running, 10.16 s to 50.00 s", "m1 running, 60.00 s to 100.00 s",
+    ]  # fmt: skip
+
+
+@given(st.lists(st.tuples(st.floats(0, 3), st.floats(0, 3)), max_size=60), st.floats(0.1, 5))
+def test_merging_loses_nothing_and_is_bounded(gaps: list[tuple[float, float]], grain: float) -> None:
+    """Every stretch is counted in one that covers it, in order; there are two at most for each column."""
+    given_, at = [], 0.0
+    for before, lasts in gaps:
+        given_.append(Stretch(at + before, at + before + lasts, "down"))
+        at = given_[-1].end
+    for merged, most in ((columns(given_, grain), 2), (spans(given_, grain), 1)):
+        assert sum(one.times.total() for one in merged) == len(given_)
+        assert all(any(one.start <= each.start and each.end <= one.end for one in merged) for each in given_)
+        assert all(a.end <= b.start for a, b in pairwise(merged))
+        assert len(merged) <= most * (at / grain + 1) + 1
+        assert sum(one.end - one.start for one in between(merged, 0.0, at)) == pytest.approx(at - sum(one.end - one.start for one in merged))
+
+
+def test_the_table_of_faults_has_some_of_each_name() -> None:
+    """The rare are not crowded out by the frequent, and what is left out is counted by name."""
+    faults = [FaultLine(name="kill" if n % 100 else "pause", at_s=n, bit=n % 2 == 0) for n in range(1000)]
+    shown, more = listed(faults, 40)
+    assert [one.name for one in shown].count("pause") == 10 and len(shown) == 40 and shown == sorted(shown, key=lambda one: one.at_s)
+    assert more == ["960 more kill, 475 of them bit"] and listed(faults, 1000) == (faults, [])
+
+
+def test_reasons_are_told_by_their_number() -> None:
+    """A watcher that was cut off 400 times has a row, not a page."""
+    assert frequent(["a", "b", "a", "c", "d", "e"]) == "a (×2); b; c; and 2 other reasons" and frequent([]) == ""
 
 
 def test_a_failure_is_told_at_once() -> None:

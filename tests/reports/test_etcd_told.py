@@ -38,7 +38,28 @@ def histories_differ(story: Story) -> None:
     story.hashes["m3"] = 78
 
 
-@pytest.mark.parametrize("plant", [stale_read, lost_write, missed_event, histories_differ])
+def another_write_in_the_log(story: Story) -> None:
+    story.logs = dict.fromkeys(story.logs, ((K7, "x", 2, 2, 1), *EVENTS[1:]))
+
+
+def nobody_answers(story: Story) -> None:
+    """All that is known of them is what they said before."""
+    story.logs, story.hashes = {}, {}
+    story.finals = {member: {"reachable": False} for member in story.finals}
+
+
+def nobody_leads(story: Story) -> None:
+    story.finals = {member: {"reachable": True, "leader": "", "raft_term": 3, "revision": 6} for member in story.finals}
+
+
+def a_panic(story: Story) -> None:
+    story.more.append((1.5, "panic", {"member": "m2", "line": "panic: tocommit(11) is out of range"}))
+
+
+PLANTS = [stale_read, lost_write, missed_event, histories_differ, another_write_in_the_log, nobody_answers, nobody_leads, a_panic]
+
+
+@pytest.mark.parametrize("plant", PLANTS)
 def test_a_planted_bug_is_told(plant: Callable[[Story], None]) -> None:
     """Page and terminal name the property, what is wrong and each witness; operations have their row and their bar."""
     story = Story()
@@ -51,6 +72,7 @@ def test_a_planted_bug_is_told(plant: Callable[[Story], None]) -> None:
     out = io.StringIO()
     show(result, Console(file=out, width=400))
     for finding in result.findings:
+        assert 2 <= len(finding.witness) <= 4 and all(f"  {number}. {told}" in out.getvalue() for number, told in enumerate(finding.witness, start=1))
         assert finding.property in words and finding.summary in words and finding.summary in out.getvalue()
         for one in finding.proof:
             if "operation" in one:

@@ -9,6 +9,23 @@ from kchaos.history.operations import Operation, Outcome
 BUCKET_S = 0.1
 
 
+class Elections:
+    """How many new terms the members told of, whoever won them: the one definition for display, result and report.
+
+    A term higher than any seen before is one; terms that came and went between two readings (four a second) are not seen.
+    """
+
+    def __init__(self) -> None:
+        self._highest: int | None = None
+        self.seen = 0
+
+    def see(self, term: int) -> None:
+        """Take the term of one status, in the order in which they were recorded."""
+        if self._highest is not None and term > self._highest:
+            self.seen += 1
+        self._highest = term if self._highest is None else max(self._highest, term)
+
+
 class Counters:
     """Operations by outcome, kind and error, and how many ended within the last second."""
 

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from kchaos import __version__
 from kchaos.check.property import Context, Monitors, Property, Severity, Violation
 from kchaos.check.verdict import Verdict, fingerprint
+from kchaos.engine.etcd.counters import Elections
 from kchaos.engine.etcd.result import Coverage, EtcdFinding, EtcdResult, FaultLine
 from kchaos.errors import InvalidScenario
 from kchaos.history.operations import OP, Outcome
@@ -27,6 +28,10 @@ FIRST = ("KC402", "KC401", "KC407", "KC409", "KC403", "KC408")
 NEEDED = ("KC401", "KC402")
 """A run in which these were not put to the test says nothing, however green the rest is."""
 OF_THE_END = ("KC409", "KC410")
+HINTS = {
+    "slow-close": "slow-close delays only peer connections that close while it lasts, which they seldom do by themselves",
+}
+"""Why a fault often does not bite, where that is not plain."""
 NOT_MODELLED = (
     "leases, authentication, compaction, defragmentation, snapshots and membership changes are not part of the workload",
     "disks are not disturbed: a killed member keeps what it wrote, synced or not (SIGKILL spares the page cache)",
@@ -38,6 +43,7 @@ NOT_MODELLED = (
 
 def result_of(run: Run, *, command: str, saved: str, kinds: Sequence[str] = ()) -> EtcdResult:
     """Return what a run came to. ``saved``: where it lies; ``kinds``: the faults that were asked for, to tell of those that never came.
+    If they were named (the header's inputs say so), and not just all that there are, one that never bit leaves the verdict unknown.
 
     Raises InvalidScenario for a run that is not one of etcd, or that was edited into none.
     """
@@ -66,6 +72,10 @@ def _result_of(run: Run, command: str, saved: str, kinds: Sequence[str]) -> Etcd
         if mark.what == OP:
             kept[mark.data["kind"]] += 1
     faults = tuple(_faults(marks))
+    elections = Elections()
+    for mark in marks:
+        if mark.what == "status" and "error" not in mark.data:
+            elections.see(mark.data["raft_term"])
     seconds = _asked_s(marks)
     rate = counts[Outcome.OK] / seconds if seconds > 0 else 0.0
     exercised = monitors.exercised()
@@ -79,19 +89,21 @@ def _result_of(run: Run, command: str, saved: str, kinds: Sequence[str]) -> Etcd
         faults_never=tuple(name for name in kinds if all(one.name != name for one in faults)),
         remarks=tuple(_remarks(counts, rate, coverage_of=exercised)),
     )  # fmt: skip
+    header = run.header.scenario
+    inputs = header.get("inputs", {})
     ended = any(mark.what == "phase" and mark.data["name"] == "final" for mark in marks)
     verdict, reasons = _verdict(findings, open_, counts, [
         *([f"the run was broken off: {why}"] if why else []),
         *(["the run was broken off before its final reads: what each member holds is not known"] if not ended else []),
         *(f"{ident} {ETCD[ident].name} was not put to the test" for ident in NEEDED if ident not in exercised),
+        *_without_bite(faults, kinds if inputs.get("named") else ()),
     ])  # fmt: skip
-    header = run.header.scenario
     return EtcdResult(
-        kchaos=__version__, command=str(header.get("inputs", {}).get("command", command)), verdict=verdict, exit_code=int(verdict.exit_code), reasons=tuple(reasons),
+        kchaos=__version__, command=str(inputs.get("command", command)), verdict=verdict, exit_code=int(verdict.exit_code), reasons=tuple(reasons),
         backend=str(header.get("topology", {}).get("backend", "")), members=len(header.get("topology", {}).get("members", ())),
         seed=int(header.get("seed", 0)), seconds=round(end_s, 3), operations=sum(counts.values()), ok=counts[Outcome.OK],
         failed=counts[Outcome.FAILED], unknown=counts[Outcome.UNKNOWN], operations_per_s=round(rate, 1), by_kind=dict(sorted(kept.items())),
-        elections=_elections(marks), faults=faults, findings=findings, coverage=coverage,
+        elections=elections.seen, faults=faults, findings=findings, coverage=coverage,
         versions=next(({name: str(value) for name, value in mark.data.items()} for mark in marks if mark.what == "versions"), {}),
         run=saved, digest=run.digest, not_modelled=NOT_MODELLED,
     )  # fmt: skip
@@ -162,10 +174,20 @@ def _asked_s(marks: Sequence[Mark]) -> float:
     return max(end for _, end in times) - min(begin for begin, _ in times) if times else 0.0
 
 
-def _elections(marks: Iterable[Mark]) -> int:
-    """Return how many terms with a leader began after the first that was seen."""
-    terms = {mark.data["raft_term"] for mark in marks if mark.what == "status" and "error" not in mark.data and mark.data.get("leader")}
-    return max(0, len(terms) - 1)
+def _without_bite(faults: Sequence[FaultLine], named: Sequence[str]) -> Iterable[str]:
+    """Yield a sentence if a fault that the user named never did anything: what was asked has no answer then."""
+    idle = [name for name in dict.fromkeys(named) if not any(one.bit for one in faults if one.name == name)]
+    if not idle:
+        return
+    told = []
+    for name in idle:
+        came = [one for one in faults if one.name == name]
+        targets = [one for one in came if not one.why]
+        inert = f"{'once' if len(targets) == 1 else f'{len(targets)} times'} without effect"
+        told.append(f"{name} ({inert if targets else came[0].why if came else 'never came'})")
+    it = "it" if len(idle) == 1 else "them"
+    hints = [f"a longer --budget or another --seed gives {it} more chances", *(HINTS[name] for name in idle if name in HINTS)]
+    yield f"{', '.join(told)} never bit, though --faults asks for {it}, so nothing is known of {it}; {'; '.join(hints)}"
 
 
 def _names(names: Iterable[str]) -> tuple[str, ...]:

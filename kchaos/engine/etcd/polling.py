@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 
+from kchaos.engine.etcd.counters import Elections
 from kchaos.engine.etcd.tasks import slept
 from kchaos.history.recorder import Recorder
 from kchaos.real.client import Client
@@ -23,14 +24,14 @@ class Poller:
         self._clients = clients
         self._recorder = recorder
         self._names: dict[int, str] = {0: ""}
-        self._terms: set[int] = set()
+        self._elections = Elections()
         self.newest: dict[str, Status | None] = dict.fromkeys(clients)
         """Each member's last answer; None: it has not answered the last time."""
 
     @property
     def elections(self) -> int:
-        """Return how many terms have begun since the first answer."""
-        return max(self._terms) - min(self._terms) if self._terms else 0
+        """Return how many new terms were seen since the first answer."""
+        return self._elections.seen
 
     async def run(self, stop: asyncio.Event) -> None:
         """Ask all members, each at its own pace, until ``stop``."""
@@ -52,7 +53,7 @@ class Poller:
             self._recorder.mark("status", member=member, error=str(error))
             return None
         self._names[status.member_id] = member
-        self._terms.add(status.raft_term)
+        self._elections.see(status.raft_term)
         self.newest[member] = status
         self._recorder.mark(
             "status",
