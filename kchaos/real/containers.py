@@ -40,7 +40,8 @@ READY_WITHIN_S = 60.0
 POLL_S = 0.03
 ASK_S = 0.25
 """A read that is asked for before there is a leader is kept waiting; asked again, it is answered as soon as there is one."""
-GONE_WITHIN_S = 10.0
+GONE_WITHIN_S = 30.0
+"""For a killed container to end; Docker is slow at it on a busy machine."""
 TRIES = 3
 """Starts with new ports, if another program was quicker to take one."""
 DATA = "/kchaos-data"
