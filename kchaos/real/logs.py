@@ -119,9 +119,9 @@ def outside(log: str) -> bool:
     return _FULL in end or TAKEN in end
 
 
-def ended_outside(cluster: Cluster, member: str) -> str:
-    """Return in a sentence why a member runs no more for what it can't help: someone else has ended it, a full disk, a taken port; else ""."""
-    if told := cluster.ended_by(member):
+def disturbed(cluster: Cluster, member: str) -> str:
+    """Return in a sentence what a member can't help: someone else has ended it or holds it, or it has ended for a full disk or a taken port; else ""."""
+    if told := cluster.disturbed(member):
         return told
     if cluster.state(member) == "exited" and outside(log := cluster.log(member)):
         return f"etcd {member} has ended: {reason(log)}"

@@ -79,7 +79,7 @@ class FakeCluster:
     def log(self, member: str) -> str:
         return self.logs.get(member, "")
 
-    def ended_by(self, member: str) -> str:
+    def disturbed(self, member: str) -> str:
         return self.ended.get(member, "")
 
     def keep_logs(self, folder: Path) -> Sequence[Path]:

@@ -23,7 +23,7 @@ from kchaos.real.leases import home, sweep
 from kchaos.real.logs import elections
 from kchaos.real.processes import ProcessCluster
 from tests.conftest import ROOT, tool
-from tests.real.gateway import applied, caught_up, get, leader, put, until
+from tests.real.gateway import applied, caught_up, get, leader, put, until, writes
 
 needs = pytest.mark.needs("etcd", "toxiproxy")
 
@@ -134,7 +134,7 @@ def test_a_killed_member_comes_back_with_its_data_at_its_address(cluster: Proces
     assert cluster.state(victim) == "exited"
     cluster.kill(victim)  # nothing happens
     other = next(name for name in cluster.members if name != victim)
-    until(lambda: leader_or_none(cluster, other), "another leads")
+    until(lambda: writes(cluster, other), "another leads")
     put(cluster, other, "k", "after")
     cluster.restart(victim)
     assert cluster.state(victim) == "running"
@@ -143,14 +143,6 @@ def test_a_killed_member_comes_back_with_its_data_at_its_address(cluster: Proces
     cluster.restart(victim)  # nothing happens
     assert cluster.log(victim).count('"starting an etcd server"') == 2
     assert elections(cluster.log(victim))
-
-
-def leader_or_none(cluster: ProcessCluster, member: str) -> bool:
-    try:
-        put(cluster, member, "probe", timeout_s=1.0)
-    except OSError:
-        return False
-    return True
 
 
 def value_or_none(cluster: ProcessCluster, member: str) -> str | None:
@@ -190,7 +182,7 @@ def test_thirty_kills_in_a_row_lose_no_port(cluster: ProcessCluster) -> None:
         cluster.kill("m2")
         cluster.restart("m2")
     caught = lambda: value_or_none(cluster, "m2") == "end"  # noqa: E731
-    until(lambda: leader_or_none(cluster, "m1"), "a leader")
+    until(lambda: writes(cluster, "m1"), "a leader")
     put(cluster, "m1", "k", "end")
     until(caught, "it serves")
 

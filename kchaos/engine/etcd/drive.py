@@ -35,7 +35,7 @@ from kchaos.nemesis.fault import bit
 from kchaos.nemesis.schedule import Nemesis
 from kchaos.real.client import Client
 from kchaos.real.cluster import Cluster
-from kchaos.real.logs import alarms, ended_outside
+from kchaos.real.logs import alarms, disturbed
 from kchaos.real.probe import serves
 from kchaos.scenario import At, Scenario
 
@@ -105,7 +105,7 @@ def drive(cluster: Cluster, scenario: Scenario, load: Load, listener: Listener |
         deaf()  # one is enough: from here on the run is saved and the cluster stopped
         raise Interrupted(driver.so_far("interrupted")) from error
     except Exception as error:
-        cause = driver.ended_outside() or _cause(error)  # what follows from that would mislead
+        cause = driver.disturbed() or _cause(error)  # what follows from that would mislead
         raise Failed(driver.so_far(str(cause))) from cause
     return driver.recorder.finish()
 
@@ -269,27 +269,27 @@ class _Driver:
 
     def _ends(self) -> None:
         for member in self._cluster.members:
-            if self._cluster.state(member) == "exited" and member not in self._target.down and not ended_outside(self._cluster, member):
+            if self._cluster.state(member) == "exited" and member not in self._target.down and not disturbed(self._cluster, member):
                 self.recorder.mark("member", member=member, event="exited")
                 self._target.down.add(member)
             for line in list(alarms(self._cluster.log(member)))[self._alarms[member] :]:
                 self.recorder.mark("panic", member=member, line=line)
                 self._alarms[member] += 1
 
-    def ended_outside(self) -> HarnessError | None:
-        """Return what to say if a member has ended for what it can't help."""
+    def disturbed(self) -> HarnessError | None:
+        """Return what to say if someone else holds a member, or it has ended for what it can't help."""
         with suppress(KchaosError):
             for member in self._cluster.members:
-                if told := ended_outside(self._cluster, member):
+                if told := disturbed(self._cluster, member):
                     return HarnessError(told)
         return None
 
     def _look(self) -> None:
-        """Raise HarnessError if a member has ended for what it can't help, or what stands between the members has ended."""
+        """Raise HarnessError if someone else holds a member, it has ended for what it can't help, or what stands between the members has ended."""
         for member in self._cluster.members:
             self._cluster.state(member)
-        if ended := self.ended_outside():
-            raise ended
+        if told := self.disturbed():
+            raise told
 
     async def _watch(self, stop: asyncio.Event) -> None:
         """Look every now and then, so that a run of ten minutes which proves nothing any more is not gone through to its end."""

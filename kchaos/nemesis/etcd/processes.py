@@ -12,14 +12,14 @@ from kchaos.nemesis.etcd.target import Target
 from kchaos.nemesis.etcd.traces import Traces
 from kchaos.nemesis.fault import Active, Evidence, Kind, Once
 from kchaos.real.cluster import MemberExited
-from kchaos.real.logs import ended_outside
+from kchaos.real.logs import disturbed
 
 
 # Faults may overlap on a member: what is down already is not killed again, and only what is down is started.
 def _kill(target: Target, member: str) -> bool:
     if target.cluster.state(member) == "exited":
         if member not in target.down:  # nobody has killed it
-            if told := ended_outside(target.cluster, member):
+            if told := disturbed(target.cluster, member):
                 raise HarnessError(told)
             target.mark("member", member=member, event="exited")
             target.down.add(member)
