@@ -21,6 +21,7 @@ import pytest
 
 from kchaos.cli import run_cli
 from kchaos.real.leases import MARK, home
+from tests.real.disks import small_disk
 from tests.real.dockers import docker, runs
 
 REAL = pytest.mark.needs("etcd", "toxiproxy")
@@ -254,13 +255,11 @@ def test_a_member_that_someone_else_kills_ends_the_run_and_is_no_finding(backend
 
 
 @REAL
-@pytest.mark.skipif(os.geteuid() != 0 or sys.platform != "linux", reason="only root can mount a small disk")
+@pytest.mark.needs("mount")
 @pytest.mark.parametrize("faults", ["kill-loop", "none"])
 def test_a_disk_that_fills_up_in_the_middle_is_no_finding(faults: str, place: Path) -> None:
     """etcd ends then, by design, when it writes or is started again; what was recorded is kept, as the results lie elsewhere."""
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=90M", "tmpfs", place / "tmp"], check=False, capture_output=True).returncode:
-        pytest.skip("this container may not mount")
-    try:
+    with small_disk(place / "tmp", 90):
         with start("--members", "1", "--budget", "60s", "--faults", faults) as process:
             in_chaos(process, 1)
             with suppress(OSError), (place / "tmp" / "filler").open("wb") as filler:
@@ -269,8 +268,6 @@ def test_a_disk_that_fills_up_in_the_middle_is_no_finding(faults: str, place: Pa
             _, errors = process.communicate(timeout=180)
         (place / "tmp" / "filler").unlink()
         assert left(place) == []
-    finally:
-        subprocess.run(["umount", place / "tmp"], check=True)
     assert process.returncode == 4 and "Traceback" not in errors
     said = errors.splitlines()[-1]
     assert said.startswith("error: etcd m1 ") and "the disk that holds its data is full (no space left on device)" in said

@@ -23,6 +23,7 @@ from kchaos.real.leases import home, sweep
 from kchaos.real.logs import elections
 from kchaos.real.processes import ProcessCluster
 from tests.conftest import ROOT, tool
+from tests.real.disks import small_disk
 from tests.real.gateway import applied, caught_up, get, leader, put, until, writes
 
 needs = pytest.mark.needs("etcd", "toxiproxy")
@@ -306,20 +307,16 @@ def test_a_member_that_never_serves_is_said(tmp_path: Path, monkeypatch: pytest.
 
 
 @needs
-@pytest.mark.skipif(os.geteuid() != 0 or sys.platform != "linux", reason="only root can mount a small disk")
+@pytest.mark.needs("mount")
 def test_a_full_disk_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     small = tmp_path / "small"
     small.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=20M", "tmpfs", small], check=False, capture_output=True).returncode:
-        pytest.skip("this container may not mount")
-    try:
+    with small_disk(small, 20):
         monkeypatch.setenv("TMPDIR", str(small))
         monkeypatch.setattr("tempfile.tempdir", None)
         with pytest.raises(HarnessError, match=r"the disk that holds its data is full \(no space left on device\)"):
             made().start()
         nothing_left(small)
-    finally:
-        subprocess.run(["umount", small], check=True)
 
 
 # signals
