@@ -21,6 +21,7 @@ import pytest
 
 from kchaos.cli import run_cli
 from kchaos.real.leases import MARK, home
+from tests.conftest import tool
 from tests.real.disks import small_disk
 from tests.real.dockers import docker, runs
 
@@ -118,6 +119,14 @@ def test_a_short_run_has_a_verdict_and_can_be_judged_again(backend: str, place: 
     again = json.loads(capfd.readouterr().out)
     assert {**again, "run": ""} == {**result, "run": ""}
     assert left(place) == []
+
+
+@REAL
+@pytest.mark.needs("etcd-3.4")
+def test_the_oldest_version_is_run_and_judged_like_the_newest(place: Path) -> None:
+    assert run_cli(["etcd", "--binary", str(tool("etcd-3.4")), "--faults", "kill,isolate", "--budget", "8s", "--seed", "2", "-q"]) == 0
+    result = json.loads((place / ".kchaos" / "etcd" / "result.json").read_bytes())
+    assert result["versions"]["etcd"].startswith("3.4.") and result["verdict"] == "pass" and any(one["bit"] for one in result["faults"])
 
 
 def _events(run: Path) -> list[dict[str, Any]]:
