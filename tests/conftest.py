@@ -49,10 +49,21 @@ def tool(name: str) -> str | None:
         return _docker("info")
     if name == "images":
         return _docker("image", "inspect", images.ETCD, images.TOXIPROXY)
+    if name == "mount":  # of a disk in memory: root, on Linux, and not in every container
+        return _mounts()
     if name == "toxiproxy":
         name = "toxiproxy-server"
     own = TOOLS / name
     return str(own) if own.exists() else shutil.which(name)
+
+
+@cache
+def _mounts() -> str | None:
+    mount, unshare = shutil.which("mount"), shutil.which("unshare")
+    if mount is None or unshare is None:
+        return None
+    tried = subprocess.run([unshare, "--mount", mount, "-t", "tmpfs", "tmpfs", "/mnt"], capture_output=True, check=False)  # gone with its namespace
+    return mount if tried.returncode == 0 else None
 
 
 @cache
