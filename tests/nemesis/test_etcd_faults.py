@@ -42,6 +42,9 @@ class FakeLinks:
     def bytes(self) -> Mapping[tuple[str, str], LinkBytes]:
         return dict(self.counts)
 
+    def ended(self) -> Mapping[tuple[str, str], LinkBytes]:
+        return {}
+
 
 class Clock:
     """The time of a run, set by hand."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -12,6 +13,9 @@ from kchaos.nemesis.fault import Active, Evidence, Kind
 from kchaos.nemesis.shapes import Cuts, between, bridge, halves, isolate, one_way, ring
 from kchaos.real.cluster import Undo
 
+BREAKS_S = 0.3
+"""For how long a member's connections are reset, so that those end, too, that are dialled anew at once."""
+AGAIN_S = 0.02
 Members = tuple[str, ...]
 Choose = Callable[[Members, str, Mapping[str, Any]], Cuts]
 """Called with all members, the target (or the leader, for a target ``cluster``), and the step's arguments."""
@@ -37,6 +41,53 @@ class _Links:
     def evidence(self) -> Evidence:
         """Return what the cut or the toxic did."""
         return self._traces.so_far()
+
+
+class _SlowClose:
+    """Half-open connections: a member loses all that it has with its peers, and they hear of it late.
+
+    Nobody closes a peer connection in time of peace. So the ends that the member holds are closed once, by resetting what its peers send to
+    it, while slow close is laid on what it sends to them.
+    """
+
+    def __init__(self, target: Target, member: str, delay_ms: int) -> None:
+        self._target = target
+        self._traces = Traces(target, victims=target.cluster.members)  # for other faults' sake: of this one it is no proof who broke what
+        self._links = target.cluster.links
+        members = target.cluster.members
+        self._pairs = one_way((member,), _others(members, member))
+        before = self._open()
+        self._undo: Undo = self._links.toxic(self._pairs, "slow_close", delay=delay_ms)
+        self._held: frozenset[tuple[str, str]] = frozenset()
+        ended = time.monotonic() + BREAKS_S
+        mend = self._links.toxic(one_way(_others(members, member), (member,)), "reset_peer", timeout=0)
+        try:
+            earlier: frozenset[tuple[str, str]] = frozenset()
+            while time.monotonic() < ended:  # twice, since an end that nobody holds back takes a moment as well
+                now = self._open()
+                late = frozenset(pair for pair in self._pairs if now[pair] > before[pair])
+                self._held |= late & earlier
+                earlier = late
+                if target.ended.wait(AGAIN_S):
+                    break
+        finally:
+            mend()
+
+    def _open(self) -> dict[tuple[str, str], int]:
+        """Return the bytes of connections that the member has ended and its peer still takes for open."""
+        ended = self._links.ended()
+        return {pair: ended[pair].received - ended[pair].sent for pair in self._pairs if pair in ended}
+
+    def undo(self) -> None:
+        """Let connections close at once again."""
+        try:
+            self._traces.close()
+        finally:
+            self._undo()
+
+    def evidence(self) -> Evidence:
+        """Return how many peers took a connection for open that the member had lost."""
+        return {"ends_held": len(self._held)}
 
 
 def _others(members: Members, name: str) -> Members:
@@ -89,7 +140,7 @@ def _poisoned(name: str, summary: str, toxic: str, evidence: str, *arguments: Ar
 
 
 _SIDE = Argument("leader_in", "minority", choices=("minority", "majority"))
-KINDS = (
+KINDS: tuple[Kind[Target], ...] = (
     _cutting("isolate", "a member is cut off from all others", _pairs_of, "member"),
     _cutting("partition-halves", "a majority and a minority of the members don't reach each other", _halves, "cluster", _SIDE),
     _cutting("partition-bridge", "two groups don't reach each other, one member reaches both", _bridge, "cluster"),
@@ -105,6 +156,7 @@ KINDS = (
               Argument("rate_kb_s", 20, 1, 100_000, whole=True, usual=(5, 100))),
     _poisoned("reset", "a member's peer connections are reset, again and again", "reset_peer", "failed peer connections",
               Argument("timeout_ms", 200, 0, 60_000, whole=True, usual=(0, 500))),
-    _poisoned("slow-close", "a member's peer connections close late", "slow_close", "failed peer connections",
-              Argument("delay_ms", 1000, 1, 60_000, whole=True, usual=(100, 2000))),
+    Kind(name="slow-close", summary="a member's peer connections break, and its peers hear of it late", klass="network", target="member",
+         arguments=(Argument("delay_ms", 1000, 1, 60_000, whole=True, usual=(100, 2000)),), evidence="peers whose connection ended late",
+         inject=lambda target, args: _SlowClose(target, args["target"], args["delay_ms"])),
 )  # fmt: skip
