@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from kchaos.errors import HarnessError
 from kchaos.nemesis.etcd import target as targets
 from kchaos.nemesis.etcd.catalog import catalog
 from kchaos.nemesis.etcd.target import Target, resolve
@@ -24,6 +25,7 @@ class FakeLinks:
     def __init__(self) -> None:
         self.laid: list[tuple[str, tuple[tuple[str, str], ...], dict[str, int]]] = []
         self.counts: dict[tuple[str, str], LinkBytes] = {}
+        self.slow: set[tuple[str, str]] = set()
 
     def cut(self, pairs: Pairs) -> Undo:
         return self._lay("cut", pairs, {})
@@ -43,7 +45,9 @@ class FakeLinks:
         return dict(self.counts)
 
     def ended(self) -> Mapping[tuple[str, str], LinkBytes]:
-        return {}
+        """Connections whose data back is reset have ended; how many of their ends are held back stands in ``slow``."""
+        broken = {(b, a) for kind, pairs, _ in self.laid if kind == "reset_peer" for a, b in pairs}
+        return {pair: LinkBytes(300, 0 if pair in self.slow else 300) for pair in broken} if broken else {("m1", "m2"): LinkBytes(900, 0)}
 
 
 class Clock:
@@ -178,12 +182,39 @@ def test_toxics_carry_their_arguments_by_toxiproxys_names(make: Callable[[int], 
     assert isinstance(links, FakeLinks)
     for name, args, toxic, attributes in (
         ("latency", {"latency_ms": 70, "jitter_ms": 9}, "latency", {"latency": 70, "jitter": 9}),
-        ("bandwidth", {"rate_kb_s": 7}, "bandwidth", {"rate": 7}), ("reset", {"timeout_ms": 5}, "reset_peer", {"timeout": 5}),
-        ("slow-close", {"delay_ms": 300}, "slow_close", {"delay": 300}),
-    ):  # fmt: skip
+        ("bandwidth", {"rate_kb_s": 7}, "bandwidth", {"rate": 7}), ("reset", {"timeout_ms": 5}, "reset_peer", {"timeout": 5}),    ):  # fmt: skip
         inject(target, name, target="m3", **args)
         kind, pairs, said = links.laid.pop()
         assert (kind, said) == (toxic, attributes) and len(pairs) == 4
+
+
+@pytest.mark.parametrize("slow", [set(), {("m3", "m1")}, {("m3", "m1"), ("m3", "m2")}])
+def test_slow_close_breaks_what_a_member_has_and_counts_the_ends_that_are_held(make: Callable[[int], Target], slow: set[tuple[str, str]]) -> None:
+    target = make(3)
+    links = target.cluster.links
+    assert isinstance(links, FakeLinks)
+    links.slow = slow
+    fault = inject(target, "slow-close", target="m3", delay_ms=300)
+    assert links.laid == [("slow_close", (("m3", "m1"), ("m3", "m2")), {"delay": 300})], "what has broken them is gone"
+    assert fault.evidence() == {"ends_held": len(slow)}
+    fault.undo()
+    assert links.laid == [] and target.watched == ()
+
+
+def test_a_slow_close_that_cannot_break_anything_leaves_nothing(make: Callable[[int], Target], monkeypatch: pytest.MonkeyPatch) -> None:
+    target = make(3)
+    links = target.cluster.links
+    assert isinstance(links, FakeLinks)
+
+    def ended() -> Mapping[tuple[str, str], LinkBytes]:
+        if len(links.laid) == 2:
+            raise HarnessError("no answer")
+        return {}
+
+    monkeypatch.setattr(links, "ended", ended)
+    with pytest.raises(HarnessError):
+        inject(target, "slow-close", target="m3", delay_ms=300)
+    assert links.laid == [] and target.watched == ()
 
 
 def test_a_stand_still_while_others_go_on_is_evidence(make: Callable[[int], Target]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from threading import Event
 from typing import Any
 
 from kchaos.nemesis.arguments import Argument
@@ -51,27 +52,33 @@ class _SlowClose:
     """
 
     def __init__(self, target: Target, member: str, delay_ms: int) -> None:
-        self._target = target
-        self._traces = Traces(target, victims=target.cluster.members)  # for other faults' sake: of this one it is no proof who broke what
         self._links = target.cluster.links
-        members = target.cluster.members
-        self._pairs = one_way((member,), _others(members, member))
-        before = self._open()
-        self._undo: Undo = self._links.toxic(self._pairs, "slow_close", delay=delay_ms)
+        peers = _others(target.cluster.members, member)
+        self._pairs = one_way((member,), peers)
         self._held: frozenset[tuple[str, str]] = frozenset()
-        ended = time.monotonic() + BREAKS_S
-        mend = self._links.toxic(one_way(_others(members, member), (member,)), "reset_peer", timeout=0)
+        self._traces = Traces(target, victims=target.cluster.members)  # so that other faults know; of this one it proves nothing
+        self._undo: Undo = _nothing
         try:
-            earlier: frozenset[tuple[str, str]] = frozenset()
-            while time.monotonic() < ended:  # twice, since an end that nobody holds back takes a moment as well
-                now = self._open()
-                late = frozenset(pair for pair in self._pairs if now[pair] > before[pair])
-                self._held |= late & earlier
-                earlier = late
-                if target.ended.wait(AGAIN_S):
-                    break
-        finally:
-            mend()
+            before = self._open()
+            self._undo = self._links.toxic(self._pairs, "slow_close", delay=delay_ms)
+            mend = self._links.toxic(one_way(peers, (member,)), "reset_peer", timeout=0)
+            try:
+                self._look(before, target.ended)
+            finally:
+                mend()
+        except BaseException:
+            self.undo()
+            raise
+
+    def _look(self, before: Mapping[tuple[str, str], int], ended: Event) -> None:
+        """Note whose ends are held back: seen twice, since one that nobody holds back takes a moment as well."""
+        until = time.monotonic() + BREAKS_S
+        earlier: frozenset[tuple[str, str]] = frozenset()
+        while time.monotonic() < until and not ended.is_set():
+            late = frozenset(pair for pair, count in self._open().items() if count > before.get(pair, 0))
+            self._held |= late & earlier
+            earlier = late
+            ended.wait(AGAIN_S)
 
     def _open(self) -> dict[tuple[str, str], int]:
         """Return the bytes of connections that the member has ended and its peer still takes for open."""
@@ -88,6 +95,10 @@ class _SlowClose:
     def evidence(self) -> Evidence:
         """Return how many peers took a connection for open that the member had lost."""
         return {"ends_held": len(self._held)}
+
+
+def _nothing() -> None:
+    """Undo what has not been done."""
 
 
 def _others(members: Members, name: str) -> Members:
