@@ -29,7 +29,7 @@ NEEDED = ("KC401", "KC402")
 """A run in which these were not put to the test says nothing, however green the rest is."""
 OF_THE_END = ("KC409", "KC410")
 HINTS = {
-    "slow-close": "slow-close delays only peer connections that close while it lasts, which they seldom do by themselves",
+    "slow-close": "slow-close breaks only connections that carry something, and an end that is held back for less than some 50 ms is not seen",
 }
 """Why a fault often does not bite, where that is not plain."""
 NOT_MODELLED = (

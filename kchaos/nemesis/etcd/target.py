@@ -95,10 +95,14 @@ class Target:
             listener(data["member"], status)
 
     def calm(self) -> bool:
-        """Tell whether all members answer, and have followed one leader in one term for a while, none lagging, no connection breaking."""
+        """Tell whether all members answer, and have followed one leader in one term for a while, none lagging, no connection breaking.
+
+        That while begins at the end of the last fault at the earliest.
+        """
         now = self.now()
         newest = tuple(self.statuses.values())
-        if self._view is None or any(one.t < now - FRESH_S for one in newest) or now - max(self._since, self._quiet_since) < CALM_S:
+        since = max((self._since, self._quiet_since, *tuple(self.healed_at.values())))
+        if self._view is None or any(one.t < now - FRESH_S for one in newest) or now - since < CALM_S:
             return False
         known = max((front for t, front in self._fronts if t <= now - LATE_S), default=0)
         return all(one.applied >= known for one in newest)
