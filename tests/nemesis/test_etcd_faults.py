@@ -357,6 +357,25 @@ def test_an_election_that_the_fault_before_brought_is_not_the_next_ones(make: Ca
     assert not bit(fault.evidence())
 
 
+def test_what_the_fault_before_disturbed_counts_no_more_until_the_cluster_has_been_calm(make: Callable[[int], Target]) -> None:
+    """However long that takes: m2 is still not what it was."""
+    target = make(3)
+    inject(target, "kill", target="m2").undo()
+    assert isinstance(target.now, Clock)
+    target.observe(19.0, {"member": "m2", "error": "unavailable"})
+    target.now.t = 20.0
+    fault = inject(target, "isolate", target="m2")
+    _moves_on(target, 20.0, "m2")
+    assert not bit(fault.evidence())
+    fault.undo()
+    calm_down(target, 40.0, applied=400)
+    again = inject(target, "isolate", target="m2")
+    for n in range(1, 9):
+        for name in target.cluster.members:
+            tell(target, 40.0 + n / 4, name, 400 if name == "m2" else 400 + 30 * n)
+    assert again.evidence()["stood_still_s"] > 1.0
+
+
 @pytest.mark.parametrize("leader", ["", "8e9e05c52164694d"])
 def test_whoever_is_told_of_first_is_no_new_leader_where_none_was_known(make: Callable[[int], Target], leader: str) -> None:
     """Nobody led when the fault came, or a member whose id had no name yet."""

@@ -64,8 +64,10 @@ class Target:
         """Whom a fault has killed and not started again, and whose own end is recorded already."""
         self.watched: tuple[Watching, ...] = ()
         """Those that look on at faults now."""
-        self.healed_at: dict[str, float] = {}
-        """When a fault that disturbed a member has last ended."""
+        self.unsettled: frozenset[str] = frozenset()
+        """Whom faults have disturbed that have ended since the cluster was last known to be calm."""
+        self._healed_at = float("-inf")
+        """When a fault has last ended."""
         self._view: tuple[int, str] | None = None
         self._since = 0.0
         """Since when all members tell of one term and one leader: ``_view``, None if they don't."""
@@ -101,11 +103,30 @@ class Target:
         """
         now = self.now()
         newest = tuple(self.statuses.values())
-        since = max((self._since, self._quiet_since, *tuple(self.healed_at.values())))
+        since = max(self._since, self._quiet_since, self._healed_at)
         if self._view is None or any(one.t < now - FRESH_S for one in newest) or now - since < CALM_S:
             return False
         known = max((front for t, front in self._fronts if t <= now - LATE_S), default=0)
         return all(one.applied >= known for one in newest)
+
+    def watch(self, one: Watching) -> bool:
+        """Note who looks on at a fault that is about to begin; those who look on at others hear of it before.
+
+        Return whether it is alone, and meets a calm cluster.
+        """
+        alone = not self.watched and self.calm()
+        if alone:
+            self.unsettled = frozenset()
+        for other in self.watched:
+            other.overlap(one.touched)
+        self.watched = (*self.watched, one)
+        return alone
+
+    def unwatch(self, one: Watching) -> None:
+        """Note that it has ended."""
+        self.watched = tuple(other for other in self.watched if other is not one)
+        self.unsettled |= one.touched
+        self._healed_at = self.now()
 
     def await_calm(self, within_s: float = CALM_WITHIN_S) -> bool:
         """Wait until the cluster is calm, so that what is seen from now on is not the aftermath of what has been; tell whether it came to be so."""
@@ -113,6 +134,7 @@ class Target:
         while True:
             self.trouble()
             if self.calm():
+                self.unsettled = frozenset()
                 return True
             if self.now() >= until or self.ended.wait(LOOK_S):
                 return False

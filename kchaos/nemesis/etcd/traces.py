@@ -25,8 +25,6 @@ instants, which without any fault makes a difference of up to 4 kB, or 1.5 % of 
 """
 LATE_SHARE = 0.03
 """The same where connections are slow: what is under way is late, not lost, and less of it."""
-AFTERMATH_S = 5.0
-"""For how long a fault that has ended may be the cause of what a member shows, if the cluster has not become calm since."""
 Pairs = Sequence[tuple[str, str]]
 Counts = dict[str, int | float]
 
@@ -48,23 +46,17 @@ class Traces:
         self._lag = 0
         self._still_s = 0.0
         self._trouble = target.trouble()
-        self._alone = not target.watched and target.calm()
-        self._others: frozenset[str] = frozenset() if self._alone else self._disturbed()
-        for other in target.watched:
-            other.overlap(self.touched)
+        disturbed = [other.touched for other in target.watched]
+        self._alone = target.watch(self)
+        """Whether what the whole cluster shows is this fault's doing."""
+        self._others = target.unsettled.union(*disturbed)
+        """Whom other faults disturb, or have disturbed and it is not over yet."""
         self._term = target.term
         self._leader = target.leader
         self._before = target.cluster.links.bytes() if self._pairs else {}
         self._clean: Counts = {}
         self._found: Counts | None = None
-        target.watched = (*target.watched, self)
         target.listeners.append(self._seen)
-
-    def _disturbed(self) -> frozenset[str]:
-        """Return whom other faults disturb, or have disturbed just now."""
-        since = self._target.now() - AFTERMATH_S
-        lately = (name for name, healed in self._target.healed_at.items() if healed > since)
-        return frozenset(lately).union(*(other.touched for other in self._target.watched))
 
     def overlap(self, members: frozenset[str]) -> None:
         """Keep what was seen until now, and leave out from now on whatever those members show, and the cluster as a whole."""
@@ -96,8 +88,7 @@ class Traces:
         if self._found is None:
             self._target.listeners.remove(self._seen)
             self._found = self._counted()
-            self._target.watched = tuple(one for one in self._target.watched if one is not self)
-            self._target.healed_at |= dict.fromkeys(self.touched, self._target.now())
+            self._target.unwatch(self)
         return {**self._found}
 
     def so_far(self) -> Evidence:
