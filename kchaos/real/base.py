@@ -22,12 +22,17 @@ OUTSIDE = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 def from_outside(member: str, code: int) -> str:
     """Return who ended a member; ``code`` as subprocess tells it: negative for a signal. An etcd that is told to end as a container's first process ends with 0."""
     if code == 0:
-        return f"etcd {member} was stopped from outside, by someone else than kchaos: what it did afterwards proves nothing; run again"
+        return f"etcd {member} was told to end from outside, by someone else than kchaos: what came afterwards proves nothing; run again"
     if -code in OUTSIDE:
         by = signal.Signals(-code).name
         memory = ", or the kernel for lack of memory" if -code == signal.SIGKILL else ""
         return f"etcd {member} was ended from outside by {by}: someone else than kchaos did so{memory}; what came afterwards proves nothing; run again"
     return ""
+
+
+def held(member: str) -> str:
+    """Return that a member stands still though no fault has paused it."""
+    return f"etcd {member} was stopped from outside (SIGSTOP, docker pause), by someone else than kchaos: what came afterwards proves nothing; run again"
 
 
 class Base(ABC):

@@ -94,8 +94,8 @@ class Cluster(Protocol):
     def state(self, member: str) -> str:
         """Return running, paused or exited."""
 
-    def ended_by(self, member: str) -> str:
-        """Return in a sentence who ended a member that runs no more: someone outside; "" if it did so itself, was killed by :meth:`kill`, or runs."""
+    def disturbed(self, member: str) -> str:
+        """Return in a sentence that someone else has ended a member, or holds it; "" of one that runs, or ended by itself or by :meth:`kill`."""
 
     def log(self, member: str) -> str:
         """Return what it wrote, over all its starts."""

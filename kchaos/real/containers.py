@@ -22,7 +22,7 @@ from testcontainers.core.container import DockerContainer
 
 from kchaos.errors import HarnessError, InvalidScenario
 from kchaos.real import images
-from kchaos.real.base import Base, from_outside
+from kchaos.real.base import Base, from_outside, held
 from kchaos.real.binaries import OLDEST, version_in
 from kchaos.real.daemon import RUN, Daemon, Given, ryuk
 from kchaos.real.leases import Lease, sweep
@@ -40,7 +40,8 @@ READY_WITHIN_S = 60.0
 POLL_S = 0.03
 ASK_S = 0.25
 """A read that is asked for before there is a leader is kept waiting; asked again, it is answered as soon as there is one."""
-GONE_WITHIN_S = 10.0
+GONE_WITHIN_S = 30.0
+"""For a killed container to end; Docker is slow at it on a busy machine."""
 TRIES = 3
 """Starts with new ports, if another program was quicker to take one."""
 DATA = "/kchaos-data"
@@ -292,10 +293,13 @@ class ContainerCluster(Base):
             raise HarnessError(f"the container of {member} was removed by someone else")
         return _STATES.get(states[container.name], "exited")
 
-    def ended_by(self, member: str) -> str:
+    def disturbed(self, member: str) -> str:
         """As in :class:`kchaos.real.cluster.Cluster`."""
         with self._lock:
-            if self.state(member) != "exited" or member in self._killed:
+            state = self.state(member)
+            if state == "paused" and member not in self._paused:
+                return held(member)
+            if state != "exited" or member in self._killed:
                 return ""
             container = self._container(member)
             self._asked().ask(f"look at {member}", container.reload)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import shutil
 import stat
@@ -33,8 +34,15 @@ Hook = Callable[[str], None]
 """Called with a Docker label ``key=value``: remove what has it. Raises :class:`Later` if Docker can't be asked now."""
 
 
+_LOG = logging.getLogger(__name__)
+
+
 class Later(Exception):
     """What a lease lists can't be removed now; it stays, for a later sweep."""
+
+
+class Foreign(HarnessError):
+    """What a lease lists belongs to another user now: a run as root may have left it."""
 
 
 def home() -> Path:
@@ -158,6 +166,7 @@ def sweep(folder: Path | None = None, hook: Hook | None = None) -> list[str]:
     """Remove what runs that are dead have left; return the ids of their leases.
 
     ``hook`` removes what has a Docker label; a lease with a label stays, for a later sweep, while there is no hook, or Docker can't be asked.
+    What belongs to another user stays, too, with a warning in the log.
     """
     folder = folder or home()
     swept = []
@@ -166,6 +175,9 @@ def sweep(folder: Path | None = None, hook: Hook | None = None) -> list[str]:
             file = path.open("rb")
         except FileNotFoundError:  # its owner, or another sweep, was quicker
             continue
+        except PermissionError:
+            _LOG.warning("warning: the lease %s of an earlier run is another user's; remove it, and what it lists, as that user", path)
+            continue
         with file:
             if not _lock(file) or not _same(file, path):
                 continue
@@ -173,6 +185,9 @@ def sweep(folder: Path | None = None, hook: Hook | None = None) -> list[str]:
             try:
                 clear(path, hook)
             except Later:
+                continue
+            except Foreign as error:
+                _LOG.warning("warning: %s (the list of what that run has left is %s)", error, path)
                 continue
             if labelled and hook is None:
                 continue
@@ -226,7 +241,7 @@ def _end(lease: str, listed: Mapping[int, float]) -> None:
     """Kill the listed processes, and those that carry the lease's mark, and wait until they are gone."""
     import psutil
 
-    ends = []
+    ends, foreign = [], []
     for process in psutil.process_iter():
         if process.pid == os.getpid():
             continue
@@ -235,14 +250,21 @@ def _end(lease: str, listed: Mapping[int, float]) -> None:
         except (psutil.Error, OSError):  # gone, or another user's: then it is none that we have started
             continue
         if ours:
-            ends.append(process)
-            with contextlib.suppress(psutil.NoSuchProcess):
+            try:
                 process.kill()
+            except psutil.AccessDenied:
+                foreign.append(process)
+            except psutil.NoSuchProcess:
+                pass
+            else:
+                ends.append(process)
     until = time.monotonic() + GONE_WITHIN_S
     while left := [one for one in ends if not _ended(one)]:
         if time.monotonic() > until:
             raise HarnessError(f"process {left[0].pid} of an earlier run does not end {GONE_WITHIN_S:.0f} s after SIGKILL; end it by hand")
         time.sleep(0.005)
+    if foreign:
+        raise Foreign(f"process {foreign[0].pid} of an earlier run is another user's; end it as that user")
 
 
 def _ended(process: psutil.Process) -> bool:
@@ -270,6 +292,8 @@ def remove(folder: Path) -> None:
         except FileNotFoundError:
             if not folder.exists():
                 return
+        except PermissionError as error:
+            raise Foreign(f"the folder {folder} of a run can't be removed: {error.strerror}; remove it by hand") from error
         except OSError as error:
             if time.monotonic() > until:
                 raise HarnessError(f"the folder {folder} of a run can't be removed: {error.strerror}") from error

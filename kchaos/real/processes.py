@@ -22,7 +22,7 @@ from pathlib import Path
 
 from kchaos.errors import HarnessError
 from kchaos.real import binaries
-from kchaos.real.base import Base, from_outside
+from kchaos.real.base import Base, from_outside, held
 from kchaos.real.leases import Hook, Lease, remove, sweep
 from kchaos.real.links import ToxicLinks
 from kchaos.real.logs import TAKEN, exited, reason
@@ -349,11 +349,19 @@ class ProcessCluster(Base):
             return "exited"
         return "paused" if found.paused else "running"
 
-    def ended_by(self, member: str) -> str:
+    def disturbed(self, member: str) -> str:
         """As in :class:`kchaos.real.cluster.Cluster`."""
+        import psutil
+
         with self._lock:
-            code = self._process(member).poll()
-            return "" if code is None or self._member(member).killed else from_outside(member, code)
+            found, process = self._member(member), self._process(member)
+            code = process.poll()
+            if code is not None:
+                return "" if found.killed else from_outside(member, code)
+            with suppress(psutil.NoSuchProcess):
+                if not found.paused and psutil.Process(process.pid).status() == psutil.STATUS_STOPPED:
+                    return held(member)
+            return ""
 
     def log(self, member: str) -> str:
         """Return what it wrote, over all its starts."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import os
 import subprocess
 import tempfile
 import time
@@ -23,6 +25,7 @@ class ToxiproxyServer:
 
     def __init__(self, binary: str = "toxiproxy-server") -> None:
         self._binary = binary
+        self._owner = os.getpid()
         self._lease: Lease | None = None
         self._ports = Ports()
         self._process: subprocess.Popen[bytes] | None = None
@@ -37,8 +40,11 @@ class ToxiproxyServer:
 
     def start(self) -> None:
         """Start it, and wait until it answers. Raises HarnessError; then nothing is left."""
+        if self._lease is not None:
+            raise HarnessError("the Toxiproxy server is started already")
         path = binaries.toxiproxy(self._binary)
         sweep()
+        atexit.register(self.stop)
         try:
             lease = self._lease = Lease()
             folder = lease.own_folder(Path(tempfile.gettempdir()).absolute() / f"kchaos-toxiproxy-{lease.id}")
@@ -70,6 +76,8 @@ class ToxiproxyServer:
 
     def stop(self) -> None:
         """End it; may be called twice."""
+        if os.getpid() != self._owner:  # a fork of the program that has started it
+            return
         if self._process is not None:
             self._process.kill()
             self._process.wait()
@@ -77,6 +85,7 @@ class ToxiproxyServer:
             self._lease.clean()
         self._ports.close()
         self._process = self._lease = self._api = None
+        atexit.unregister(self.stop)
 
     def __enter__(self) -> ToxiproxyServer:
         self.start()

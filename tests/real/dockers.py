@@ -42,7 +42,7 @@ def refusing(test: Any) -> Any:
 
 
 def docker(*words: str) -> list[str]:
-    return subprocess.run(["docker", *words], capture_output=True, text=True, check=True).stdout.split()
+    return subprocess.run(["docker", *words], capture_output=True, text=True, encoding="utf-8", check=True).stdout.split()
 
 
 def left(run: str) -> list[str]:
@@ -66,7 +66,7 @@ def runs(home: Path) -> list[str]:
 @contextmanager
 def started_program(home: Path) -> Iterator[subprocess.Popen[str]]:
     environ = {**os.environ, "XDG_STATE_HOME": str(home.parent.parent)}
-    program = subprocess.Popen([sys.executable, "-c", PROGRAM], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environ)
+    program = subprocess.Popen([sys.executable, "-c", PROGRAM], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, encoding="utf-8", env=environ)
     try:
         yield program
     finally:

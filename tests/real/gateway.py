@@ -25,6 +25,15 @@ def put(cluster: Cluster, member: str, key: str, value: str = "v", timeout_s: fl
     ask(cluster, member, "kv/put", timeout_s, key=_in(key), value=_in(value))
 
 
+def writes(cluster: Cluster, member: str) -> bool:
+    """Tell whether a member takes a write: it serves, and knows a leader who reaches a quorum."""
+    try:
+        put(cluster, member, "probe", timeout_s=1.0)
+    except OSError:
+        return False
+    return True
+
+
 def get(cluster: Cluster, member: str, key: str, serializable: bool = False) -> str | None:
     found = ask(cluster, member, "kv/range", key=_in(key), serializable=serializable).get("kvs", [])
     return base64.b64decode(found[0]["value"]).decode() if found else None

@@ -13,7 +13,7 @@ from kchaos.real import images
 from kchaos.real.containers import ContainerCluster, etcd_version
 from kchaos.real.ports import HOST
 from tests.real.dockers import ABSENT, docker, left, owned, real, runs
-from tests.real.gateway import get, put, until
+from tests.real.gateway import get, put, until, writes
 
 
 @real
@@ -48,19 +48,11 @@ def test_data_and_port_outlive_kills_and_logs_tell_of_all_starts(one: ContainerC
     one.kill("m1")
     one.restart("m1")
     assert (one.state("m1"), one.endpoint("m1")) == ("running", where)
-    until(lambda: _served(one), "it serves again")
+    until(lambda: writes(one, "m1"), "it serves again")
     assert get(one, "m1", "k") == "v"
     assert one.log("m1").count("starting an etcd server") == 2
     (kept,) = one.keep_logs(tmp_path / "logs")
     assert kept.read_text(encoding="utf-8").count("starting an etcd server") == 2
-
-
-def _served(cluster: ContainerCluster) -> bool:
-    try:
-        get(cluster, "m1", "k")
-    except OSError:
-        return False
-    return True
 
 
 @real
@@ -73,7 +65,7 @@ def test_a_paused_member_answers_nobody_until_it_is_resumed(one: ContainerCluste
     one.resume("m1")
     one.resume("m1")
     assert one.state("m1") == "running"
-    until(lambda: _served(one), "it serves again")
+    until(lambda: writes(one, "m1"), "it serves again")
     one.pause("m1")
     one.kill("m1")
     assert one.state("m1") == "exited"

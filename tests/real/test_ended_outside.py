@@ -16,7 +16,7 @@ from kchaos.real.containers import ContainerCluster
 from kchaos.real.processes import ProcessCluster
 from tests.conftest import tool
 from tests.real.dockers import docker, runs
-from tests.real.gateway import put, until
+from tests.real.gateway import until, writes
 
 BACKENDS = [
     pytest.param("process", marks=pytest.mark.needs("etcd", "toxiproxy")),
@@ -37,8 +37,7 @@ def one(request: pytest.FixtureRequest, home: Path) -> Iterator[Cluster]:
 
 def end(cluster: Cluster, home: Path, number: signal.Signals) -> None:
     if cluster.versions["backend"] == "process":
-        (etcd,) = [child for child in psutil.Process().children() if "--listen-client-urls" in child.cmdline()]
-        os.kill(etcd.pid, number)
+        os.kill(_etcd().pid, number)
     else:
         docker("kill", "--signal", number.name, f"kchaos-{runs(home)[0]}-m1")
     until(lambda: cluster.state("m1") == "exited", "it has ended")
@@ -46,25 +45,34 @@ def end(cluster: Cluster, home: Path, number: signal.Signals) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_a_member_that_someone_else_ends_is_told_from_one_that_a_fault_kills(one: Cluster, home: Path, number: signal.Signals) -> None:
-    assert one.ended_by("m1") == ""
+    assert one.disturbed("m1") == ""
     one.kill("m1")
-    assert one.ended_by("m1") == ""
+    assert one.disturbed("m1") == ""
     one.restart("m1")
-    until(lambda: _served(one), "it serves again")
+    until(lambda: writes(one, "m1"), "it serves again")
     end(one, home, number)
-    assert "m1 was " in one.ended_by("m1") and "from outside" in one.ended_by("m1")
+    assert "m1 was " in one.disturbed("m1") and "from outside" in one.disturbed("m1")
     one.kill("m1")  # comes too late
-    assert "from outside" in one.ended_by("m1")
+    assert "from outside" in one.disturbed("m1")
     one.restart("m1")
-    assert one.ended_by("m1") == ""
+    assert one.disturbed("m1") == ""
 
 
-def _served(cluster: Cluster) -> bool:
-    try:
-        put(cluster, "m1", "k")
-    except OSError:
-        return False
-    return True
+def test_a_member_that_someone_else_stops_is_told_from_one_that_a_fault_pauses(one: Cluster, home: Path) -> None:
+    one.pause("m1")
+    assert one.disturbed("m1") == ""
+    one.resume("m1")
+    assert one.disturbed("m1") == ""
+    if one.versions["backend"] == "process":
+        os.kill(_etcd().pid, signal.SIGSTOP)
+    else:
+        docker("pause", f"kchaos-{runs(home)[0]}-m1")
+    until(lambda: "stopped from outside" in one.disturbed("m1"), "it stands still")
+
+
+def _etcd() -> psutil.Process:
+    (etcd,) = [child for child in psutil.Process().children() if "--listen-client-urls" in child.cmdline()]
+    return etcd
 
 
 def test_only_signals_that_no_program_sends_itself_come_from_outside() -> None:

@@ -25,7 +25,7 @@ def test_built_etcd_is_the_version_of_the_image() -> None:
 def test_each_version_of_etcd_is_what_its_name_says(name: str, version: str) -> None:
     program = tool(name)
     assert program is not None
-    said = subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout
+    said = subprocess.run([program, "--version"], capture_output=True, text=True, encoding="utf-8", check=True).stdout
     assert said.startswith(f"etcd Version: {version}")
 
 
@@ -33,5 +33,5 @@ def test_each_version_of_etcd_is_what_its_name_says(name: str, version: str) -> 
 def test_built_toxiproxy_is_the_version_of_the_image() -> None:
     program = tool("toxiproxy")
     assert program is not None
-    said = subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout
+    said = subprocess.run([program, "--version"], capture_output=True, text=True, encoding="utf-8", check=True).stdout
     assert said.split()[-1] == images.TOXIPROXY.rpartition(":")[2]

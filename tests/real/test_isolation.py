@@ -15,7 +15,7 @@ from kchaos.real.containers import ContainerCluster
 from kchaos.real.probe import peer_trouble
 from kchaos.real.processes import ProcessCluster
 from tests.conftest import tool
-from tests.real.gateway import applied, caught_up, leader, put, until
+from tests.real.gateway import applied, caught_up, leader, put, until, writes
 
 WRITES = 20
 BACKENDS = [
@@ -102,10 +102,10 @@ def test_a_leader_that_is_cut_off_is_replaced_and_its_writes_fail(three: Cluster
     old = leader(three)
     rest = others(three, old)
     undo = three.links.cut(isolate(old, three.members))
-    until(lambda: any(_writes(three, name) for name in rest), "the others take writes")
-    assert not _writes(three, old)
+    until(lambda: any(writes(three, name) for name in rest), "the others take writes")
+    assert not writes(three, old)
     before = settled(three, old)[old]
-    write(three, next(name for name in rest if _writes(three, name)))
+    write(three, next(name for name in rest if writes(three, name)))
     assert applied(three, old) == before
     undo()
     caught_up(three)
@@ -117,19 +117,11 @@ def test_what_is_laid_on_links_to_a_member_that_is_down_is_changed_and_undone_at
     for _ in range(2):
         undo = three.links.toxic(pairs, "latency", latency=50)
         three.kill("m2")
-        until(lambda: _writes(three, "m1"), "the others go on, and dial m2 in vain")
+        until(lambda: writes(three, "m1"), "the others go on, and dial m2 in vain")
         undo()
         three.links.cut(pairs)()
         three.restart("m2")
         caught_up(three)
-
-
-def _writes(cluster: Cluster, member: str) -> bool:
-    try:
-        put(cluster, member, "probe", timeout_s=1.0)
-    except OSError:
-        return False
-    return True
 
 
 def test_what_a_leader_sends_to_one_member_is_lost_one_way(three: Cluster) -> None:

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import psutil
 import pytest
@@ -216,7 +216,7 @@ for _ in range(int(sys.argv[2])):
 
 
 def test_processes_that_make_and_sweep_leases_at_the_same_time_never_take_each_others(tmp_path: Path) -> None:
-    makers = [subprocess.Popen([sys.executable, "-c", MAKER, str(tmp_path), "200"], stderr=subprocess.PIPE, text=True) for _ in range(3)]
+    makers = [subprocess.Popen([sys.executable, "-c", MAKER, str(tmp_path), "200"], stderr=subprocess.PIPE, text=True, encoding="utf-8") for _ in range(3)]
     ends = [(maker.communicate(timeout=120)[1], maker.returncode) for maker in makers]
     assert ends == [("", 0)] * 3
     assert [*tmp_path.iterdir()] == []
@@ -224,3 +224,50 @@ def test_processes_that_make_and_sweep_leases_at_the_same_time_never_take_each_o
 
 def test_removing_what_is_gone_is_no_error(tmp_path: Path) -> None:
     remove(tmp_path / "nothing")
+
+
+def test_what_is_another_users_stays_and_is_told(tmp_path: Path, spawn: Spawn, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """As after `sudo kchaos etcd` that was killed: it keeps nobody from working, and what is ours goes all the same."""
+    theirs, ours = spawn(), spawn()
+    monkeypatch.setattr(psutil.Process, "kill", lambda self: denied(self.pid) if self.pid == theirs.pid else psutil.Process.terminate(self))
+
+    def denied(pid: int) -> None:
+        raise psutil.AccessDenied(pid)
+
+    path = dies(tmp_path, *({"pid": one.pid, "created": psutil.Process(one.pid).create_time()} for one in (theirs, ours)))
+    assert sweep(tmp_path) == [] and path.exists()
+    assert gone(ours) and theirs.poll() is None
+    assert [(record.levelname, f"process {theirs.pid} of an earlier run is another user's" in record.message) for record in caplog.records] == [
+        ("WARNING", True)
+    ]
+
+
+def test_a_lease_that_is_not_ours_to_read_keeps_nobody_from_working(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = dies(tmp_path)
+    real = Path.open
+
+    def refused(self: Path, *arguments: Any, **options: Any) -> IO[Any]:
+        if self == path:
+            raise PermissionError(13, "Permission denied")
+        return real(self, *arguments, **options)
+
+    monkeypatch.setattr(Path, "open", refused)
+    assert sweep(tmp_path) == [] and path.exists()
+    assert str(path) in caplog.text
+
+
+def test_a_folder_that_is_not_ours_to_remove_keeps_nobody_from_working(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    path = dies(tmp_path, {"folder": str(data)})
+
+    def refused(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(leases.shutil, "rmtree", refused)
+    assert sweep(tmp_path) == [] and path.exists()
+    assert str(data) in caplog.text and "by hand" in caplog.text

@@ -23,7 +23,7 @@ from kchaos.real.leases import home, sweep
 from kchaos.real.logs import elections
 from kchaos.real.processes import ProcessCluster
 from tests.conftest import ROOT, tool
-from tests.real.gateway import applied, caught_up, get, leader, put, until
+from tests.real.gateway import applied, caught_up, get, leader, put, until, writes
 
 needs = pytest.mark.needs("etcd", "toxiproxy")
 
@@ -134,7 +134,7 @@ def test_a_killed_member_comes_back_with_its_data_at_its_address(cluster: Proces
     assert cluster.state(victim) == "exited"
     cluster.kill(victim)  # nothing happens
     other = next(name for name in cluster.members if name != victim)
-    until(lambda: leader_or_none(cluster, other), "another leads")
+    until(lambda: writes(cluster, other), "another leads")
     put(cluster, other, "k", "after")
     cluster.restart(victim)
     assert cluster.state(victim) == "running"
@@ -143,14 +143,6 @@ def test_a_killed_member_comes_back_with_its_data_at_its_address(cluster: Proces
     cluster.restart(victim)  # nothing happens
     assert cluster.log(victim).count('"starting an etcd server"') == 2
     assert elections(cluster.log(victim))
-
-
-def leader_or_none(cluster: ProcessCluster, member: str) -> bool:
-    try:
-        put(cluster, member, "probe", timeout_s=1.0)
-    except OSError:
-        return False
-    return True
 
 
 def value_or_none(cluster: ProcessCluster, member: str) -> str | None:
@@ -190,7 +182,7 @@ def test_thirty_kills_in_a_row_lose_no_port(cluster: ProcessCluster) -> None:
         cluster.kill("m2")
         cluster.restart("m2")
     caught = lambda: value_or_none(cluster, "m2") == "end"  # noqa: E731
-    until(lambda: leader_or_none(cluster, "m1"), "a leader")
+    until(lambda: writes(cluster, "m1"), "a leader")
     put(cluster, "m1", "k", "end")
     until(caught, "it serves")
 
@@ -334,19 +326,19 @@ def test_a_full_disk_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 CHILD = """
 import json, sys, time
-from kchaos.engine.signals import check, listening
+from kchaos.engine.signals import listening
 from kchaos.real.processes import ProcessCluster
 size, etcd, toxiproxy, ready = int(sys.argv[1]), sys.argv[2], sys.argv[3], sys.argv[4]
-with listening():
-    cluster = ProcessCluster(size, etcd, toxiproxy=toxiproxy)
-    if ready == "before":
-        print("go", flush=True)
-    with cluster:
-        if ready == "after":
+try:
+    with listening():
+        cluster = ProcessCluster(size, etcd, toxiproxy=toxiproxy)
+        if ready == "before":
             print("go", flush=True)
-        for _ in range(600):
-            check()  # a signal that comes while urllib3's destructor closes a connection is lost else
-            time.sleep(0.1)
+        with cluster:
+            print("go" if ready == "after" else "up", flush=True)
+            time.sleep(60)
+except KeyboardInterrupt as error:
+    print(type(error).__name__)
 """
 
 
@@ -358,13 +350,20 @@ def child(ready: str) -> subprocess.Popen:
     return process
 
 
+def heard(process: subprocess.Popen, number: signal.Signals) -> list[str]:
+    """Send a signal, wait for the end, which is an orderly one, and return what the child said."""
+    process.send_signal(number)
+    out, err = process.communicate(timeout=30)
+    assert (process.returncode, err) == (0, b"")
+    return out.decode().split()
+
+
 @needs
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_ctrl_c_and_sigterm_leave_nothing(tmp_path: Path, number: signal.Signals) -> None:
+@pytest.mark.parametrize(("number", "name"), [(signal.SIGINT, "KeyboardInterrupt"), (signal.SIGTERM, "Terminated")])
+def test_ctrl_c_and_sigterm_leave_nothing(tmp_path: Path, number: signal.Signals, name: str) -> None:
     process = child("after")
     assert len(ours(tmp_path / "temp")) == 6
-    process.send_signal(number)
-    process.communicate(timeout=30)
+    assert heard(process, number) == [name]
     nothing_left(tmp_path / "temp")
 
 
@@ -373,8 +372,8 @@ def test_ctrl_c_and_sigterm_leave_nothing(tmp_path: Path, number: signal.Signals
 def test_ctrl_c_at_any_moment_of_the_start_leaves_nothing(tmp_path: Path, delay_ms: int) -> None:
     process = child("before")
     time.sleep(delay_ms / 1000)
-    process.send_signal(signal.SIGINT)
-    process.communicate(timeout=30)
+    said = heard(process, signal.SIGINT)
+    assert said[-1] == "KeyboardInterrupt" and (delay_ms > 60 or said == ["KeyboardInterrupt"]), "it was to come within the start"
     nothing_left(tmp_path / "temp")
 
 

@@ -104,7 +104,7 @@ def drive(cluster: Cluster, scenario: Scenario, load: Load, listener: Listener |
         deaf()  # one is enough: from here on the run is saved and the cluster stopped
         raise Interrupted(driver.so_far("interrupted")) from error
     except Exception as error:
-        cause = driver.killed() or _cause(error)  # what follows from that would mislead
+        cause = driver.disturbed() or _cause(error)  # what follows from that would mislead
         raise Failed(driver.so_far(str(cause))) from cause
     return driver.recorder.finish()
 
@@ -281,20 +281,20 @@ class _Driver:
             for line in alarms(self._cluster.log(member)):
                 self.recorder.mark("panic", member=member, line=line)
 
-    def killed(self) -> HarnessError | None:
-        """Return what to say if someone else has ended a member."""
+    def disturbed(self) -> HarnessError | None:
+        """Return what to say if someone else has ended a member, or holds it."""
         with suppress(KchaosError):
             for member in self._cluster.members:
-                if told := self._cluster.ended_by(member):
+                if told := self._cluster.disturbed(member):
                     return HarnessError(told)
         return None
 
     def _look(self) -> None:
-        """Raise HarnessError if someone else has ended a member, or what stands between the members has ended."""
+        """Raise HarnessError if someone else has ended a member or holds it, or what stands between the members has ended."""
         for member in self._cluster.members:
             self._cluster.state(member)
-        if killed := self.killed():
-            raise killed
+        if disturbed := self.disturbed():
+            raise disturbed
 
     async def _watch(self, stop: asyncio.Event) -> None:
         """Look every now and then, so that a run of ten minutes which proves nothing any more is not gone through to its end."""
