@@ -20,11 +20,13 @@ MOVES = 20
 BEHIND_S = 0.5
 """For how long a member must have been so far behind: a follower hears of what is committed within a heartbeat, 100 ms."""
 HELD, HELD_SHARE = 1000, 0.2
-"""Bytes, and share of all that was sent, that must not have arrived to count as held: the counters of two members are read at two
-instants, which without any fault makes a difference of up to 4 kB, or 1.5 % of what passes (measured at 1,500 operations per second).
+"""Bytes, and share of all that was sent, that must not have arrived to count as held where links are cut. Where connections are slow what is
+under way is late, not lost, and less of it: there :data:`READS` is the bound.
 """
-LATE_SHARE = 0.03
-"""The same where connections are slow: what is under way is late, not lost, and less of it."""
+READS = 1.5
+"""The counters of two members are read at two instants, so they differ by what passes while all are read; it does not pass evenly, so this many
+times that must be missing.
+"""
 Pairs = Sequence[tuple[str, str]]
 Counts = dict[str, int | float]
 
@@ -53,7 +55,10 @@ class Traces:
         """Whom other faults disturb, or have disturbed and it is not over yet."""
         self._term = target.term
         self._leader = target.leader
+        began = target.now()
         self._before = target.cluster.links.bytes() if self._pairs else {}
+        self._read_at = target.now()
+        self._reading_s = self._read_at - began
         self._clean: Counts = {}
         self._found: Counts | None = None
         target.listeners.append(self._seen)
@@ -113,7 +118,9 @@ class Traces:
 
     def _held(self) -> int:
         """Return how much more of what was sent has not arrived than before; 0 if two readings differ by as much."""
+        began = self._target.now()
         after = self._target.cluster.links.bytes()
+        reading_s = self._reading_s + self._target.now() - began
         held = passed = 0
         for pair in self._pairs:
             if pair in after and pair in self._before and not self._others.intersection(pair):
@@ -121,4 +128,5 @@ class Traces:
                 received, sent = now.received - before.received, now.sent - before.sent
                 held += max(0, received - sent)
                 passed += max(0, sent)
-        return held if held > max(HELD, (LATE_SHARE if self._slowed else HELD_SHARE) * (held + passed)) else 0
+        share = READS * reading_s / max(began - self._read_at, 0.001)
+        return held if held > max(HELD, (share if self._slowed else max(share, HELD_SHARE)) * (held + passed)) else 0
