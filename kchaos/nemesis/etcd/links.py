@@ -164,7 +164,7 @@ KINDS: tuple[Kind[Target], ...] = (
     _poisoned("latency", "all that passes between a member and its peers is late", "latency", "bytes held, terms, leaders",
               Argument("latency_ms", 100, 1, 10_000, whole=True, usual=(20, 400)), Argument("jitter_ms", 50, 0, 10_000, whole=True, usual=(0, 200))),
     _poisoned("bandwidth", "a member's peer connections are narrow", "bandwidth", "bytes held, applied index that stands still",
-              Argument("rate_kb_s", 20, 1, 100_000, whole=True, usual=(5, 100))),
+              Argument("rate_kb_s", 20, 1, 100_000, whole=True, usual=(2, 20))),
     _poisoned("reset", "a member's peer connections are reset, again and again", "reset_peer", "failed peer connections",
               Argument("timeout_ms", 200, 0, 60_000, whole=True, usual=(0, 500))),
     Kind(name="slow-close", summary="a member's peer connections break, and its peers hear of it late", klass="network", target="member",
