@@ -264,6 +264,27 @@ def test_bytes_that_were_taken_and_not_passed_on_are_evidence(make: Callable[[in
     assert not bit(fault.evidence()), "what is under way when the counters are read is not held"
 
 
+@pytest.mark.parametrize("lasts_s, held, counts", [(4.0, 9_000, True), (4.0, 7_000, False), (1.0, 25_000, False), (40.0, 2_000, True), (40.0, 900, False)])
+def test_what_is_late_counts_beyond_what_passes_while_the_counters_are_read(
+    make: Callable[[int], Target], monkeypatch: pytest.MonkeyPatch, lasts_s: float, held: int, counts: bool,
+) -> None:  # fmt: skip
+    """Each reading takes 0.1 s here, 0.2 s both, and of 100 kB in all so much may pass then, and half as much again."""
+    target = make(3)
+    links, clock = target.cluster.links, target.now
+    assert isinstance(links, FakeLinks) and isinstance(clock, Clock)
+
+    def read() -> Mapping[tuple[str, str], LinkBytes]:
+        clock.t += 0.1
+        return dict(links.counts)
+
+    monkeypatch.setattr(links, "bytes", read)
+    links.counts = {("m1", "m2"): LinkBytes(0, 0)}
+    fault = inject(target, "latency", target="m2")
+    clock.t += lasts_s
+    links.counts = {("m1", "m2"): LinkBytes(100_000, 100_000 - held)}
+    assert fault.evidence()["bytes_held"] == (held if counts else 0)
+
+
 def test_what_is_killed_serves_again_when_that_is_undone(make: Callable[[int], Target]) -> None:
     target = make(3)
     fault = inject(target, "kill", target="m2")
