@@ -5,12 +5,10 @@ from __future__ import annotations
 import math
 import platform
 import shlex
-import shutil
 import sys
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 import msgspec
 from rich.console import Console
@@ -20,6 +18,7 @@ from kchaos.check.verdict import Verdict
 from kchaos.commands.extra import needed
 from kchaos.engine.campaign import BudgetOption
 from kchaos.engine.claimed import claimed
+from kchaos.engine.etcd.folder import REPORT, RESULT, refuse_foreign, save
 from kchaos.engine.etcd.result import EtcdResult
 from kchaos.engine.output import harmless, mute, write_all
 from kchaos.engine.signals import deaf
@@ -34,7 +33,6 @@ if TYPE_CHECKING:
     from kchaos.real.cluster import Cluster
 
 OUT = ".kchaos/etcd"
-RUN = "etcd.run.jsonl"
 SYSTEM = "etcd"
 SETTLE_S = 30.0
 LIBRARIES = ("grpc", "google.protobuf", "psutil", "testcontainers", "toxiproxy")
@@ -85,6 +83,7 @@ def etcd(options: dict[str, Any]) -> int:
     out: Path = options["out"] or Path(OUT)
     cluster = cluster_of(options["backend"], count, image=options["image"], binary=options["binary"])
     with claimed(out):
+        refuse_foreign(out)
         return _run(cluster, scenario, out, options)
 
 
@@ -102,6 +101,8 @@ def _run(cluster: Cluster, scenario: Scenario, out: Path, options: dict[str, Any
         except Interrupted as stop:
             _line_off(line)
             where = _saved(stop.run, out, errors)
+            if options["keep"]:
+                _keep_logs(cluster, where.parent, errors)
             errors.print(harmless(f"interrupted: what was recorded so far is in {where}; `kchaos etcd check {where}` judges it"), style="magenta", soft_wrap=True)
             if isinstance(stop.__cause__, KeyboardInterrupt):
                 raise stop.__cause__ from None
@@ -121,8 +122,20 @@ def _run(cluster: Cluster, scenario: Scenario, out: Path, options: dict[str, Any
     finally:
         _line_off(line)
         deaf()  # nothing that is ours may stay because somebody is in a hurry: it takes a second
-        cluster.stop()
+        _stop(cluster, errors)
     return result.exit_code
+
+
+def _stop(cluster: Cluster, errors: Console) -> None:
+    """Stop a cluster; what stays all the same is told, and changes neither the verdict nor what went wrong before (the next run cleans up)."""
+    try:
+        cluster.stop()
+    except (KchaosError, OSError) as error:
+        _warn(errors, f"not all of the cluster could be removed: {error}; the next run tries again")
+
+
+def _warn(errors: Console, words: object) -> None:
+    errors.print(f"warning: {harmless(words)}", style="yellow", markup=False, highlight=False, soft_wrap=True)
 
 
 def _keep_logs(cluster: Cluster, folder: Path, errors: Console) -> None:
@@ -131,7 +144,7 @@ def _keep_logs(cluster: Cluster, folder: Path, errors: Console) -> None:
         kept = cluster.keep_logs(folder / "logs")
         errors.print(harmless(f"logs of the members: {', '.join(map(str, kept))}"), style="dim", highlight=False, soft_wrap=True)
     except HarnessError as error:
-        errors.print(f"warning: {harmless(error)}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+        _warn(errors, error)
 
 
 @not_collecting()
@@ -140,9 +153,11 @@ def check(file: Path, out: Path | None, as_json: bool, quiet: bool) -> int:
     run = load_run(file)
     if run.header.scenario.get("system") != SYSTEM:
         raise InvalidScenario(f"{file} is not a run of etcd", hint="`kchaos explain FILE` tells of a run of Kubernetes")
+    folder = out or file.parent
+    refuse_foreign(folder, (REPORT, RESULT))
     changed = digest_of(run.header, run.entries) != run.digest
     if changed:
-        Console(stderr=True).print(harmless(f"warning: {file} was changed since it was written: its digest is another"), style="yellow", soft_wrap=True)
+        _warn(Console(stderr=True), f"{file} was changed since it was written: its digest is another")
     inputs = run.header.scenario.get("inputs", {})
     kinds = tuple(str(name) for name in inputs.get("faults", ())) if isinstance(inputs, dict) else ()
     try:
@@ -153,9 +168,7 @@ def check(file: Path, out: Path | None, as_json: bool, quiet: bool) -> int:
         reasons = ("the file was changed since it was written",)
         result = msgspec.structs.replace(result, verdict=Verdict.UNKNOWN, exit_code=int(ExitCode.UNKNOWN), reasons=reasons)
         page = _page(result, run)
-    folder = out or file.parent
-    where, problems = write_all(folder, lambda _: {"report.html": partial(_text, page)}, keep=True)
-    _tell(result, where, as_json, quiet, problems)
+    _conclude(result, page, folder, as_json, quiet)
     return result.exit_code
 
 
@@ -210,42 +223,43 @@ def _page(result: EtcdResult, run: Run) -> str:
 def _finish(run: Run, saved: Path, options: dict[str, Any], kinds: tuple[str, ...]) -> EtcdResult:
     """Judge a run that is saved; write result and report beside it; print; return the result."""
     result, page = _judged(run, str(saved), kinds)
-    document = msgspec.json.format(msgspec.json.encode(result), indent=2) + b"\n"
-    folder, problems = write_all(
-        saved.parent, lambda _: {"report.html": partial(_text, page), "result.json": lambda path: path.write_bytes(document)}, keep=True
-    )
-    _tell(result, folder, options["as_json"], options["quiet"], problems)
+    _conclude(result, page, saved.parent, options["as_json"], options["quiet"])
     return result
 
 
-def _tell(result: EtcdResult, folder: Path | None, as_json: bool, quiet: bool, problems: list[str]) -> None:
+def _conclude(result: EtcdResult, page: str, folder: Path, as_json: bool, quiet: bool) -> None:
+    """Write result and report into a folder, and print."""
+    document = msgspec.json.format(msgspec.json.encode(result), indent=2) + b"\n"
+    where, problems = write_all(folder, lambda _: {REPORT: partial(_text, page), RESULT: lambda path: path.write_bytes(document)}, keep=True)
+    _tell(result, document, where, as_json, quiet, problems)
+
+
+def _tell(result: EtcdResult, document: bytes, folder: Path | None, as_json: bool, quiet: bool, problems: list[str]) -> None:
     from kchaos.reports.etcd.terminal import show
 
+    out = cast("TextIO | None", sys.stdout)  # None if it was closed before we began: nobody wants to be told
     try:
-        if as_json:
-            sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(result), indent=2) + b"\n")
-            sys.stdout.buffer.flush()
-        else:
-            show(result, Console(), str(folder / "report.html") if folder is not None else "", quiet)
-            sys.stdout.flush()
+        if out is not None and as_json:
+            out.buffer.write(document)
+            out.buffer.flush()
+        elif out is not None:
+            show(result, Console(), str(folder / REPORT) if folder is not None else "", quiet)
+            out.flush()
     except (BrokenPipeError, SystemExit):  # rich makes the second of the first
         mute()
     for problem in problems:
-        Console(stderr=True).print(f"warning: {harmless(problem)}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+        _warn(Console(stderr=True), problem)
 
 
 def _saved(run: Run, out: Path, errors: Console) -> Path:
     """Save what was recorded, in a temporary folder if need be; return where it is. Raises HarnessError if it can't be saved anywhere."""
-    for old in ("report.html", "result.json"):  # of the run that lay there before
-        with suppress(OSError):
-            (out / old).unlink()
-    shutil.rmtree(out / "logs", ignore_errors=True)
-    folder, problems = write_all(out, lambda _: {RUN: run.save}, keep=True)
+    where, moved, problems = save(run, out)
     for problem in problems:
-        errors.print(f"warning: {harmless(problem)}", style="yellow", markup=False, highlight=False, soft_wrap=True)
-    if folder is None:
-        raise HarnessError(f"the run can't be saved: {'; '.join(problems)}")
-    return folder / RUN
+        _warn(errors, problem)
+    if moved is not None:
+        told = f"an earlier run, which found a violation or was not judged to its end, is now in {moved}; `kchaos etcd check {moved / where.name}` judges it"
+        errors.print(harmless(told), style="magenta", markup=False, highlight=False, soft_wrap=True)
+    return where
 
 
 def _text(text: str, path: Path) -> None:

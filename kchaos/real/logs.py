@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from kchaos.errors import HarnessError
-from kchaos.real.cluster import MemberExited
+from kchaos.real.cluster import Cluster, MemberExited
 
 _RAW = re.compile(r"^(panic: |fatal error: |unexpected fault address|SIG[A-Z]+: |runtime: (out of memory|goroutine stack exceeds))")
 _CORRUPT = re.compile(
@@ -117,6 +117,15 @@ def outside(log: str) -> bool:
     """Tell whether a member ended for what it can't help: a full disk, or a port that another program has taken."""
     end = "\n".join(log.strip().splitlines()[-60:])
     return _FULL in end or TAKEN in end
+
+
+def disturbed(cluster: Cluster, member: str) -> str:
+    """Return in a sentence what a member can't help: someone else has ended it or holds it, or it has ended for a full disk or a taken port; else ""."""
+    if told := cluster.disturbed(member):
+        return told
+    if cluster.state(member) == "exited" and outside(log := cluster.log(member)):
+        return f"etcd {member} has ended: {reason(log)}"
+    return ""
 
 
 def exited(member: str, log: str) -> HarnessError:

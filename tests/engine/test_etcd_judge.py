@@ -92,6 +92,22 @@ def test_a_lost_write_names_the_kill_after_it(kills: tuple[float, ...], says: st
     assert durable.summary == f"revision 3, acknowledged at 1.104 s, is not in the history of m1 as it was acknowledged; {says}"
 
 
+@pytest.mark.parametrize(("found", "verdict", "said"), [
+    ([], Verdict.UNKNOWN, "unknown"),
+    ([(1.5, "panic", {"member": "m2", "line": "panic: tocommit is out of range"})], Verdict.FAIL, "violated"),
+    ([(1.5, "member", {"member": "m2", "event": "exited"})], Verdict.FAIL, "violated"),
+])  # fmt: skip
+def test_a_run_that_was_broken_off_keeps_what_a_member_did_by_itself(found: list[Any], verdict: Verdict, said: str) -> None:
+    """Who crashed before crashed; that nobody did is not known to the end, nor whether the cluster would have recovered."""
+    story = Story()
+    story.finals["m3"] = {"reachable": False, "leader": "", "raft_term": 0, "revision": 0}
+    story.more += [*found, (2.4, "broken-off", {"reason": "interrupted"})]
+    result = result_of(story.run(), command="", saved="")
+    assert result.verdict == verdict and {one.id for one in result.findings} == ({"KC409"} if found else set())
+    assert (result.coverage.properties["KC409"], result.coverage.properties["KC410"]) == (said, "unknown")
+    assert "the run was broken off: interrupted" in result.reasons or found
+
+
 # -- elections ------------------------------------------------------------------------------------------------------------------------
 
 

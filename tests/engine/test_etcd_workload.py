@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from kchaos.engine.etcd.calls import Call
 from kchaos.engine.etcd.drawing import Mix
 from kchaos.engine.etcd.finals import final_reads
 from kchaos.engine.etcd.polling import Poller
@@ -269,3 +270,28 @@ def test_a_member_that_has_lost_its_last_writes_is_read_as_far_as_it_goes_and_no
     assert len({mark.data["hash"] for mark in run.marks("hash") if mark.data["revision"] == 16}) == 1
     assert max(history(run, "m1")) == 21 and max(history(run, "m2")) == 16
     assert not list(run.marks("unread"))
+
+
+class _Failing:
+    """A client whose library fails when a call may have been sent already."""
+
+    def __init__(self, error: BaseException) -> None:
+        self._error = error
+
+    async def put(self, _request: Put) -> Any:
+        raise self._error
+
+
+@pytest.mark.parametrize(("error", "told"), [
+    (RuntimeError("the channel is closed"), "RuntimeError: the channel is closed"),
+    (asyncio.CancelledError(), "CANCELLED: by kchaos"),
+])  # fmt: skip
+def test_a_write_is_on_record_however_its_call_ends(error: BaseException, told: str) -> None:
+    """It may have been sent: without it, what it wrote would be told of as if nobody had written it."""
+    recorder = Recorder(Header(), lambda: 1.0)
+    clients: Any = {"m1": _Failing(error)}
+    workload = Workload(clients, recorder, lambda: 1.0, seed=0)
+    with pytest.raises(type(error)):
+        asyncio.run(workload.do(0, "m1", Call("put", (), (("k", "v"),), ())))
+    (operation,) = map(operation_of, recorder.finish().marks("op"))
+    assert (operation.outcome, operation.writes, operation.error) == (Outcome.UNKNOWN, (("k", "v"),), told)

@@ -68,6 +68,8 @@ class FakeCluster:
         self.links = FakeLinks()
         self.versions: Mapping[str, str] = {}
         self.states = dict.fromkeys(self.members, "running")
+        self.logs: dict[str, str] = {}
+        self.ended: dict[str, str] = {}
 
     def start(self) -> None: ...
     def stop(self) -> None: ...
@@ -91,7 +93,10 @@ class FakeCluster:
         return self.states[member]
 
     def log(self, member: str) -> str:
-        return ""
+        return self.logs.get(member, "")
+
+    def disturbed(self, member: str) -> str:
+        return self.ended.get(member, "")
 
     def keep_logs(self, folder: Path) -> Sequence[Path]:
         return ()
@@ -349,6 +354,27 @@ def test_a_member_that_ends_when_it_is_started_again_is_recorded_and_stays_down(
     monkeypatch.setattr(target.cluster, "restart", ends)
     inject(target, "kill", target="m2").undo()
     assert marks[-1] == {"what": "member", "member": "m2", "event": "exited"} and target.cluster.state("m2") == "exited"
+
+
+@pytest.mark.parametrize(("log", "ended", "says"), [
+    ("{}\npanic: no space left on device", "", "etcd m2 has ended: the disk that holds its data is full"),
+    ("listen tcp 127.0.0.1:4711: bind: address already in use", "", "127.0.0.1:4711 is taken by another program"),
+    ("", "etcd m2 was ended from outside by SIGKILL", "etcd m2 was ended from outside by SIGKILL"),
+    ("panic: tocommit is out of range", "", ""),
+])  # fmt: skip
+def test_a_fault_that_finds_a_member_dead_tells_whose_doing_it_is(make: Callable[[int], Target], log: str, ended: str, says: str) -> None:
+    """A full disk, a taken port or another's kill ends the run; what etcd did by itself is recorded, once, and judged."""
+    marks: list[dict[str, Any]] = []
+    target = Target(cluster := make(3).cluster, lambda what, **data: marks.append({"what": what, **data}))
+    assert isinstance(cluster, FakeCluster)
+    cluster.states["m2"], cluster.logs["m2"], cluster.ended["m2"] = "exited", log, ended
+    for name in ("kill", "kill"):
+        if says:
+            with pytest.raises(HarnessError, match=says):
+                inject(target, name, target="m2")
+        else:
+            inject(target, name, target="m2")
+    assert marks == ([] if says else [{"what": "member", "member": "m2", "event": "exited"}])
 
 
 def test_what_the_whole_cluster_shows_is_nobodys_evidence_while_two_faults_last(make: Callable[[int], Target]) -> None:

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+import urllib.request
+from collections.abc import Callable
+from contextlib import suppress
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +21,12 @@ import pytest
 
 from kchaos.cli import run_cli
 from kchaos.real.leases import MARK, home
+from tests.real.dockers import docker, runs
 
 REAL = pytest.mark.needs("etcd", "toxiproxy")
+DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+MANY = 50
+"""Revisions: a cluster that only started has one."""
 DOCKER = pytest.mark.needs("docker", "images")
 
 
@@ -50,15 +59,46 @@ def start(*arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8", env=dict(os.environ))
 
 
-def in_chaos(place: Path) -> None:
-    """Wait until a run that was started works on its cluster for a while."""
-    until = time.monotonic() + 60
-    while time.monotonic() < until:
-        if list((place / "tmp").glob("kchaos-etcd-*/m3")) and len([one for one in home().iterdir() if one.suffix == ".lease"]) == 1:
-            time.sleep(2.5)
-            return
+def etcds(run: subprocess.Popen[str]) -> list[psutil.Process]:
+    """Return the members of a run of processes, by name."""
+    with suppress(psutil.NoSuchProcess):
+        found = {_flag(one, "--name"): one for one in psutil.Process(run.pid).children(recursive=True)}
+        return [found[name] for name in sorted(found) if name]
+    return []
+
+
+def _flag(process: psutil.Process, flag: str) -> str:
+    try:
+        command = process.cmdline()
+    except psutil.Error:  # it is gone
+        return ""
+    return command[command.index(flag) + 1] if flag in command else ""
+
+
+def of_processes(run: subprocess.Popen[str]) -> set[str]:
+    """Return where the members of a run can be asked, as far as they run."""
+    return {url.removeprefix("http://") for one in etcds(run) if (url := _flag(one, "--listen-client-urls"))}
+
+
+def of_containers(_run: subprocess.Popen[str]) -> set[str]:
+    told = [" ".join(docker("ps", "--filter", f"name=kchaos-{one}-", "--format", "{{.Ports}}")) for one in runs(home())]
+    return set(re.findall(r"(127\.0\.0\.1:\d+)->2379", " ".join(told)))
+
+
+def in_chaos(run: subprocess.Popen[str], members: int = 3, where: Callable[[subprocess.Popen[str]], set[str]] = of_processes) -> None:
+    """Wait until each member has told of many writes of the workload, which begins when faults do."""
+    until = time.monotonic() + 120
+    working: set[str] = set()
+    while len(working) < members:
+        assert time.monotonic() < until, "the run's workload did not begin within two minutes"
+        assert run.poll() is None, "the run ended before it was in chaos"
+        for one in where(run):
+            request = urllib.request.Request(f"http://{one}/v3/maintenance/status", b"{}")
+            # it may be being killed or started
+            with suppress(OSError, ValueError, KeyError, HTTPException), DIRECT.open(request, timeout=2) as answer:
+                if int(json.load(answer)["header"]["revision"]) > MANY:
+                    working.add(one)
         time.sleep(0.05)
-    pytest.fail("the run did not start a cluster within a minute")
 
 
 @REAL
@@ -105,7 +145,7 @@ def test_a_lost_write_in_a_saved_run_is_found_with_its_witnesses(place: Path, ca
 @pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 143)])
 def test_an_interrupted_run_keeps_what_it_has_and_leaves_nothing(number: signal.Signals, code: int, place: Path) -> None:
     with start("--budget", "60s", "--faults", "kill-loop,rolling-restart,isolate") as process:
-        in_chaos(place)
+        in_chaos(process)
         process.send_signal(number)
         _, errors = process.communicate(timeout=60)
     assert process.returncode == code and "Traceback" not in errors
@@ -115,9 +155,31 @@ def test_an_interrupted_run_keeps_what_it_has_and_leaves_nothing(number: signal.
 
 
 @REAL
+def test_who_interrupts_a_run_because_a_member_has_crashed_keeps_the_finding(place: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """A Go program that gets SIGABRT prints its stacks and exits, as one that panics does; with --keep its log is there, too."""
+    with start("--budget", "60s", "--faults", "isolate", "--keep") as process:
+        in_chaos(process)
+        victim = etcds(process)[1]
+        victim.send_signal(signal.SIGABRT)
+        victim.wait(30)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    folder = place / ".kchaos" / "etcd"
+    assert process.returncode == 130 and "Traceback" not in errors and left(place) == []
+    assert "SIGABRT: abort" in (folder / "logs" / "m2.log").read_text(encoding="utf-8")
+    assert run_cli(["etcd", "check", str(folder / "etcd.run.jsonl"), "--json"]) == 1
+    result = json.loads(capfd.readouterr().out)
+    assert [one["id"] for one in result["findings"]] == ["KC409", "KC409"]
+    assert [one["summary"].split(",")[0].split(";")[0] for one in result["findings"]] == [
+        "m2 has exited", "the log of m2 holds a panic or a fatal error",
+    ]  # fmt: skip
+    assert result["coverage"]["properties"]["KC409"] == "violated"
+
+
+@REAL
 def test_after_kill_9_the_next_run_cleans_up(place: Path) -> None:
     with start("--budget", "60s") as process:
-        in_chaos(place)
+        in_chaos(process)
         process.kill()
         process.communicate(timeout=60)
     assert left(place) != []
@@ -128,7 +190,7 @@ def test_after_kill_9_the_next_run_cleans_up(place: Path) -> None:
 @REAL
 def test_one_operation_is_no_verdict(place: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """Little was asked: that is inconclusive, and no failure."""
-    assert run_cli(["etcd", "--members", "1", "--faults", "none", "--budget", "1s", "--rate", "0.1"]) == 3
+    assert run_cli(["etcd", "--members", "1", "--faults", "none", "--budget", "1s", "--rate", "0.001"]) == 3
     assert "KC401 linearizable was not put to the test" in capfd.readouterr().out
 
 
@@ -146,7 +208,7 @@ def test_a_named_fault_that_did_not_come_is_no_verdict(place: Path, capfd: pytes
 def test_two_runs_do_not_share_a_folder(place: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """The second is refused in a sentence and leaves the first alone; elsewhere it may run."""
     with start("--budget", "60s", "--faults", "isolate") as process:
-        in_chaos(place)
+        in_chaos(process)
         assert run_cli(["etcd", "--members", "1", "--faults", "none", "--budget", "1s"]) == 2
         assert "another run is writing to .kchaos/etcd (wait until it has ended, or name another folder by --out)" in capfd.readouterr().err
         assert run_cli(["etcd", "--members", "1", "--faults", "none", "--budget", "1s", "-q", "--out", "other"]) == 0
@@ -162,7 +224,7 @@ def test_two_runs_do_not_share_a_folder(place: Path, capfd: pytest.CaptureFixtur
 def test_an_environment_that_breaks_in_the_middle_is_one_sentence_and_loses_nothing(place: Path) -> None:
     """Toxiproxy is killed under a run: exit 4, what was recorded and the logs are kept, nothing else is left."""
     with start("--budget", "60s", "--faults", "isolate,latency") as process:
-        in_chaos(place)
+        in_chaos(process)
         servers = [one for one in psutil.Process(process.pid).children(recursive=True) if "toxiproxy-server" in one.cmdline()[0]]
         assert len(servers) == 1
         servers[0].kill()
@@ -174,17 +236,46 @@ def test_an_environment_that_breaks_in_the_middle_is_one_sentence_and_loses_noth
 
 
 @REAL
-def test_a_member_that_someone_else_kills_ends_the_run_and_is_no_finding(place: Path) -> None:
+@pytest.mark.parametrize("backend", ["process", pytest.param("containers", marks=DOCKER)])
+def test_a_member_that_someone_else_kills_ends_the_run_and_is_no_finding(backend: str, place: Path) -> None:
     """What the cluster does then proves nothing about etcd, and what else fails because of it would mislead."""
-    with start("--budget", "60s", "--faults", "latency") as process:
-        in_chaos(place)
-        members = [one for one in psutil.Process(process.pid).children(recursive=True) if "--initial-cluster" in one.cmdline()]
-        assert len(members) == 3
-        members[1].kill()
-        _, errors = process.communicate(timeout=90)
+    with start("--backend", backend, "--budget", "60s", "--faults", "latency") as process:
+        if backend == "process":
+            in_chaos(process)
+            etcds(process)[1].kill()
+        else:
+            in_chaos(process, where=of_containers)
+            docker("kill", f"kchaos-{runs(home())[0]}-m2")
+        _, errors = process.communicate(timeout=120)
     assert process.returncode == 4 and "Traceback" not in errors
     assert errors.splitlines()[-1].startswith("error: etcd m2 was ended from outside by SIGKILL: ")
-    assert (place / ".kchaos" / "etcd" / "etcd.run.jsonl").is_file() and left(place) == []
+    run = place / ".kchaos" / "etcd" / "etcd.run.jsonl"
+    assert run_cli(["etcd", "check", str(run), "-q"]) == 3 and left(place) == []
+
+
+@REAL
+@pytest.mark.skipif(os.geteuid() != 0 or sys.platform != "linux", reason="only root can mount a small disk")
+@pytest.mark.parametrize("faults", ["kill-loop", "none"])
+def test_a_disk_that_fills_up_in_the_middle_is_no_finding(faults: str, place: Path) -> None:
+    """etcd ends then, by design, when it writes or is started again; what was recorded is kept, as the results lie elsewhere."""
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=90M", "tmpfs", place / "tmp"], check=False, capture_output=True).returncode:
+        pytest.skip("this container may not mount")
+    try:
+        with start("--members", "1", "--budget", "60s", "--faults", faults) as process:
+            in_chaos(process, 1)
+            with suppress(OSError), (place / "tmp" / "filler").open("wb") as filler:
+                while True:
+                    filler.write(bytes(1 << 20))
+            _, errors = process.communicate(timeout=180)
+        (place / "tmp" / "filler").unlink()
+        assert left(place) == []
+    finally:
+        subprocess.run(["umount", place / "tmp"], check=True)
+    assert process.returncode == 4 and "Traceback" not in errors
+    said = errors.splitlines()[-1]
+    assert said.startswith("error: etcd m1 ") and "the disk that holds its data is full (no space left on device)" in said
+    run = place / ".kchaos" / "etcd" / "etcd.run.jsonl"
+    assert run.is_file() and run_cli(["etcd", "check", str(run), "-q"]) == 3
 
 
 @pytest.mark.parametrize("arguments, code, said", [

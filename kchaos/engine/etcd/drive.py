@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, suppress
@@ -34,7 +35,7 @@ from kchaos.nemesis.fault import bit
 from kchaos.nemesis.schedule import Nemesis
 from kchaos.real.client import Client
 from kchaos.real.cluster import Cluster
-from kchaos.real.logs import alarms, outside, reason
+from kchaos.real.logs import alarms, disturbed
 from kchaos.real.probe import serves
 from kchaos.scenario import At, Scenario
 
@@ -134,6 +135,8 @@ class _Driver:
         self.recorder = Recorder(header, self._now)
         self._target = Target(cluster, self.recorder.mark, self._now)
         self._nemesis = Nemesis(self._target, catalog(), scenario.steps, _never, self.recorder.mark)
+        self._alarms: Counter[str] = Counter()
+        """How many lines of each member's log are recorded."""
         self._faults = 0
         self._bit = 0
         self._phase = ""
@@ -152,7 +155,11 @@ class _Driver:
         self.recorder.mark("phase", name=phase)
 
     def so_far(self, why: str) -> Run:
-        """Return what was recorded, with what the faults have done until now as far as the cluster still tells, and why it ends here."""
+        """Return what was recorded, with what the members' logs cry out and what the faults have done until now, as far as the cluster still
+        tells, and why it ends here.
+        """
+        with suppress(KchaosError):
+            self._ends()
         self.recorder.mark("broken-off", reason=why)
         with suppress(KchaosError):
             self._nemesis.report()
@@ -273,28 +280,31 @@ class _Driver:
     def _logs(self) -> None:
         """Record who has ended by itself (what faults have killed is started again by now), and what the logs cry out."""
         self._look()
+        self._ends()
+
+    def _ends(self) -> None:
         for member in self._cluster.members:
-            if self._cluster.state(member) == "exited" and member not in self._target.down:
-                if outside(self._cluster.log(member)):
-                    raise HarnessError(f"etcd {member} has ended: {reason(self._cluster.log(member))}")
+            if self._cluster.state(member) == "exited" and member not in self._target.down and not disturbed(self._cluster, member):
                 self.recorder.mark("member", member=member, event="exited")
-            for line in alarms(self._cluster.log(member)):
+                self._target.down.add(member)
+            for line in list(alarms(self._cluster.log(member)))[self._alarms[member] :]:
                 self.recorder.mark("panic", member=member, line=line)
+                self._alarms[member] += 1
 
     def disturbed(self) -> HarnessError | None:
-        """Return what to say if someone else has ended a member, or holds it."""
+        """Return what to say if someone else holds a member, or it has ended for what it can't help."""
         with suppress(KchaosError):
             for member in self._cluster.members:
-                if told := self._cluster.disturbed(member):
+                if told := disturbed(self._cluster, member):
                     return HarnessError(told)
         return None
 
     def _look(self) -> None:
-        """Raise HarnessError if someone else has ended a member or holds it, or what stands between the members has ended."""
+        """Raise HarnessError if someone else holds a member, it has ended for what it can't help, or what stands between the members has ended."""
         for member in self._cluster.members:
             self._cluster.state(member)
-        if disturbed := self.disturbed():
-            raise disturbed
+        if told := self.disturbed():
+            raise told
 
     async def _watch(self, stop: asyncio.Event) -> None:
         """Look every now and then, so that a run of ten minutes which proves nothing any more is not gone through to its end."""

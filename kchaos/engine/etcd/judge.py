@@ -27,7 +27,9 @@ FIRST = ("KC402", "KC401", "KC407", "KC409", "KC403", "KC408")
 """What is told first where one cause breaks several: what was lost, then what was wrong, then what watchers made of it."""
 NEEDED = ("KC401", "KC402")
 """A run in which these were not put to the test says nothing, however green the rest is."""
-OF_THE_END = ("KC409", "KC410")
+RECOVERS = "KC410"
+OF_THE_END = ("KC409", RECOVERS)
+"""What is known to hold only of a run that came to its end."""
 HINTS = {
     "slow-close": "slow-close breaks only connections that carry something, and an end that is held back for less than some 50 ms is not seen",
 }
@@ -63,8 +65,8 @@ def _result_of(run: Run, command: str, saved: str, kinds: Sequence[str]) -> Etcd
     open_ = [(prop, violation) for prop, violation in found if undecided(violation)]
     broken = [(prop, violation) for prop, violation in found if not undecided(violation)]
     why = next((str(mark.data["reason"]) for mark in marks if mark.what == "broken-off"), "")
-    if why:  # who is down at such an end, and why, says nothing of etcd
-        broken = [(prop, violation) for prop, violation in broken if prop.id not in OF_THE_END]
+    if why:  # nobody had healed the faults; a panic, or an exit that nobody had asked for, is one all the same
+        broken = [(prop, violation) for prop, violation in broken if prop.id != RECOVERS]
     findings = tuple(_findings(broken, saved))
     counts = Counter(mark.data["outcome"] for mark in marks if mark.what == OP)
     kept = {mark.data["kind"]: 0 for mark in marks if mark.what == OP}
@@ -79,10 +81,11 @@ def _result_of(run: Run, command: str, saved: str, kinds: Sequence[str]) -> Etcd
     seconds = _asked_s(marks)
     rate = counts[Outcome.OK] / seconds if seconds > 0 else 0.0
     exercised = monitors.exercised()
+    wrong = [prop for prop, violation in (*broken, *open_) if violation.severity is Severity.ERROR]
     coverage = Coverage(
         properties={
-            prop.id: "violated" if any(one is prop and violation.severity is Severity.ERROR for one, violation in broken)
-            else "unknown" if any(one is prop for one, _ in open_) else "held" if prop.id in exercised else "not exercised" for prop in ETCD.values()
+            prop.id: _standing(prop, broken, open_, cut_short=bool(why)) if prop.id in exercised or prop in wrong else "not exercised"
+            for prop in ETCD.values()
         },
         names={prop.id: prop.name for prop in ETCD.values()},
         faults_bit=_names(one.name for one in faults if one.bit), faults_inert=_names(one.name for one in faults if not one.bit),
@@ -107,6 +110,13 @@ def _result_of(run: Run, command: str, saved: str, kinds: Sequence[str]) -> Etcd
         versions=next(({name: str(value) for name, value in mark.data.items()} for mark in marks if mark.what == "versions"), {}),
         run=saved, digest=run.digest, not_modelled=NOT_MODELLED,
     )  # fmt: skip
+
+
+def _standing(prop: Property, broken: Sequence[tuple[Property, Violation]], open_: Sequence[tuple[Property, Violation]], *, cut_short: bool) -> str:
+    """Return what became of a property that was put to the test."""
+    if any(one is prop and violation.severity is Severity.ERROR for one, violation in broken):
+        return "violated"
+    return "unknown" if any(one is prop for one, _ in open_) or (cut_short and prop.id in OF_THE_END) else "held"
 
 
 def _verdict(findings: Sequence[EtcdFinding], open_: Sequence[tuple[Property, Violation]], counts: Counter[str], unsure: Sequence[str]) -> tuple[Verdict, list[str]]:

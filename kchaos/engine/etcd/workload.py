@@ -89,17 +89,17 @@ class Workload:
                 await slept(stop, PAUSE_S)
 
     async def do(self, process: int, member: str, call: Call) -> Operation:
-        """Make one call and record it. If it is cancelled it is recorded all the same: it may have been sent."""
+        """Make one call and record it. However it ends it is recorded, also if it is cancelled or a library fails: it may have been sent."""
         called_s = round(self._now(), 6)  # rounding keeps the order of any two instants, or makes them equal: it can't hide an overlap
         try:
             answer = await ask(self._clients[member], call)
+            operation = answered(process, member, call, called_s, round(self._now(), 6), answer)
         except CallError as error:
             operation = unanswered(process, member, call, called_s, round(self._now(), 6), error)
-        except asyncio.CancelledError:
-            self.record(unanswered(process, member, call, called_s, round(self._now(), 6), CallError("CANCELLED", "by kchaos")))
+        except BaseException as error:
+            told = CallError("CANCELLED", "by kchaos") if isinstance(error, asyncio.CancelledError) else CallError(type(error).__name__, str(error))
+            self.record(unanswered(process, member, call, called_s, round(self._now(), 6), told))
             raise
-        else:
-            operation = answered(process, member, call, called_s, round(self._now(), 6), answer)
         self.record(operation)
         return operation
 

@@ -6,17 +6,21 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from kchaos.errors import HarnessError
 from kchaos.nemesis.arguments import Argument
 from kchaos.nemesis.etcd.target import Target
 from kchaos.nemesis.etcd.traces import Traces
 from kchaos.nemesis.fault import Active, Evidence, Kind, Once
 from kchaos.real.cluster import MemberExited
+from kchaos.real.logs import disturbed
 
 
 # Faults may overlap on a member: what is down already is not killed again, and only what is down is started.
 def _kill(target: Target, member: str) -> bool:
     if target.cluster.state(member) == "exited":
         if member not in target.down:  # nobody has killed it
+            if told := disturbed(target.cluster, member):
+                raise HarnessError(told)
             target.mark("member", member=member, event="exited")
             target.down.add(member)
         return False
