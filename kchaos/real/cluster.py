@@ -51,6 +51,9 @@ class Links(Protocol):
     def bytes(self) -> Mapping[tuple[str, str], LinkBytes]:
         """Return what was sent and what arrived of the data of each directed pair since the start; a member that is down keeps its figures."""
 
+    def ended(self) -> Mapping[tuple[str, str], LinkBytes]:
+        """Return the same of connections alone: ``received`` of those that the source has ended, ``sent`` of those whose end the target knows."""
+
 
 class Cluster(Protocol):
     """1, 3 or 5 etcd members with Toxiproxy between them."""

@@ -167,8 +167,13 @@ class ToxicLinks:
 
     def bytes(self) -> Mapping[Pair, LinkBytes]:
         """Return what was sent and what arrived of the data of each directed pair."""
-        if self._traffic is not None:
-            return self._traffic()
+        return self._traffic() if self._traffic is not None else self.ended()
+
+    def ended(self) -> Mapping[Pair, LinkBytes]:
+        """Return what Toxiproxy 2.12 has counted (link.go): received when a connection's source ends it, sent when its target is told so.
+
+        A connection whose end slow close holds back has been received and is not sent yet.
+        """
         pages = {id(server): server.passed() for server, _ in {id(one[0]): one for one in self._proxies.values()}.values()}
         found: dict[Pair, LinkBytes] = {}
         for a, b in self._proxies:

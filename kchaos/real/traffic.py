@@ -11,6 +11,7 @@ import json
 import re
 import urllib.request
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPException
 
 from kchaos.real.cluster import LinkBytes
@@ -37,8 +38,8 @@ class Traffic:
 
     def __call__(self) -> Mapping[tuple[str, str], LinkBytes]:
         """Ask all members; pairs of members that never answered have no bytes."""
-        for name in self._endpoints:
-            self._ask(name)
+        with ThreadPoolExecutor(len(self._endpoints), "traffic") as pool:  # at once: the figures of two members are compared
+            list(pool.map(self._ask, self._endpoints))
         names = list(self._endpoints)
         return {(a, b): LinkBytes(self._sum(a, "sent", b), self._sum(b, "received", a)) for a in names for b in names if a != b}
 

@@ -65,7 +65,7 @@ def test_of_all_faults_some_may_never_bite() -> None:
 
 def test_slow_close_says_what_it_needs() -> None:
     (reason,) = judged(("slow-close",), True, fault(0, "slow-close", "inert")).reasons
-    assert "slow-close (once without effect)" in reason and "peer connections that close while it lasts" in reason
+    assert "slow-close (once without effect)" in reason and "held back for less than some 50 ms is not seen" in reason
 
 
 def test_what_is_broken_stays_broken() -> None:

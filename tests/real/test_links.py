@@ -25,6 +25,8 @@ class Recorder:
         self.fails_after: int | None = None
         self.disabled: set[str] = set()
         self.calls: list[str] = []
+        self.enabling_fails: int | None = None
+        """How many more calls of :meth:`enable` succeed until one fails; those after it succeed again."""
 
     def _call(self) -> None:
         if self.fails_after is not None:
@@ -62,6 +64,11 @@ class Recorder:
         return Proxy(proxy, listen, upstream, enabled)
 
     def enable(self, proxy: str, enabled: bool = True) -> None:
+        if self.enabling_fails is not None:
+            self.enabling_fails -= 1
+            if self.enabling_fails < 0:
+                self.enabling_fails = None
+                raise HarnessError("no answer")
         (self.disabled.discard if enabled else self.disabled.add)(proxy)
         self.calls.append(f"{proxy} {enabled}")
 
@@ -222,6 +229,30 @@ def test_a_failure_leaves_no_proxy_disabled() -> None:
     with pytest.raises(HarnessError):
         links.cut([("a", "b"), ("b", "a")])
     assert server.disabled == set()
+
+
+@pytest.mark.parametrize("calls", range(4))
+def test_a_proxy_that_could_not_be_enabled_again_is_enabled_with_the_next_change(calls: int) -> None:
+    """Whichever of the calls fails that close connections (two) and let the proxies listen again (two)."""
+    server, links = linked()
+    server.enabling_fails = calls
+    with pytest.raises(HarnessError):
+        links.cut([("a", "b"), ("b", "a")])
+    assert server.enabling_fails is None and (server.disabled != set()) == (calls >= 2)
+    links.heal()
+    assert (server.disabled, server.toxics) == (set(), {})
+
+
+@pytest.mark.parametrize("calls", range(2))
+def test_a_proxy_made_anew_that_could_not_be_enabled_is_enabled_with_the_next_change(calls: int) -> None:
+    server, links = linked()
+    undo = links.toxic([("a", "b")], "latency", latency=5)
+    server.enabling_fails = calls
+    with pytest.raises(HarnessError):
+        undo()
+    assert server.disabled != set()
+    links.heal()
+    assert (server.disabled, server.toxics) == (set(), {})
 
 
 KINDS = st.sampled_from(["cut", "latency", "bandwidth", "reset_peer", "slow_close"])

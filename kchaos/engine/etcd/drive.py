@@ -21,7 +21,7 @@ from kchaos import __version__
 from kchaos.engine.etcd.drawing import Mix
 from kchaos.engine.etcd.finals import final_reads
 from kchaos.engine.etcd.polling import Poller
-from kchaos.engine.etcd.schedule import LONG, guess_s
+from kchaos.engine.etcd.schedule import LASTS_S, LONG, guess_s
 from kchaos.engine.etcd.tasks import uncollected
 from kchaos.engine.etcd.watchers import Watchers
 from kchaos.engine.etcd.workload import Workload
@@ -30,7 +30,7 @@ from kchaos.errors import HarnessError, KchaosError
 from kchaos.history.record import Entry, Header, Mark, Run
 from kchaos.history.recorder import Recorder
 from kchaos.nemesis.etcd.catalog import catalog
-from kchaos.nemesis.etcd.target import Target
+from kchaos.nemesis.etcd.target import CALM_S, Target
 from kchaos.nemesis.fault import bit
 from kchaos.nemesis.schedule import Nemesis
 from kchaos.real.client import Client
@@ -118,6 +118,10 @@ def _cause(error: Exception) -> Exception:
     return next((one for one in causes if isinstance(one, KchaosError)), causes[0])
 
 
+Due = list[tuple[float, int, Callable[[int], None]]]
+"""A heap of what is to be done when, in seconds of chaos, with which step."""
+
+
 class _Driver:
     def __init__(self, cluster: Cluster, scenario: Scenario, load: Load, listener: Listener | None, facts: Mapping[str, str]) -> None:
         self._cluster = cluster
@@ -129,7 +133,7 @@ class _Driver:
         self._now: Callable[[], float] = lambda: time.monotonic() - began
         header = Header(kchaos=__version__, scenario=msgspec.to_builtins(scenario))
         self.recorder = Recorder(header, self._now)
-        self._target = Target(cluster, self.recorder.mark)
+        self._target = Target(cluster, self.recorder.mark, self._now)
         self._nemesis = Nemesis(self._target, catalog(), scenario.steps, _never, self.recorder.mark)
         self._alarms: Counter[str] = Counter()
         """How many lines of each member's log are recorded."""
@@ -220,24 +224,35 @@ class _Driver:
                     polled.set()
 
     async def _chaos(self, pool: ThreadPoolExecutor) -> None:
-        """Fire the steps at their times, and undo each when it has lasted; what comes late because another took long lasts as long as any."""
+        """Fire the steps at their times, and undo each when it has lasted; what comes late because another took long lasts as long as any.
+
+        A fault that is laid beside no other waits until the cluster is calm, some seconds at most, and those after it come so much later:
+        else the aftermath of the one before would pass for its doing.
+        """
         self._begin("chaos")
         loop = asyncio.get_running_loop()
         began_s, chaos_s = self._now(), self._scenario.budget.chaos_s
-        due = [(step.when.s if isinstance(step.when, At) else 0.0, index, self._nemesis.fire) for index, step in enumerate(self._scenario.steps)]
+        due: Due = [(step.when.s if isinstance(step.when, At) else 0.0, index, self._nemesis.fire) for index, step in enumerate(self._scenario.steps)]
         heapify(due)
         while due:
             at_s, index, act = heappop(due)
             if max(at_s, self._now() - began_s) > chaos_s:
                 break
+            step = self._scenario.steps[index]
+            if act == self._nemesis.fire and not self._target.watched:
+                await asyncio.sleep(max(0.0, began_s + at_s - CALM_S - self._now()))
+                await loop.run_in_executor(pool, self._target.await_calm)
+                late_s = self._now() - began_s - at_s
+                if late_s > 0:
+                    at_s, due = at_s + late_s, _delayed(due, self._nemesis.fire, late_s)
+                if at_s + min(step.for_s or 0.0, LASTS_S[0]) > chaos_s:
+                    break
             await asyncio.sleep(max(0.0, began_s + at_s - self._now()))
             await loop.run_in_executor(pool, act, index)
-            step = self._scenario.steps[index]
             if step.do in LONG and act == self._nemesis.fire:  # what comes after it comes later, too: nothing was meant to be laid beside it
                 overrun_s = self._now() - began_s - at_s - guess_s(step, self._cluster.members)
                 if overrun_s > 0:
-                    due = [(when + overrun_s * (what == self._nemesis.fire), number, what) for when, number, what in due]
-                    heapify(due)
+                    due = _delayed(due, self._nemesis.fire, overrun_s)
             if act == self._nemesis.fire and (step.for_s is not None or step.do in LONG):  # the latter are over when they return
                 heappush(due, (self._now() - began_s + (step.for_s or 0.0), index, self._undo))
         await asyncio.sleep(max(0.0, began_s + chaos_s - self._now()))
@@ -305,6 +320,13 @@ class _Driver:
                 poller.elections,
             ))  # fmt: skip
             await asyncio.sleep(TELL_S)
+
+
+def _delayed(due: Due, fire: Callable[[int], None], by_s: float) -> Due:
+    """Return what is due, all that is yet to fire so much later."""
+    later = [(when + by_s * (what == fire), number, what) for when, number, what in due]
+    heapify(later)
+    return later
 
 
 def _never(_after_s: float, _callback: Callable[[], None]) -> Any:

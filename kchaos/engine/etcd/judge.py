@@ -31,7 +31,7 @@ RECOVERS = "KC410"
 OF_THE_END = ("KC409", RECOVERS)
 """What is known to hold only of a run that came to its end."""
 HINTS = {
-    "slow-close": "slow-close delays only peer connections that close while it lasts, which they seldom do by themselves",
+    "slow-close": "slow-close breaks only connections that carry something, and an end that is held back for less than some 50 ms is not seen",
 }
 """Why a fault often does not bite, where that is not plain."""
 NOT_MODELLED = (
