@@ -60,6 +60,8 @@ def truth(operations: Sequence[Operation], log: Log | None) -> Truth:
     return Truth(found, order, False, order[0] if order else 1, order[-1] if order else 0, authors)
 
 
+KNOWN = "as etcd before 3.4.25 and 3.5.8 is known to do: https://github.com/etcd-io/etcd/issues/15220"
+"""What a notification that was asked for may be: too early, since it overtakes events."""
 LATE = "late"
 """The rule that is about time: what was not told yet may still be told, so that it is no proof."""
 
@@ -144,13 +146,13 @@ def _out_of_place(
         return "too-early", f"an event of revision {first} was told to a watcher that asked for {begins} and later", False
     if resumed_after is not None and first <= resumed_after:
         return "twice", f"an event of revision {first} was told after the watcher had been told of all up to revision {resumed_after}", False
+    if before is not None and not before.events and first <= highest:
+        words = f"an event of revision {first} was told after the notification that all up to revision {highest} had been told"
+        return "bookmark", f"{words} ({KNOWN})", True
     if before is not None and first < highest:
         return "order", f"revision {first} was told after revision {highest}", True
-    if before is not None and first == highest:
-        if not before.events:
-            return "order", f"an event of revision {first} was told after the notification that all up to there had been told", True
-        if not _keys(before, first).isdisjoint(_keys(response, first)):
-            return "twice", f"an event of revision {first} was told twice", True
+    if before is not None and first == highest and not _keys(before, first).isdisjoint(_keys(response, first)):
+        return "twice", f"an event of revision {first} was told twice", True
     if len(revisions) > 1:
         if len({(event.mod_revision, event.key) for event in response.events}) < len(revisions):
             return "twice", "one response holds the same event twice", False

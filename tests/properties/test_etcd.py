@@ -254,9 +254,15 @@ def events_come_out_of_order(story: Story) -> None:
     story.watch[7], story.watch[8] = (1.61, *story.watch[7][1:]), (1.51, *story.watch[8][1:])
 
 
-@bug("KC404", "order")
+@bug("KC404", "bookmark")
 def an_event_comes_after_the_notification_that_all_were_told(story: Story) -> None:
     story.watch[9] = (1.55, "progress", {"watcher": "w", "revision": 6})
+
+
+@bug("KC404", "bookmark")
+def a_notification_overtakes_events(story: Story) -> None:
+    """https://github.com/etcd-io/etcd/issues/15220"""
+    story.watch.append((1.505, "progress", {"watcher": "w", "revision": 6}))
 
 
 @bug("KC405", "missing")

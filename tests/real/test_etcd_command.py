@@ -124,9 +124,13 @@ def test_a_short_run_has_a_verdict_and_can_be_judged_again(backend: str, place: 
 @REAL
 @pytest.mark.needs("etcd-3.4")
 def test_the_oldest_version_is_run_and_judged_like_the_newest(place: Path) -> None:
-    assert run_cli(["etcd", "--binary", str(tool("etcd-3.4")), "--faults", "kill,isolate", "--budget", "8s", "--seed", "2", "-q"]) == 0
+    """Debian's etcd 3.4 hands out progress notifications too early (https://github.com/etcd-io/etcd/issues/15220), and is found out now and then."""
+    code = run_cli(["etcd", "--binary", str(tool("etcd-3.4")), "--faults", "kill,isolate", "--budget", "8s", "--seed", "2", "-q"])
     result = json.loads((place / ".kchaos" / "etcd" / "result.json").read_bytes())
-    assert result["versions"]["etcd"].startswith("3.4.") and result["verdict"] == "pass" and any(one["bit"] for one in result["faults"])
+    assert result["versions"]["etcd"].startswith("3.4.") and any(one["bit"] for one in result["faults"])
+    found = {one["id"] for one in result["findings"]}
+    assert found <= {"KC404", "KC405"} and code == bool(found), result["reasons"]
+    assert all("issues/15220" in one["summary"] for one in result["findings"] if one["id"] == "KC404")
 
 
 def _events(run: Path) -> list[dict[str, Any]]:

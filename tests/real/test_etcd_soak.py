@@ -11,7 +11,7 @@ from kchaos.cli import run_cli
 from kchaos.engine.etcd.result import EtcdResult
 from tests.conftest import TOOLS
 
-pytestmark = [pytest.mark.soak, pytest.mark.needs("etcd", "etcd-3.4", "etcd-3.5.1", "toxiproxy")]
+pytestmark = [pytest.mark.soak, pytest.mark.needs("etcd", "etcd-3.5.1", "toxiproxy")]
 KILLED = ("--members", "1", "--faults", "kill-loop", "--clients", "8")
 
 
@@ -38,12 +38,6 @@ def test_the_newest_survives_ten_minutes_of_all_faults(seed: int) -> None:
     result = asked("--budget", "10m", "--seed", str(seed))
     assert (result.verdict, result.findings) == ("pass", ())
     assert len(result.faults) >= 30 and not result.coverage.faults_never
-
-
-def test_the_oldest_survives_all_faults_too() -> None:
-    result = asked("--binary", str(TOOLS / "etcd-3.4"), "--budget", "3m", "--seed", "1")
-    assert (result.verdict, result.findings) == ("pass", ())
-    assert result.versions["etcd"].startswith("3.4.") and len(result.faults) >= 10
 
 
 def test_a_version_that_loses_acknowledged_writes_is_caught() -> None:
