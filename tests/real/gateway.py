@@ -58,7 +58,15 @@ def until(ready: Callable[[], bool], what: str, within_s: float = 30.0) -> None:
 
 
 def caught_up(cluster: Cluster) -> None:
-    until(lambda: len({applied(cluster, name) for name in cluster.members}) == 1, "all members at one applied index")
+    """Wait until all members have applied as much; one that has just been started may not answer yet."""
+
+    def level() -> bool:
+        try:
+            return len({applied(cluster, name) for name in cluster.members}) == 1
+        except OSError:
+            return False
+
+    until(level, "all members at one applied index")
 
 
 def _in(text: str) -> str:

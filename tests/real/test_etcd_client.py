@@ -196,6 +196,8 @@ async def _killed(cluster: ProcessCluster) -> Counter[tuple[str, bool]]:
         tasks = [asyncio.create_task(write(f"k{number}")) for number in range(16)]
         for _ in range(3):
             await asyncio.sleep(0.5)
+            await asyncio.to_thread(cluster.pause, "m1")  # so that writes are under way when it dies
+            await asyncio.sleep(0.2)
             await asyncio.to_thread(cluster.kill, "m1")
             await asyncio.sleep(0.2)
             await asyncio.to_thread(cluster.restart, "m1")

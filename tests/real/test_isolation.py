@@ -10,7 +10,7 @@ from datetime import datetime
 import pytest
 
 from kchaos.nemesis.shapes import Cuts, between, bridge, halves, isolate, one_way, ring
-from kchaos.real.cluster import Cluster
+from kchaos.real.cluster import Cluster, LinkBytes
 from kchaos.real.containers import ContainerCluster
 from kchaos.real.probe import peer_trouble
 from kchaos.real.processes import ProcessCluster
@@ -284,11 +284,16 @@ def test_members_that_are_down_keep_their_counters(three: Cluster) -> None:
     victim = others(three, leads)[0]
     write(three, leads)
     caught_up(three)
-    before = three.links.bytes()[leads, victim]
-    assert before.received >= before.sent > 0
+
+    def counted() -> LinkBytes:
+        return three.links.bytes()[leads, victim]
+
+    # the two figures are read at two moments, between which a heartbeat may pass
+    until(lambda: (now := counted()).received >= now.sent > 0, "all that was sent has arrived")
+    before = counted()
     three.kill(victim)
-    assert three.links.bytes()[leads, victim].sent == before.sent
+    down = counted()
+    assert down.sent == before.sent, "the last that it told stands"
     three.restart(victim)
-    caught_up_again = lambda: three.links.bytes()[leads, victim].sent > before.sent  # noqa: E731
     write(three, leads)
-    until(caught_up_again, "counters go on after a restart")
+    until(lambda: counted().sent > down.sent and counted().received > down.received, "counters go on after a restart")
