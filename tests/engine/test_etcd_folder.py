@@ -17,7 +17,7 @@ from kchaos.engine.etcd.folder import refuse_foreign, save
 from kchaos.engine.etcd.judge import result_of
 from kchaos.errors import InvalidScenario
 from kchaos.history.record import Header, Run, digest_of, load
-from tests.properties.test_etcd import EVENTS, Story
+from tests.properties.etcd_story import EVENTS, Story
 
 
 def run_of(seed: int, lost: bool = False) -> Run:

@@ -16,7 +16,7 @@ from kchaos.engine.etcd.result import EtcdResult
 from kchaos.history.record import Header, Mark, Run
 from kchaos.history.recorder import Recorder
 from kchaos.reports.etcd.facts import facts
-from tests.properties.test_etcd import EVENTS, Story
+from tests.properties.etcd_story import EVENTS, Story
 
 
 def fault(step: int, name: str, status: str, why: str = "") -> list[tuple[float, str, dict[str, Any]]]:

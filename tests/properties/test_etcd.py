@@ -2,102 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable
 
-import msgspec
 import pytest
 
-from kchaos.check.property import Context, Monitors, Severity
-from kchaos.errors import InvalidScenario
+from kchaos.check.property import Severity
 from kchaos.history.anomaly import ALONE
-from kchaos.history.operations import Operation, Outcome, Seen, mark_data
-from kchaos.history.record import Header, Mark, Run
+from kchaos.history.operations import Operation, Outcome, Seen
 from kchaos.properties.etcd import ETCD, judge
 from kchaos.properties.own.declared import undecided
+from tests.properties.etcd_story import EVENTS, EVENTS_7, K7, K9, MEMBERS, Story, op
 from tests.properties.planted import Case, Cases, Found
 
 CASES = Cases()
-MEMBERS = ("m1", "m2", "m3")
-K7, K9 = "k7", "k9"
-EVENTS: tuple[tuple[Any, ...], ...] = (
-    (K7, "a", 2, 2, 1), (K9, "b", 3, 3, 1), (K7, "c", 4, 2, 2), (K7, "d", 5, 2, 3), (K9, "d", 5, 3, 2), (K9, None, 6, 0, 0),
-)  # fmt: skip
-"""The history of the story: key, value, mod_revision, create_revision, version."""
-
-
-EVENTS_7 = (*EVENTS, (K7, "e", 7, 2, 4))
-
-
-def _op(t: float, kind: str, revision: int, process: int = 1, member: str = "m1", **more: Any) -> Operation:
-    return Operation(process, member, kind, call_s=t, return_s=t + 0.004, outcome=Outcome.OK, revision=revision, **more)
-
-
-class Story:
-    """A healthy run; a case changes what it names before :meth:`judged`."""
-
-    def __init__(self) -> None:
-        self.operations = {
-            "put a": _op(1.0, "put", 2, writes=((K7, "a"),)),
-            "put b": _op(1.1, "put", 3, 2, "m2", writes=((K9, "b"),)),
-            "read a": _op(1.2, "get", 3, 3, "m3", reads=(K7,), seen=(Seen(K7, "a", 2, 1, 2),)),
-            "cas c": _op(1.3, "cas", 4, compares=((K7, 2),), writes=((K7, "c"),)),
-            "old": _op(1.4, "serializable-get", 3, 3, "m3", reads=(K7,), seen=(Seen(K7, "a", 2, 1, 2),)),
-            "txn d": _op(1.5, "txn", 5, 2, "m2", writes=((K7, "d"), (K9, "d"))),
-            "delete": _op(1.6, "delete", 6, writes=((K9, None),), deleted=1),
-            "read d": _op(1.7, "get", 6, 3, "m3", reads=(K7, K9), seen=(Seen(K7, "d", 5, 3, 2), Seen(K9, None))),
-            "late": _op(1.8, "serializable-get", 6, 3, "m3", reads=(K9,), seen=(Seen(K9, None),)),
-        }
-        self.watch: list[tuple[float, str, dict[str, Any]]] = [
-            (0.9, "watch", {"watcher": "w", "member": "m2", "prefix": "k", "from_revision": 2}),
-            (0.91, "watch-created", {"watcher": "w", "revision": 1}),
-            (1.21, "watched", {"watcher": "w", "revision": 3, "events": [EVENTS[0], EVENTS[1]]}),
-            (1.31, "watched", {"watcher": "w", "revision": 4, "events": [EVENTS[2]]}),
-            (1.32, "watch-ended", {"watcher": "w", "reason": "connection"}),
-            (1.4, "watch", {"watcher": "w", "member": "m3", "prefix": "k", "from_revision": 5}),
-            (1.41, "watch-created", {"watcher": "w", "revision": 4}),
-            (1.51, "watched", {"watcher": "w", "revision": 5, "events": [EVENTS[3], EVENTS[4]]}),
-            (1.61, "watched", {"watcher": "w", "revision": 6, "events": [EVENTS[5]]}),
-            (1.9, "progress", {"watcher": "w", "revision": 6}),
-        ]
-        self.logs: dict[str, Sequence[Sequence[Any]]] = dict.fromkeys(MEMBERS, EVENTS)
-        self.more: list[tuple[float, str, dict[str, Any]]] = [(0.0, "member", {"member": member, "event": "started"}) for member in MEMBERS]
-        self.more += [(1.0 + i / 4, "status", {"member": "m1", "revision": 2 + i, "raft_term": 2, "leader": "m1"}) for i in range(4)]
-        self.hashes: dict[str, int] = dict.fromkeys(MEMBERS, 77)
-        self.finals: dict[str, dict[str, Any]] = {member: {"reachable": True, "leader": "m1", "raft_term": 2, "revision": 6} for member in MEMBERS}
-
-    def change(self, name: str, **fields: Any) -> None:
-        self.operations[name] = self.operations[name]._replace(**fields)
-
-    def run(self) -> Run:
-        """Return the run, as it is read from a file."""
-        marks = [(one.return_s, "op", mark_data(one)) for one in self.operations.values()] + self.watch + self.more
-        marks.append((2.0, "phase", {"name": "final"}))
-        for member, value in self.hashes.items():
-            marks.append((2.1, "hash", {"member": member, "revision": 6, "hash": value, "compact_revision": -1}))
-        for member, events in self.logs.items():
-            half, last = len(events) // 2, max(6, *(event[2] for event in events))
-            marks.append((2.2, "log", {"member": member, "from_revision": 1, "revision": last, "events": list(events[:half])}))
-            marks.append((2.2, "log", {"member": member, "from_revision": 1, "revision": last, "events": list(events[half:])}))
-        for member, final in self.finals.items():
-            marks.append((2.3, "final", {"member": member, **final}))
-        entries = [Mark(t, what, msgspec.json.decode(msgspec.json.encode(data))) for t, what, data in sorted(marks, key=lambda one: one[0])]
-        return Run(Header(scenario={"system": "etcd"}), list(entries), "")
-
-    def judged(self, *idents: str) -> Found:
-        """Return what is found by the properties that a case is about: one thing wrong is mostly a breach of several claims."""
-        return list(judge(self.run(), [ETCD[ident] for ident in idents]).found)
-
-
-    def late_write(self, call_s: float = 1.62) -> None:
-        """Add a write without an answer, which took revision 7, if it took any."""
-        self.operations["late write"] = Operation(9, "m1", "put", call_s, call_s + 0.03, Outcome.UNKNOWN, writes=((K7, "e"),), error="timeout")
-
-    def status(self, t: float, member: str, revision: int, term: int = 2, *, asked_s: float = 0.0, leader: str = "m1") -> None:
-        """Add a member's status, asked for right before it was told if nothing else is said."""
-        data = {"member": member, "revision": revision, "raft_term": term, "leader": leader, "asked_s": asked_s or t - 0.004}
-        self.more.append((t, "status", data))
-
 
 Plant = Callable[[bool, pytest.MonkeyPatch], Found]
 
@@ -187,7 +104,7 @@ def an_acknowledged_write_is_in_nobodys_history(story: Story) -> None:
 @bug("KC402", "lost")
 def without_logs_the_final_read_knows_nothing_of_a_write(story: Story) -> None:
     story.logs = {}
-    story.operations["final"] = _op(2.05, "get", 6, 3, "m3", reads=(K7,), seen=(Seen(K7, "c", 4, 2, 2),))
+    story.operations["final"] = op(2.05, "get", 6, 3, "m3", reads=(K7,), seen=(Seen(K7, "c", 4, 2, 2),))
 
 
 @bug("KC403", "not-a-past-state")
@@ -552,101 +469,3 @@ def test_a_run_that_does_not_say_when_a_status_was_asked_for_is_judged_up_to_its
         for after, revision in ((0.0, 6), (0.01, 5)):
             story.more.append((t + after, "status", {"member": "m2", "revision": revision, "raft_term": 2, "leader": "m1"}))
         assert [violation.root for _, violation in story.judged("KC408")] == found
-
-
-@pytest.mark.parametrize("confirmed", [True, False])
-def test_a_watcher_that_was_told_nothing_leaves_it_undecided(confirmed: bool) -> None:
-    """It may still be told, so that it is no violation; but that it was told all, nobody can say."""
-    story = Story()
-    story.watch.append((0.9, "watch", {"watcher": "mute", "member": "m1", "prefix": "k", "from_revision": 0}))
-    story.watch += [(0.91, "watch-created", {"watcher": "mute", "revision": 1})] if confirmed else []
-    story.more.append((2.4, "watch-late", {"watcher": "mute", "revision": 6}))
-    found = story.judged("KC405")
-    assert [undecided(violation) for _, violation in found] == ([True, False] if confirmed else [True])
-    assert "mute" in found[0][1].summary
-    assert all(violation.severity is Severity.WARNING for _, violation in found if not undecided(violation))
-
-
-@pytest.mark.parametrize(("kind", "exercised"), [("get", True), ("serializable-get", False), ("", False)])
-def test_durability_is_put_to_the_test_by_who_reads_in_the_end(kind: str, exercised: bool) -> None:
-    """Without a history it takes a read of the latest state; a member that is not there to be asked holds nothing."""
-    story = Story()
-    story.logs = {}
-    if kind:
-        story.operations["final"] = _op(2.05, kind, 6, 3, "m3", reads=(K7,), seen=(Seen(K7, "d", 5, 3, 2),))
-    judged = judge(story.run())
-    assert judged.found == () and ("KC402" in judged.exercised) is exercised
-
-
-def test_a_serializable_read_in_the_end_may_be_of_the_past() -> None:
-    story = Story()
-    story.logs = {}
-    story.operations["final"] = _op(2.05, "serializable-get", 4, 3, "m1", reads=(K7,), seen=(Seen(K7, "c", 4, 2, 2),))
-    assert story.judged("KC402") == []
-
-
-def test_nothing_done_is_nothing_claimed() -> None:
-    """A run without operations violates nothing, and puts nothing to the test."""
-    judged = judge(Run(Header(), [Mark(0.0, "phase", {"name": "boot"})], ""))
-    assert judged == ((), ())
-
-
-def test_without_reads_linearizability_was_not_put_to_the_test() -> None:
-    story = Story()
-    story.operations = {name: one for name, one in story.operations.items() if not one.reads}
-    judged = judge(story.run())
-    assert judged.found == () and {"KC401", "KC403"}.isdisjoint(judged.exercised) and "KC402" in judged.exercised
-
-
-def test_what_could_not_be_told_is_undecided(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A search that was given up is neither a breach nor a pass."""
-    monkeypatch.setattr("kchaos.history.linearize.EFFORT", 0)
-    monitors = Monitors([ETCD["KC401"]], Context())
-    for entry in _ambiguous().entries:
-        monitors.feed(entry)
-    found = monitors.finish(9.0)
-    assert [undecided(violation) for _, violation in found] == [True]
-    assert "given up" in found[0][1].summary
-
-
-@pytest.mark.parametrize(("ident", "what"), [("KC402", "log"), ("KC407", "hash")])
-def test_what_a_member_would_not_tell_leaves_it_undecided(ident: str, what: str) -> None:
-    story = Story()
-    story.more.append((2.5, "unread", {"member": "m2", "unread": what, "error": "timed out"}))
-    del (story.logs if what == "log" else story.hashes)["m2"]  # type: ignore[attr-defined]  # both are dicts
-    found = story.judged(ident)
-    assert [undecided(violation) for _, violation in found] == [True]
-    assert found[0][1].summary == f"m2 did not tell its {what}: timed out"
-
-
-def test_a_watcher_of_one_key_is_not_told_of_keys_that_begin_alike() -> None:
-    story = Story()
-    story.watch.append((0.9, "watch", {"watcher": "one", "member": "m1", "prefix": "k", "from_revision": 1, "single": True}))
-    story.watch.append((1.9, "progress", {"watcher": "one", "revision": 6}))
-    assert story.judged(*ETCD) == []
-
-
-def _ambiguous() -> Run:
-    """Many unanswered writes of which none explains what was read: only all possibilities show that."""
-    entries = []
-    for number in range(12):
-        one = Operation(number, "m1", "put", 1.0, 2.0, Outcome.UNKNOWN, writes=((f"k{number % 4}", f"v{number}"),), error="timeout")
-        entries.append(Mark(2.0, "op", mark_data(one)))
-    for number in range(4):
-        seen = Seen(f"k{number}", f"v{number + 4}", 6 + number, 3, 2 + number)
-        entries.append(Mark(3.1, "op", mark_data(_op(3.0, "get", 10, 20 + number, reads=(f"k{number}",), seen=(seen,)))))
-    return Run(Header(), list(entries), "")
-
-
-@pytest.mark.parametrize(
-    ("what", "data", "match"),
-    [
-        ("op", {"process": 1}, "`op` entry at 1.0 s"), ("op", {"nonsense": 1}, "has no `nonsense`"), ("watched", {"watcher": "w"}, "no `events`"),
-        ("watched", {"watcher": "w", "revision": 2, "events": []}, "before it had asked"),
-        ("log", {"member": "m1", "from_revision": 1, "revision": "x", "events": []}, "no revision"),
-    ],
-)  # fmt: skip
-def test_a_run_that_was_edited_is_refused(what: str, data: dict[str, Any], match: str) -> None:
-    """In one sentence that names the entry."""
-    with pytest.raises(InvalidScenario, match=match):
-        judge(Run(Header(), [Mark(1.0, what, data)], ""))

@@ -17,7 +17,7 @@ from kchaos.history.operations import Seen
 from kchaos.history.record import Header, Mark, Run
 from kchaos.reports.etcd.page import html
 from kchaos.reports.etcd.terminal import show
-from tests.properties.test_etcd import EVENTS, K7, K9, Story
+from tests.properties.etcd_story import EVENTS, K7, K9, Story
 from tests.reports.test_html import Page
 
 
