@@ -31,14 +31,20 @@ def test_ctrl_c_at_any_moment_of_the_start_leaves_nothing(home: Path) -> None:
         assert (left(run), runs(home)) == ([], []), after_s
 
 
-@real
-def test_what_a_killed_run_left_is_removed_by_the_next(home: Path) -> None:
+def killed(home: Path) -> str:
+    """Kill a program that has started its containers; return its run."""
     with started_program(home) as program:
         assert program.stdout is not None
         assert [program.stdout.readline(), program.stdout.readline()] == ["starting\n", "started\n"]
         (run,) = runs(home)
         program.kill()
         program.wait()
+    return run
+
+
+@real
+def test_what_a_killed_run_left_is_removed_by_the_next(home: Path) -> None:
+    run = killed(home)
     assert len(left(run)) == 7
     with ContainerCluster(1):
         assert left(run) == []
@@ -66,12 +72,7 @@ def test_a_run_killed_while_it_starts_is_removed_by_the_next(home: Path) -> None
 def test_what_a_killed_run_left_in_docker_is_removed_by_a_run_of_processes_where_docker_can_be_asked(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with started_program(home) as program:
-        assert program.stdout is not None
-        assert [program.stdout.readline(), program.stdout.readline()] == ["starting\n", "started\n"]
-        (run,) = runs(home)
-        program.kill()
-        program.wait()
+    run = killed(home)
     with monkeypatch.context() as without:
         without.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")
         cluster = cluster_of("process", 1, binary=tool("etcd"))

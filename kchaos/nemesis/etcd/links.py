@@ -22,7 +22,21 @@ Choose = Callable[[Members, str, Mapping[str, Any]], Cuts]
 """Called with all members, the target (or the leader, for a target ``cluster``), and the step's arguments."""
 
 
-class _Links:
+class _Laid:
+    """Something that lies on links, and who looks on meanwhile."""
+
+    _traces: Traces
+    _undo: Undo
+
+    def undo(self) -> None:
+        """Let everything pass again, as before; what was seen until then is the evidence."""
+        try:
+            self._traces.close()
+        finally:
+            self._undo()
+
+
+class _Links(_Laid):
     """Links that are cut, or have a toxic."""
 
     def __init__(self, target: Target, pairs: Cuts, toxic: str = "", victims: Members = (), **attributes: int) -> None:
@@ -30,21 +44,14 @@ class _Links:
         self._pairs = pairs
         self._traces = Traces(target, pairs, toxic in ("latency", "bandwidth"), victims)
         links = target.cluster.links
-        self._undo: Undo = links.toxic(pairs, toxic, **attributes) if toxic else links.cut(pairs)
-
-    def undo(self) -> None:
-        """Let everything pass again; what was seen until then is the evidence."""
-        try:
-            self._traces.close()
-        finally:
-            self._undo()
+        self._undo = links.toxic(pairs, toxic, **attributes) if toxic else links.cut(pairs)
 
     def evidence(self) -> Evidence:
         """Return what the cut or the toxic did."""
         return self._traces.so_far()
 
 
-class _SlowClose:
+class _SlowClose(_Laid):
     """Half-open connections: a member loses all that it has with its peers, and they hear of it late.
 
     Nobody closes a peer connection in time of peace. So the ends that the member holds are closed once, by resetting what its peers send to
@@ -57,7 +64,7 @@ class _SlowClose:
         self._pairs = one_way((member,), peers)
         self._held: frozenset[tuple[str, str]] = frozenset()
         self._traces = Traces(target, victims=target.cluster.members)  # so that other faults know; of this one it proves nothing
-        self._undo: Undo = _nothing
+        self._undo = _nothing
         try:
             before = self._open()
             self._undo = self._links.toxic(self._pairs, "slow_close", delay=delay_ms)
@@ -84,13 +91,6 @@ class _SlowClose:
         """Return the bytes of connections that the member has ended and its peer still takes for open."""
         ended = self._links.ended()
         return {pair: ended[pair].received - ended[pair].sent for pair in self._pairs if pair in ended}
-
-    def undo(self) -> None:
-        """Let connections close at once again."""
-        try:
-            self._traces.close()
-        finally:
-            self._undo()
 
     def evidence(self) -> Evidence:
         """Return how many peers took a connection for open that the member had lost."""
