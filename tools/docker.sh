@@ -44,8 +44,8 @@ if ! answers; then
   echo "started: dockerd (log: .tools/dockerd.log)"
 fi
 
-work="$(mktemp -d)"
-trap 'rm -rf "$work"' EXIT
+made="$(mktemp -d)"
+trap 'rm -rf "$made"' EXIT
 
 image() { # NAME PROGRAM PATH-IN-IMAGE CHANGES...: PROGRAM alone, plus the folders that the official image has
   local name="$1" program="$2" path="$3" changes=()
@@ -55,11 +55,11 @@ image() { # NAME PROGRAM PATH-IN-IMAGE CHANGES...: PROGRAM alone, plus the folde
     echo "not made: image $name (there is no ${program#"$PWD/"})" >&2
     return 1
   fi
-  rm -rf "$work/root"
-  mkdir -p "$work/root/$(dirname "$path")" "$work/root/var/lib/etcd" "$work/root/tmp"
-  cp "$program" "$work/root/$path"
+  rm -rf "$made/rootfs"
+  mkdir -p "$made/rootfs/$(dirname "$path")" "$made/rootfs/var/lib/etcd" "$made/rootfs/tmp"
+  cp "$program" "$made/rootfs/$path"
   for one in "$@" "LABEL io.kchaos.built=1"; do changes+=(--change "$one"); done
-  tar -C "$work/root" --owner=0 --group=0 --numeric-owner -c . | docker import "${changes[@]}" - "$name" >/dev/null
+  tar -C "$made/rootfs" --owner=0 --group=0 --numeric-owner -c . | docker import "${changes[@]}" - "$name" >/dev/null
   echo "made: image $name"
 }
 

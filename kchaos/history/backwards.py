@@ -45,8 +45,8 @@ def never_back(
     ]  # fmt: skip
     anomalies = [_anomaly("revision-went-back", "", pair, operations) for pair in _falls([*answered, *said, *watched], latest)]
     by_member: dict[str, list[Told]] = {}
-    for told in answered:
-        by_member.setdefault(operations[told[3]].member, []).append(told)  # type: ignore[index]  # answers have numbers
+    for one, told in zip((one for one in operations if one.outcome == Outcome.OK), answered, strict=True):
+        by_member.setdefault(one.member, []).append(told)
     for status, told in zip(statuses, said, strict=True):
         by_member.setdefault(status.member, []).append(told)
     for member, told_by in by_member.items():
